@@ -1,0 +1,382 @@
+#include "drivers/net_dpdk/control.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_interrupts.h>
+
+#include "drivers/net_dpdk/driver.h"
+#include "engine/base/assert.h"
+
+enum { DRIVERS_MAX = 64, PARK_WITHIN_S = 5, ROUNDS_MAX = 64, BLIND_PERIOD_MS = 20 };
+
+// memif (measured): a client whose server is not there fails to start and may be tried again soon.
+// One that has connected but is not up within a second was lost (the server listened before its
+// port was started); stopped any sooner, it can crash the other process.
+#define TRY_EVERY_NS UINT64_C(100000000)
+#define CONNECT_WITHIN_NS UINT64_C(1000000000)
+
+atomic_bool control_gate_closed;
+
+static struct {
+    pthread_mutex_t lock; // of everything here; the keeper drops it only to sleep
+    struct driver *drivers[DRIVERS_MAX];
+    uint32_t driver_count;
+    bool running;        // keeper and parking are on
+    bool look_again;     // at the links, whatever the time
+    atomic_bool parking; // the callback parks; pairs with the semaphores
+    pthread_t keeper;
+    int wake_fd;   // eventfd: keeper, look again
+    int park_fd;   // eventfd: interrupt thread, come and park
+    int events_fd; // epoll of the interrupt thread, -1: not found
+    struct rte_intr_handle *handle;
+    sem_t parked, go;
+} control = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void post(int fd)
+{
+    uint64_t one = 1;
+    ssize_t written = write(fd, &one, sizeof(one));
+    (void)written; // an eventfd that is full is readable, which is all we want
+}
+
+static void clear(int fd)
+{
+    uint64_t count;
+    ssize_t got = read(fd, &count, sizeof(count));
+    (void)got;
+}
+
+static void wait_for(sem_t *semaphore)
+{
+    while (sem_wait(semaphore) != 0) {
+        ASSERT(errno == EINTR);
+    }
+}
+
+// Runs in EAL's interrupt thread.
+static void park(void *unused)
+{
+    (void)unused;
+    clear(control.park_fd);
+    if (atomic_load(&control.parking)) {
+        sem_post(&control.parked);
+        wait_for(&control.go);
+    }
+}
+
+// Is `fd` the epoll instance that watches park_fd?
+static bool watches_park_fd(const char *fd)
+{
+    char path[300], line[256], target[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%s", fd);
+    ssize_t bytes = readlink(path, target, sizeof(target) - 1);
+    if (bytes <= 0 || strncmp(target, "anon_inode:[eventpoll]", (size_t)bytes) != 0) {
+        return false;
+    }
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%s", fd);
+    FILE *file = fopen(path, "re");
+    bool found = false;
+    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
+        int watched;
+        found = sscanf(line, "tfd: %d", &watched) == 1 && watched == control.park_fd;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return found;
+}
+
+// EAL makes a new epoll instance whenever a callback is registered or removed, so it is looked for
+// after each such round. EAL has no call that tells it.
+static void find_events_fd(void)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%d", control.events_fd);
+    if (control.events_fd >= 0 && watches_park_fd(text)) {
+        return;
+    }
+    control.events_fd = -1;
+    DIR *directory = opendir("/proc/self/fd");
+    struct dirent *entry;
+    while (directory != NULL && control.events_fd < 0 && (entry = readdir(directory)) != NULL) {
+        if (watches_park_fd(entry->d_name)) {
+            control.events_fd = atoi(entry->d_name);
+        }
+    }
+    if (directory != NULL) {
+        closedir(directory);
+    }
+}
+
+static bool has_events(void)
+{
+    struct pollfd events = {.fd = control.events_fd, .events = POLLIN};
+    return poll(&events, 1, 0) > 0;
+}
+
+static void close_gate(void)
+{
+    atomic_store(&control_gate_closed, true);
+    if (control.driver_count == 0) {
+        return;
+    }
+    // Pairs with the compiler fence in driver_enter: afterwards each reactor either shows in_burst
+    // or has seen the gate.
+    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    for (uint32_t d = 0; d < control.driver_count; d++) {
+        struct driver *driver = control.drivers[d];
+        for (uint16_t v = 0; v < driver->view_count; v++) {
+            while (atomic_load_explicit(&driver->views[v].in_burst, memory_order_acquire)) {
+                sched_yield(); // its thread was preempted in the middle
+            }
+        }
+    }
+}
+
+static void open_gate(void)
+{
+    atomic_store_explicit(&control_gate_closed, false, memory_order_release);
+}
+
+// Lets the interrupt thread work off what it has. Gate closed.
+static void run_interrupts(void)
+{
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        post(control.park_fd); // first, so that it comes back after one turn
+        sem_post(&control.go);
+        wait_for(&control.parked);
+        find_events_fd();
+        if (control.events_fd < 0 || !has_events()) {
+            return;
+        }
+    }
+}
+
+// Starts a memif client again when its time has come. Gate closed. Result: when to look again.
+static uint64_t tend(struct link *link, uint64_t now_ns)
+{
+    if (!link->device.memif_client || link->held_down) {
+        return UINT64_MAX;
+    }
+    if (device_is_up(&link->device)) {
+        link->retry_ns = 0;
+        return UINT64_MAX;
+    }
+    if (link->retry_ns == 0) {
+        link->retry_ns = now_ns + TRY_EVERY_NS; // it was up until now
+    } else if (now_ns >= link->retry_ns) {
+        device_stop(&link->device);
+        device_start(&link->device);
+        link->retry_ns = now_ns + (link->device.started ? CONNECT_WITHIN_NS : TRY_EVERY_NS);
+    }
+    return link->retry_ns;
+}
+
+static uint64_t tend_links(void)
+{
+    uint64_t now_ns = monotonic_ns(), next_ns = UINT64_MAX;
+    for (uint32_t d = 0; d < control.driver_count; d++) {
+        struct driver *driver = control.drivers[d];
+        for (uint16_t l = 0; l < driver->link_count; l++) {
+            next_ns = RTE_MIN(next_ns, tend(&driver->links[l], now_ns));
+        }
+    }
+    return next_ns;
+}
+
+static void sleep_until(uint64_t next_ns)
+{
+    struct pollfd fds[2] = {{.fd = control.wake_fd, .events = POLLIN},
+                            {.fd = control.events_fd, .events = POLLIN}}; // negative: ignored
+    uint64_t now_ns = monotonic_ns();
+    uint64_t wait_ms = next_ns <= now_ns ? 0 : (next_ns - now_ns) / 1000000 + 1;
+    int timeout = next_ns == UINT64_MAX ? -1 : (int)RTE_MIN(wait_ms, (uint64_t)1000);
+    if (control.events_fd < 0 && (timeout < 0 || timeout > BLIND_PERIOD_MS)) {
+        timeout = BLIND_PERIOD_MS;
+    }
+    pthread_mutex_unlock(&control.lock);
+    poll(fds, 2, timeout);
+    pthread_mutex_lock(&control.lock);
+    clear(control.wake_fd);
+}
+
+static void *keep(void *unused)
+{
+    uint64_t next_ns = 0;
+    pthread_mutex_lock(&control.lock);
+    while (control.running) {
+        if (control.look_again || control.events_fd < 0 || has_events() ||
+            next_ns <= monotonic_ns()) {
+            control.look_again = false;
+            close_gate();
+            run_interrupts();
+            next_ns = tend_links();
+            open_gate();
+        }
+        sleep_until(next_ns);
+    }
+    pthread_mutex_unlock(&control.lock);
+    return unused;
+}
+
+static int make_handles(void)
+{
+    control.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    control.park_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    control.handle = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
+    control.events_fd = -1;
+    if (control.wake_fd < 0 || control.park_fd < 0 || control.handle == NULL) {
+        return -ENOMEM;
+    }
+    sem_init(&control.parked, 0, 0);
+    sem_init(&control.go, 0, 0);
+    rte_intr_fd_set(control.handle, control.park_fd);
+    rte_intr_type_set(control.handle, RTE_INTR_HANDLE_EXT);
+    return rte_intr_callback_register(control.handle, park, NULL);
+}
+
+static void drop_handles(void)
+{
+    if (control.handle != NULL) {
+        while (rte_intr_callback_unregister(control.handle, park, NULL) == -EAGAIN) {
+            sched_yield(); // it is just leaving park()
+        }
+        rte_intr_instance_free(control.handle);
+        control.handle = NULL;
+    }
+    close(control.wake_fd);
+    close(control.park_fd);
+}
+
+// Calls the interrupt thread in. False: it did not come.
+static bool park_first(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PARK_WITHIN_S;
+    atomic_store(&control.parking, true);
+    post(control.park_fd);
+    return sem_timedwait(&control.parked, &until) == 0;
+}
+
+static int start_keeper(void)
+{
+    syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+    int result = make_handles();
+    if (result == 0 && !park_first()) {
+        result = -ETIMEDOUT;
+    }
+    if (result == 0) {
+        find_events_fd();
+        control.running = true;
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for the program's own threads
+        result = -pthread_create(&control.keeper, NULL, keep, NULL);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    if (result == 0) {
+        pthread_setname_np(control.keeper, "pontoon-links");
+        return 0;
+    }
+    control.running = false;
+    atomic_store(&control.parking, false);
+    sem_post(&control.go);
+    drop_handles();
+    return result;
+}
+
+static void stop_keeper(void)
+{
+    control.running = false;
+    post(control.wake_fd);
+    pthread_mutex_unlock(&control.lock);
+    pthread_join(control.keeper, NULL);
+    pthread_mutex_lock(&control.lock);
+    atomic_store(&control.parking, false);
+    sem_post(&control.go);
+    drop_handles();
+}
+
+static uint32_t drivers_with_memif(void)
+{
+    uint32_t count = 0;
+    for (uint32_t d = 0; d < control.driver_count; d++) {
+        count += control.drivers[d]->has_memif;
+    }
+    return count;
+}
+
+int control_join(struct driver *driver)
+{
+    int result = 0;
+    pthread_mutex_lock(&control.lock);
+    if (control.driver_count == DRIVERS_MAX) {
+        result = -EMFILE;
+    } else if (driver->has_memif && !control.running) {
+        result = start_keeper();
+    }
+    if (result == 0) {
+        control.drivers[control.driver_count++] = driver;
+    }
+    pthread_mutex_unlock(&control.lock);
+    return result;
+}
+
+void control_leave(struct driver *driver)
+{
+    pthread_mutex_lock(&control.lock);
+    for (uint32_t d = 0; d < control.driver_count; d++) {
+        if (control.drivers[d] == driver) {
+            control.drivers[d] = control.drivers[--control.driver_count];
+            break;
+        }
+    }
+    if (control.running && drivers_with_memif() == 0) {
+        stop_keeper();
+    }
+    pthread_mutex_unlock(&control.lock);
+}
+
+void control_begin(void)
+{
+    pthread_mutex_lock(&control.lock);
+    close_gate();
+}
+
+void control_end(void)
+{
+    open_gate();
+    pthread_mutex_unlock(&control.lock);
+}
+
+void control_wake(void)
+{
+    pthread_mutex_lock(&control.lock);
+    control.look_again = true;
+    if (control.running) {
+        post(control.wake_fd);
+    }
+    pthread_mutex_unlock(&control.lock);
+}

@@ -1,0 +1,269 @@
+// The follower's side of AppendEntries.
+//
+// Decides  which entries join the log, what is cut, what the leader is told.
+// Alone writes  verified, leader_commit, leader_last, reply_*, conflict, gap_*.
+// Paper   Raft figure 2 "AppendEntries RPC", §5.3; the conflict answer: §5.3 last paragraphs.
+//
+// `verified` is how far our log is known to equal the leader's. Three cases meet a message by its
+// prev:
+//
+//     prev in our log, same term     entries are taken over; a conflicting tail is cut first
+//     prev in our log, other term    REJECTED with (term, first index of that term): one round
+//     back-tracks a whole term prev behind our last           verified == last: frames were lost.
+//     Keep these entries, ask for the hole at once.
+//                                    verified <  last: our own tail is in doubt. REJECTED with last
+//                                    + 1.
+#include "engine/core/state.h"
+
+#define GAP_RETRY_MIN_NS UINT64_C(100000)
+#define GAP_RETRY_START_NS UINT64_C(1000000)
+
+// A new term or the loss of leadership: nothing told by the old leader holds. What is committed
+// equals every later leader's log (leader completeness, §5.4.3).
+void append_forget_leader(struct raft *raft)
+{
+    raft->verified = raft->commit;
+    raft->leader_commit = 0;
+    raft->leader_last = 0;
+    raft->reply_due = raft->reject_due = false;
+    raft->reply_round = raft->reply_echo_ns = 0;
+    raft->acked = 0;
+    raft->gap_asked_last = 0;
+}
+
+// "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new entry)":
+// the last entry known to equal the leader's, not the last one we have.
+void append_advance_commit(struct raft *raft)
+{
+    uint64_t commit = raft->leader_commit < raft->verified ? raft->leader_commit : raft->verified;
+    if (commit > raft->commit) {
+        raft->commit = commit;
+    }
+}
+
+static void reject(struct raft *raft, struct raft_entry_id prev)
+{
+    raft->reject_due = raft->reply_due = true;
+    if (prev.index > raft->log.last) {
+        raft->conflict = (struct raft_entry_id){.index = raft->log.last + 1};
+        return;
+    }
+    raft->conflict.term = log_term_at(&raft->log, prev.index);
+    raft->conflict.index = log_first_of_term(&raft->log, prev.index);
+    if (raft->conflict.index <= raft->commit) {
+        raft->conflict.index = raft->commit + 1; // committed entries need no comparing
+        raft->conflict.term = 0;
+    }
+}
+
+static void note_hole(struct raft *raft, const struct raft_append *append)
+{
+    uint64_t upto = append->prev.index + append->count;
+    raft->leader_last = raft->leader_last > upto ? raft->leader_last : upto;
+}
+
+// Takes the message's entries from number `skip` on into the log. False when they contradict a
+// committed entry.
+static bool take_entries(struct raft *raft, const struct raft_append *append, uint32_t skip,
+                         struct raft_accept *accept)
+{
+    struct raft_log *log = &raft->log;
+    uint64_t first_new = 0, last_new = 0;
+    for (uint32_t at = skip; at < append->count; at++) {
+        uint64_t index = append->prev.index + 1 + at;
+        if (index <= log->last) {
+            if (log_term_at(log, index) == append->entries_term) {
+                continue;
+            }
+            if (index <= raft->commit) {
+                return false;
+            }
+            accept->truncate_from = index;
+            log_truncate(log, index);
+            raft->verified = raft->verified < index - 1 ? raft->verified : index - 1;
+        }
+        if (!order_accepts(raft, index)) {
+            break;
+        }
+        if (!log_has(log, index)) {
+            log_hold(log, index, append->entries_term, &append->heads[at]);
+            first_new = first_new == 0 ? index : first_new;
+            last_new = index;
+        }
+    }
+    log_close_holes(log);
+    if (first_new != 0) {
+        accept->range = (struct raft_range){.first = first_new, .last = last_new};
+        accept->prev_term =
+            first_new == append->prev.index + 1 ? append->prev.term : append->entries_term;
+    }
+    return true;
+}
+
+// prev equals our log: everything up to the end of the message does now, and so does what waited
+// right behind it.
+static enum raft_outcome on_matching_append(struct raft *raft, const struct raft_append *append,
+                                            struct raft_accept *accept)
+{
+    struct raft_log *log = &raft->log;
+    uint64_t end = append->prev.index + append->count;
+    uint32_t skip = 0;
+    if (append->prev.index < log->base.index) {
+        uint64_t below = log->base.index - append->prev.index;
+        skip = below < append->count ? (uint32_t)below : append->count;
+    }
+    if (!take_entries(raft, append, skip, accept)) {
+        return RAFT_IGNORED;
+    }
+    if (accept->range.last >= accept->range.first && end >= accept->range.first) {
+        raft->verified = log->last; // beyond `first new` there are only entries of this leader
+    } else if (end > raft->verified) {
+        raft->verified = end < log->last ? end : log->last;
+    }
+    append_advance_commit(raft);
+    bool is_news = accept->range.last >= accept->range.first;
+    raft->reply_due |= !is_news;
+    return is_news || append->count == 0 ? RAFT_OK : RAFT_DUPLICATE;
+}
+
+enum raft_outcome on_append(struct raft *raft, uint64_t now_ns, const struct raft_message *message,
+                            struct raft_accept *accept)
+{
+    const struct raft_append *append = &message->append;
+    if (message->term < raft->term) {
+        struct raft_message reply;
+        raft_message_init(raft, RAFT_MSG_APPEND_REPLY, message->from, &reply);
+        reply.append_reply = (struct raft_append_reply){.result = RAFT_APPEND_REJECTED};
+        reply.append_reply.conflict.index = raft->log.last + 1;
+        raft_out(raft, &reply);
+        return RAFT_STALE;
+    }
+    bool is_second_leader =
+        message->term == raft->term &&
+        (raft->role == RAFT_LEADER || (raft->leader != 0 && raft->leader != message->from));
+    if (raft->failed || is_second_leader) {
+        return RAFT_IGNORED;
+    }
+    if (message->term > raft->term || raft->role != RAFT_FOLLOWER) {
+        become_follower(raft, now_ns, message->term, message->from);
+    }
+    role_hear_leader(raft, now_ns, message->from);
+    if (append->round > raft->reply_round) {
+        raft->reply_round = append->round;
+        raft->reply_due = true;
+    }
+    raft->reply_echo_ns =
+        append->echo_ns > raft->reply_echo_ns ? append->echo_ns : raft->reply_echo_ns;
+    raft->leader_commit =
+        append->commit > raft->leader_commit ? append->commit : raft->leader_commit;
+    rejoin_on_append(raft, append);
+    note_hole(raft, append);
+
+    struct raft_entry_id prev = append->prev;
+    if (prev.index <= raft->commit ||
+        (prev.index <= raft->log.last && log_term_at(&raft->log, prev.index) == prev.term)) {
+        enum raft_outcome outcome = on_matching_append(raft, append, accept);
+        rejoin_advance(raft);
+        return outcome;
+    }
+    if (prev.index > raft->log.last && raft->verified == raft->log.last) {
+        raft->reply_due = true;
+        take_entries(raft, append, 0, accept);
+        return RAFT_HOLE;
+    }
+    reject(raft, prev);
+    return RAFT_MISMATCH;
+}
+
+static uint64_t gap_retry_ns(const struct raft *raft)
+{
+    uint64_t retry = raft->gap_fill_ns == 0 ? GAP_RETRY_START_NS : 3 * raft->gap_fill_ns;
+    retry = retry < GAP_RETRY_MIN_NS ? GAP_RETRY_MIN_NS : retry;
+    return retry < raft->config.heartbeat_ns ? retry : raft->config.heartbeat_ns;
+}
+
+// The last index worth asking for: known to exist at the leader, and with a slot here.
+static uint64_t wanted_last(const struct raft *raft)
+{
+    uint64_t limit = raft->log.base.index + raft->log.mask + 1;
+    return raft->leader_last < limit ? raft->leader_last : limit;
+}
+
+static bool has_hole(const struct raft *raft)
+{
+    return raft->role == RAFT_FOLLOWER && raft->leader != 0 && raft->verified == raft->log.last &&
+           wanted_last(raft) > raft->log.last;
+}
+
+// Lists what is missing. A hole is asked for at once when it is seen, and again only when the
+// answer is overdue.
+static void ask_for_gaps(struct raft *raft, uint64_t now_ns, struct raft_append_reply *reply)
+{
+    const struct raft_log *log = &raft->log;
+    if (!has_hole(raft)) {
+        if (raft->gap_asked_last != 0 && log->last >= raft->gap_asked_last) {
+            uint64_t sample = now_ns - raft->gap_asked_ns;
+            raft->gap_fill_ns =
+                raft->gap_fill_ns == 0 ? sample : (7 * raft->gap_fill_ns + sample) / 8;
+            raft->gap_asked_last = 0;
+        }
+        return;
+    }
+    bool is_overdue = now_ns >= raft->gap_asked_ns + gap_retry_ns(raft);
+    uint64_t from = log->last + 1, upto = wanted_last(raft);
+    if (!is_overdue && raft->gap_asked_last >= from) {
+        from = raft->gap_asked_last + 1;
+    }
+    while (from <= upto && reply->gap_count < RAFT_GAPS_MAX) {
+        if (log_has(log, from)) {
+            from++;
+            continue;
+        }
+        uint64_t last = from;
+        while (last < upto && !log_has(log, last + 1)) {
+            last = last >= log->held ? upto : last + 1;
+        }
+        reply->gaps[reply->gap_count++] = (struct raft_range){.first = from, .last = last};
+        raft->gap_asked_last = raft->gap_asked_last < last ? last : raft->gap_asked_last;
+        raft->gap_asked_ns = now_ns;
+        from = last + 1;
+    }
+}
+
+// Answers the leader, when our term is durable ("responds to RPCs only after updating stable
+// storage").
+void append_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *effects)
+{
+    if (raft->role != RAFT_FOLLOWER || raft->leader == 0 || raft->failed ||
+        !role_is_hard_synced(raft)) {
+        return;
+    }
+    uint64_t floor = order_ack_floor(raft);
+    bool is_retry_due = has_hole(raft) && now_ns >= raft->gap_asked_ns + gap_retry_ns(raft);
+    if (!raft->reply_due && floor <= raft->acked && !is_retry_due) {
+        return;
+    }
+    struct raft_message *message = &effects->messages[effects->message_count++];
+    raft_message_init(raft, RAFT_MSG_APPEND_REPLY, raft->leader, message);
+    struct raft_append_reply *reply = &message->append_reply;
+    *reply = (struct raft_append_reply){.result = raft->reject_due ? RAFT_APPEND_REJECTED
+                                                                   : RAFT_APPEND_OK,
+                                        .match = floor,
+                                        .held = raft->verified,
+                                        .round = raft->reply_round,
+                                        .echo_ns = raft->reply_echo_ns};
+    if (raft->reject_due) {
+        reply->conflict = raft->conflict;
+    } else {
+        ask_for_gaps(raft, now_ns, reply);
+    }
+    raft->reply_due = raft->reject_due = false;
+    raft->acked = floor;
+}
+
+// While our term is not durable no answer may leave: its completion, not time, is what is awaited.
+uint64_t append_deadline(const struct raft *raft)
+{
+    return has_hole(raft) && role_is_hard_synced(raft) ? raft->gap_asked_ns + gap_retry_ns(raft)
+                                                       : RAFT_NEVER;
+}

@@ -1,0 +1,60 @@
+// What must hold between two steps, over the whole state. The simulator and test builds call it
+// after every collect.
+#include "engine/core/state.h"
+
+static void check_log(const struct raft *raft)
+{
+    const struct raft_log *log = &raft->log;
+    ASSERT_CMP(log->base.index, <=, raft->applied);
+    ASSERT_CMP(log->base.index, <=, log->synced);
+    ASSERT_CMP(log->synced, <=, log->last);
+    ASSERT_CMP(log->last, <=, log->held);
+    ASSERT_CMP(log->held - log->base.index, <=, log->mask + 1);
+    uint64_t term = log->base.term;
+    for (uint64_t index = log->base.index + 1; index <= log->last; index++) {
+        const struct raft_entry *entry = log_slot(log, index);
+        ASSERT(entry->is_held);
+        ASSERT_CMP(entry->term, >=, term); // terms never fall along a log
+        ASSERT_CMP(entry->epoch, <=, log->epoch);
+        ASSERT(index > log->synced || entry->is_durable);
+        term = entry->term;
+    }
+    ASSERT_CMP(term, <=, raft->term);
+    ASSERT(log->held == log->last || !log_has(log, log->last + 1));
+    ASSERT(log->synced == log->last || !log_slot(log, log->synced + 1)->is_durable);
+}
+
+static void check_peers(const struct raft *raft)
+{
+    for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
+        const struct raft_peer *peer = &raft->peers[slot];
+        if (slot == raft->self_slot) {
+            continue;
+        }
+        ASSERT_CMP(peer->match, <, peer->next);
+        ASSERT_CMP(peer->match, <=, raft->log.last);
+        ASSERT_CMP(peer->next, <=, raft->log.last + 1);
+        ASSERT_CMP(peer->round_acked, <=, raft->round);
+    }
+}
+
+void raft_check_invariants(const struct raft *raft)
+{
+    check_log(raft);
+    ASSERT_CMP(raft->applied, <=, raft->apply_given);
+    ASSERT_CMP(raft->apply_given, <=, raft->commit);
+    ASSERT_CMP(raft->commit, <=, raft->log.last);
+    ASSERT_CMP(raft->hard_synced.term, <=, raft->term);
+    ASSERT_CMP(raft->hard_given.term, <=, raft->term);
+    ASSERT(raft->vote_reply_to == 0 || raft->vote_reply_to == raft->voted_for);
+    ASSERT_CMP(raft->read_granted, <=, raft->read_last);
+    if (raft->role == RAFT_LEADER) {
+        ASSERT(raft->leader == raft->config.self && raft->voted_for == raft->config.self);
+        ASSERT(raft->intact && !raft->failed && role_is_hard_synced(raft));
+        ASSERT_CMP(raft->term_start, <=, raft->log.last);
+        check_peers(raft);
+    } else {
+        ASSERT_CMP(raft->verified, <=, raft->log.last);
+        ASSERT_CMP(raft->read_count, ==, 0);
+    }
+}

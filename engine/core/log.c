@@ -1,0 +1,275 @@
+// The log: a ring of slots, one cache line an entry. Decides what is held, durable and forgotten.
+//
+// Alone writes  struct raft_log.
+//
+//     base     last        held
+//      │ a b c d │ . f g . i │      '.' is a hole: entries beyond it (f, g, i) came early and wait;
+//          └ synced                 they join the log (log_close_holes) when the hole is filled
+#include "engine/core/state.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct raft_entry *log_slot(const struct raft_log *log, uint64_t index)
+{
+    return &log->slots[index & log->mask];
+}
+
+bool log_has(const struct raft_log *log, uint64_t index)
+{
+    return index > log->base.index && index <= log->held && log_slot(log, index)->is_held;
+}
+
+uint64_t log_term_at(const struct raft_log *log, uint64_t index)
+{
+    ASSERT_CMP(index, >=, log->base.index);
+    ASSERT_CMP(index, <=, log->last);
+    return index == log->base.index ? log->base.term : log_slot(log, index)->term;
+}
+
+uint64_t log_capacity_left(const struct raft_log *log)
+{
+    return log->mask + 1 - (log->held - log->base.index);
+}
+
+uint64_t log_bytes_between(const struct raft_log *log, uint64_t after, uint64_t upto)
+{
+    if (upto <= after || upto <= log->base.index) {
+        return 0;
+    }
+    const struct raft_entry *first =
+        log_slot(log, after <= log->base.index ? log->base.index + 1 : after);
+    uint64_t before =
+        after <= log->base.index ? first->bytes_sum - first->head.bytes : first->bytes_sum;
+    return log_slot(log, upto)->bytes_sum - before;
+}
+
+// Takes an entry into the log at index (> last, not held yet, within capacity). Its body comes
+// later.
+void log_hold(struct raft_log *log, uint64_t index, uint64_t term,
+              const struct raft_entry_head *head)
+{
+    ASSERT_CMP(index, >, log->last);
+    ASSERT_CMP(index, <=, log->base.index + log->mask + 1);
+    for (uint64_t hole = log->held + 1; hole < index; hole++) {
+        log_slot(log, hole)->is_held = false;
+    }
+    struct raft_entry *entry = log_slot(log, index);
+    entry->term = term;
+    entry->head = *head;
+    entry->epoch = log->epoch;
+    entry->is_held = true;
+    entry->is_placed = false;
+    entry->is_durable = false;
+    if (index > log->held) {
+        log->held = index;
+    }
+    if (index == log->last + 1) {
+        uint64_t sum = log->last == log->base.index ? 0 : log_slot(log, log->last)->bytes_sum;
+        entry->bytes_sum = sum + head->bytes;
+        log->last = index;
+    }
+}
+
+// Lets entries that waited behind a hole join once it is filled.
+void log_close_holes(struct raft_log *log)
+{
+    while (log->last < log->held && log_slot(log, log->last + 1)->is_held) {
+        struct raft_entry *entry = log_slot(log, log->last + 1);
+        uint64_t sum = log->last == log->base.index ? 0 : log_slot(log, log->last)->bytes_sum;
+        entry->bytes_sum = sum + entry->head.bytes;
+        log->last++;
+    }
+    while (log->synced < log->last && log_slot(log, log->synced + 1)->is_durable) {
+        log->synced++;
+    }
+}
+
+// Removes every entry ≥ first (> base), also those beyond a hole: the record in the log on disk
+// says so too.
+void log_truncate(struct raft_log *log, uint64_t first)
+{
+    ASSERT_CMP(first, >, log->base.index);
+    log->last = first - 1 < log->last ? first - 1 : log->last;
+    log->held = log->last;
+    log->synced = log->synced < log->last ? log->synced : log->last;
+    log->epoch++;
+}
+
+// Forgets entries that wait behind a hole: they are of a leader that is gone.
+void log_drop_beyond_hole(struct raft_log *log)
+{
+    log->held = log->last;
+    log->epoch++;
+}
+
+// A completion counts for an index only if that index was last submitted in the completion's epoch
+// (and so was not replaced since). The term would be the wrong key both ways: engine/README.md,
+// "Epochs".
+void log_synced(struct raft_log *log, struct raft_range range, uint32_t epoch)
+{
+    uint64_t first = range.first > log->base.index ? range.first : log->base.index + 1;
+    uint64_t last = range.last < log->held ? range.last : log->held;
+    for (uint64_t index = first; index <= last; index++) {
+        struct raft_entry *entry = log_slot(log, index);
+        if (entry->is_held && entry->is_placed && entry->epoch == epoch) {
+            entry->is_durable = true;
+        }
+    }
+    while (log->synced < log->last && log_slot(log, log->synced + 1)->is_durable) {
+        log->synced++;
+    }
+}
+
+// Everything goes; the log continues behind base.
+void log_reset(struct raft_log *log, struct raft_entry_id base)
+{
+    log->base = base;
+    log->last = log->held = log->synced = base.index;
+    log->epoch++;
+}
+
+// First index of the run of entries that have the term of `index` (base < index ≤ last).
+uint64_t log_first_of_term(const struct raft_log *log, uint64_t index)
+{
+    uint64_t term = log_term_at(log, index);
+    while (index > log->base.index + 1 && log_slot(log, index - 1)->term == term) {
+        index--;
+    }
+    return index;
+}
+
+// Largest index < below (and ≥ base) whose entry has this term; 0 when there is none. Terms never
+// fall along the log.
+uint64_t log_last_of_term(const struct raft_log *log, uint64_t term, uint64_t below)
+{
+    uint64_t low = log->base.index, high = below > log->last + 1 ? log->last + 1 : below;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (log_term_at(log, middle) <= term) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == log->base.index || log_term_at(log, low - 1) != term) {
+        return 0;
+    }
+    return low - 1;
+}
+
+const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index)
+{
+    return log_has(&raft->log, index) ? log_slot(&raft->log, index) : NULL;
+}
+
+const struct raft_entry *raft_entry_to_place(const struct raft *raft, uint64_t index)
+{
+    const struct raft_entry *entry = raft_entry_at(raft, index);
+    return entry != NULL && !entry->is_placed ? entry : NULL;
+}
+
+void raft_entry_placed(struct raft *raft, uint64_t index, uint64_t body)
+{
+    struct raft_entry *entry = log_slot(&raft->log, index);
+    ASSERT(entry->is_held && !entry->is_placed);
+    entry->body = body;
+    entry->is_placed = true;
+}
+
+void raft_entry_relocated(struct raft *raft, uint64_t index, uint64_t body)
+{
+    ASSERT(log_has(&raft->log, index));
+    log_slot(&raft->log, index)->body = body;
+}
+
+uint64_t raft_term_run(const struct raft *raft, uint64_t first, uint64_t last)
+{
+    uint64_t term = log_term_at(&raft->log, first), index = first;
+    while (index < last && log_slot(&raft->log, index + 1)->term == term) {
+        index++;
+    }
+    return index;
+}
+
+void raft_trim(struct raft *raft, uint64_t index)
+{
+    struct raft_log *log = &raft->log;
+    ASSERT_CMP(index, <=, raft->applied);
+    ASSERT_CMP(index, <=, log->synced);
+    if (index <= log->base.index) {
+        return;
+    }
+    log->base = (struct raft_entry_id){.term = log_term_at(log, index), .index = index};
+}
+
+struct raft_entry_id raft_id_at(const struct raft *raft, uint64_t index)
+{
+    return (struct raft_entry_id){.term = log_term_at(&raft->log, index), .index = index};
+}
+
+void raft_restore_begin(struct raft *raft, struct raft_entry_id base)
+{
+    log_reset(&raft->log, base);
+    raft->commit = raft->applied = raft->apply_given = base.index;
+}
+
+// While restoring, bytes_sum holds prev_term: the chain is checked, and the sums made, by
+// raft_restore_end.
+int raft_restore_entry(struct raft *raft, struct raft_entry_id id, uint64_t prev_term,
+                       const struct raft_entry_head *head, uint64_t body)
+{
+    struct raft_log *log = &raft->log;
+    if (id.index <= log->base.index) {
+        return 0;
+    }
+    if (id.index > log->base.index + log->mask + 1) {
+        return -EOVERFLOW;
+    }
+    for (; log->held < id.index; log->held++) {
+        log_slot(log, log->held + 1)->is_held = false;
+    }
+    *log_slot(log, id.index) = (struct raft_entry){.term = id.term,
+                                                   .body = body,
+                                                   .head = *head,
+                                                   .bytes_sum = prev_term,
+                                                   .epoch = log->epoch,
+                                                   .is_held = true,
+                                                   .is_placed = true,
+                                                   .is_durable = true};
+    return 0;
+}
+
+void raft_restore_truncate(struct raft *raft, uint64_t first)
+{
+    struct raft_log *log = &raft->log;
+    if (first > log->base.index && first <= log->held) {
+        log->held = first - 1;
+    } else if (first <= log->base.index) {
+        log->held = log->base.index;
+    }
+}
+
+void raft_restore_end(struct raft *raft, uint64_t now_ns)
+{
+    struct raft_log *log = &raft->log;
+    uint64_t sum = 0;
+    while (log->last < log->held) {
+        struct raft_entry *entry = log_slot(log, log->last + 1);
+        uint64_t term = log_term_at(log, log->last);
+        if (!entry->is_held || entry->bytes_sum != term || entry->term < term) {
+            break;
+        }
+        sum += entry->head.bytes;
+        entry->bytes_sum = sum;
+        log->last++;
+    }
+    log->synced = log->last;
+    log_drop_beyond_hole(log);
+    // Entries of a term may be durable before the term is (both are submitted at once): the term
+    // cannot be older than they.
+    uint64_t term = log_term_at(log, log->last);
+    if (term > raft->term) {
+        become_follower(raft, now_ns, term, 0);
+    }
+}

@@ -1,0 +1,75 @@
+// Messages between the replicas of one group, as the core sees them: decoded, validated, without
+// payload bytes.
+//
+// Source: Raft (Ongaro & Ousterhout, extended version) figure 2 and §5-7; thesis §6.4 (ReadIndex),
+// §9.6 (PreVote).
+#ifndef PONTOON_CORE_MESSAGE_H
+#define PONTOON_CORE_MESSAGE_H
+
+#include "engine/core/types.h"
+
+enum raft_message_type {
+    RAFT_MSG_PRE_VOTE = 1,
+    RAFT_MSG_PRE_VOTE_REPLY = 2,
+    RAFT_MSG_VOTE = 3,
+    RAFT_MSG_VOTE_REPLY = 4,
+    RAFT_MSG_APPEND = 5, // AppendEntries and heartbeat
+    RAFT_MSG_APPEND_REPLY = 6,
+};
+
+struct raft_vote {
+    struct raft_entry_id last; // of the candidate's log
+};
+
+struct raft_vote_reply {
+    bool granted;
+};
+
+struct raft_append {
+    struct raft_entry_id prev; // place before the first entry
+    uint64_t entries_term;     // term of every entry of this message; 0 when count is 0
+    uint32_t count;
+    uint64_t commit;    // leader's commit index
+    uint64_t last_sent; // highest index the leader has sent to this peer: shows a lost tail
+    uint64_t round;     // leadership round; echoed, confirms reads (thesis §6.4) and check-quorum
+    uint64_t echo_ns;   // leader's clock; echoed, gives the round trip
+    uint64_t rejoin_boot;  // for a peer that lost its entries: the boot counter this answer is for,
+                           // else 0
+    uint64_t rejoin_index; // ... and the commit index confirmed by a majority without it
+    const struct raft_entry_head *heads; // count of them
+};
+
+enum raft_append_result {
+    RAFT_APPEND_OK = 0,
+    RAFT_APPEND_REJECTED = 1, // prev does not match; conflict says where to go on
+};
+
+struct raft_append_reply {
+    enum raft_append_result result;
+    uint64_t match;                // durable here and equal to the leader's log, up to
+    uint64_t held;                 // received (perhaps not durable) without a hole, up to
+    struct raft_entry_id conflict; // REJECTED: term of our entry at prev (0: none) and first index
+                                   // of that term (or last + 1)
+    uint64_t round;                // echoes of the newest append of this term
+    uint64_t echo_ns;
+    uint32_t gap_count;
+    struct raft_range gaps[RAFT_GAPS_MAX]; // missing below what was received: send these again
+};
+
+struct raft_message {
+    enum raft_message_type type;
+    uint16_t from;
+    uint16_t to;
+    bool intact;   // sender holds every entry it ever acknowledged (false: memory node after a
+                   // restart)
+    uint64_t boot; // sender's boot counter
+    uint64_t term;
+    union {
+        struct raft_vote vote;             // PRE_VOTE, VOTE
+        struct raft_vote_reply vote_reply; // PRE_VOTE_REPLY, VOTE_REPLY
+        struct raft_append append;
+        struct raft_append_reply append_reply;
+    };
+};
+
+#endif

@@ -1,0 +1,133 @@
+// Roles: the only writer of term, vote, role and leader.
+//
+// Paper   Raft figure 2 "Rules for Servers", §5.1-5.2; thesis §9.6 (pre-vote), §6.2 (check-quorum).
+//
+// Term and vote change here at once and are handed out by collect as one record. What must wait for
+// its durability asks role_is_hard_synced(): the vote reply, our own vote, requests for votes,
+// acks.
+#include "engine/core/state.h"
+
+static void set_term(struct raft *raft, uint64_t term, uint16_t voted_for)
+{
+    ASSERT_CMP(term, >=, raft->term);
+    ASSERT(term > raft->term || raft->voted_for == 0 || raft->voted_for == voted_for);
+    if (term > raft->term) {
+        // A promise fences the log: what waits behind a hole came from the old leader. Entries held
+        // without a hole stay, and their late completions still count (they keep the epoch they
+        // were submitted under).
+        log_drop_beyond_hole(&raft->log);
+    }
+    raft->term = term;
+    raft->voted_for = voted_for;
+    raft->role_changed = true;
+}
+
+bool role_is_hard_synced(const struct raft *raft)
+{
+    return raft->hard_synced.term == raft->term && raft->hard_synced.voted_for == raft->voted_for;
+}
+
+// A random timeout in [min, max] from now.
+void role_reset_election(struct raft *raft, uint64_t now_ns)
+{
+    uint64_t span = raft->config.election_timeout_max_ns - raft->config.election_timeout_min_ns + 1;
+    raft->election_deadline_ns =
+        now_ns + raft->config.election_timeout_min_ns + raft_random(raft) % span;
+}
+
+bool role_hears_leader(const struct raft *raft, uint64_t now_ns)
+{
+    if (raft->role == RAFT_LEADER) {
+        return true; // check-quorum keeps this honest: a leader without a majority steps down
+    }
+    return raft->leader != 0 && raft->leader_heard_ns != 0 &&
+           now_ns < raft->leader_heard_ns + raft->config.election_timeout_min_ns;
+}
+
+void role_hear_leader(struct raft *raft, uint64_t now_ns, uint16_t leader)
+{
+    raft->role_changed |= raft->leader != leader;
+    raft->leader = leader;
+    raft->leader_heard_ns = now_ns;
+    role_reset_election(raft, now_ns);
+}
+
+// Follows `leader` (0: not known) in `term` (≥ ours).
+void become_follower(struct raft *raft, uint64_t now_ns, uint64_t term, uint16_t leader)
+{
+    if (term > raft->term) {
+        set_term(raft, term, 0);
+        append_forget_leader(raft);
+        raft->vote_reply_to = 0;
+    }
+    if (raft->role == RAFT_LEADER) {
+        read_abort(raft);
+        append_forget_leader(raft);
+    }
+    raft->role_changed |= raft->role != RAFT_FOLLOWER || raft->leader != leader;
+    raft->role = RAFT_FOLLOWER;
+    raft->leader = leader;
+    raft->leader_heard_ns = leader == 0 ? 0 : now_ns;
+    role_reset_election(raft, now_ns);
+}
+
+static void clear_votes(struct raft *raft)
+{
+    for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
+        raft->peers[slot].vote_granted = slot == raft->self_slot;
+        raft->peers[slot].vote_asked = false;
+    }
+}
+
+// Asks whether an election could be won, without disturbing anybody (thesis §9.6).
+void become_pre_candidate(struct raft *raft, uint64_t now_ns)
+{
+    ASSERT(raft->role != RAFT_LEADER);
+    raft->role = RAFT_PRE_CANDIDATE;
+    raft->role_changed = true;
+    raft->leader = 0;
+    clear_votes(raft);
+    role_reset_election(raft, now_ns);
+}
+
+void become_candidate(struct raft *raft, uint64_t now_ns)
+{
+    ASSERT(raft->intact && !raft->failed);
+    raft->vote_reply_to = 0;
+    set_term(raft, raft->term + 1, raft->config.self);
+    append_forget_leader(raft);
+    raft->role = RAFT_CANDIDATE;
+    raft->leader = 0;
+    clear_votes(raft);
+    role_reset_election(raft, now_ns);
+}
+
+// A no-op opens the term: only with an entry of its own term committed does a leader know what is
+// committed (§5.4.2, §8).
+void become_leader(struct raft *raft, uint64_t now_ns, struct raft_accept *accept)
+{
+    ASSERT(raft->role == RAFT_CANDIDATE && raft->voted_for == raft->config.self);
+    ASSERT(role_is_hard_synced(raft));
+    raft->role = RAFT_LEADER;
+    raft->role_changed = true;
+    raft->leader = raft->config.self;
+    raft->quorum_checked_ns = now_ns;
+    replicate_start(raft, now_ns);
+    struct raft_log *log = &raft->log;
+    raft->term_start = log->last + 1;
+    accept->range = (struct raft_range){.first = log->last + 1, .last = log->last + 1};
+    accept->prev_term = log_term_at(log, log->last);
+    struct raft_entry_head head = {.kind = RAFT_ENTRY_NOOP};
+    log_hold(log, log->last + 1, raft->term, &head);
+    for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
+        raft->peers[slot].append_due = true;
+    }
+}
+
+// Promises our vote of this term; the reply leaves when the promise is durable.
+void role_grant_vote(struct raft *raft, uint64_t now_ns, uint16_t candidate)
+{
+    set_term(raft, raft->term, candidate);
+    raft->vote_reply_to = candidate;
+    role_reset_election(raft, now_ns);
+}

@@ -1,0 +1,41 @@
+// The inside of a node, for the files of engine/embed and the program's own status.
+#ifndef PONTOON_EMBED_PONTOON_NODE_H
+#define PONTOON_EMBED_PONTOON_NODE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/embed/parts.h"
+#include "engine/pontoon.h"
+#include "engine/reactor/reactor.h"
+
+enum {
+    NODE_THREADS_MAX = PONTOON_REACTORS_MAX * (1 + REACTOR_APPLY_WORKERS_MAX),
+    NODE_DESCRIPTION_BYTES = PARTS_DESCRIPTION_BYTES + 512,
+};
+
+struct node_thread {
+    struct pontoon *node;
+    uint32_t which, worker;
+    pthread_t thread;
+};
+
+struct pontoon {
+    struct pontoon_config config;
+    struct pontoon_options options;
+    struct parts parts;
+    struct reactor *reactors[PONTOON_REACTORS_MAX];
+    enum pontoon_idle idle;
+    struct node_thread threads[NODE_THREADS_MAX];
+    uint32_t thread_count;   // 0: nobody but the caller polls
+    atomic_bool should_stop; // release by the stopper, acquire by the threads
+    char description[NODE_DESCRIPTION_BYTES];
+};
+
+struct reactor *node_reactor_of(struct pontoon *node, uint16_t group);
+// Runs `call` on the reactor's thread and waits for it; -ETIMEDOUT: it did not begin within 2 s,
+// and will not.
+int node_call_wait(struct pontoon *node, struct reactor *reactor, reactor_call *call,
+                   void *context);
+
+#endif

@@ -1,0 +1,521 @@
+// Checkpoints, and what they allow to be forgotten.
+//
+// Stop and copy: while its state is read out, piece by piece in successive poll iterations, a group
+// applies nothing; it goes on receiving, writing, acknowledging and committing. A durable log keeps
+// two files a group and overwrites the older one: data, flush, then one header block as a durable
+// write. Recovery takes the newest header that holds.
+//
+// The tail of the log moves when more than half of the log is in use: entries are forgotten that
+// are applied, (durable log) covered by a durable checkpoint, and, while less than three quarters
+// are in use, not needed by a peer that is alive.
+#include "engine/reactor/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/crc32c.h"
+
+#define CHECKPOINT_MAGIC UINT64_C(0x31504B434E544E50) // "PNTNCKP1"
+#define STREAM_MAGIC UINT64_C(0x314D5254534E5450)     // "PTNSTRM1"
+
+enum { HEADER_BYTES = 4096, STREAM_HEAD_BYTES = 16, STREAM_TAIL_BYTES = 8 };
+
+// The first block of a checkpoint file; the stream follows at HEADER_BYTES.
+struct header {
+    uint64_t magic;
+    uint64_t cluster;
+    uint32_t node;
+    uint32_t group;
+    uint64_t generation;
+    uint64_t term, index; // of the last entry covered
+    uint64_t stream_bytes;
+    uint32_t reserved;
+    uint32_t crc; // of everything before
+};
+_Static_assert(sizeof(struct header) == 64, "on disk");
+
+// -------------------------------------------------------------------------------------------------
+// stream
+//
+//     u64 magic, u64 bytes of the session table, session table, state machine's stream, u32 CRC32C
+//     of all before, u32 0
+
+void stream_begin(struct stream_out *stream, struct group *group)
+{
+    *stream = (struct stream_out){.group = group,
+                                  .is_active = true,
+                                  .session_bytes = session_checkpoint_bytes(group->sessions)};
+    group->app->ops->checkpoint_begin(group->app);
+}
+
+// The next bytes of the stream, at least one (capacity ≥ 64): 0 when it is done, or -errno.
+int64_t stream_read(struct stream_out *stream, void *buffer, uint64_t capacity)
+{
+    uint8_t *out = buffer;
+    int64_t count = 0;
+    if (stream->bytes == 0) {
+        uint64_t head[2] = {STREAM_MAGIC, stream->session_bytes};
+        memcpy(out, head, sizeof(head));
+        count = STREAM_HEAD_BYTES;
+    } else if (stream->session_offset < stream->session_bytes) {
+        count = (int64_t)session_checkpoint_read(stream->group->sessions, stream->session_offset,
+                                                 out, capacity);
+        stream->session_offset += (uint64_t)count;
+    } else if (!stream->is_app_done) {
+        count = stream->group->app->ops->checkpoint_read(stream->group->app, out, capacity);
+        if (count < 0) {
+            return count;
+        }
+        if (count == 0) {
+            stream->is_app_done = true;
+            uint32_t tail[2] = {stream->crc, 0};
+            memcpy(out, tail, sizeof(tail));
+            count = STREAM_TAIL_BYTES;
+        }
+    } else {
+        return 0;
+    }
+    stream->crc = crc32c(stream->crc, out, (size_t)count);
+    stream->bytes += (uint64_t)count;
+    return count;
+}
+
+void stream_end(struct stream_out *stream)
+{
+    if (stream->is_active) {
+        stream->group->app->ops->checkpoint_end(stream->group->app);
+        stream->is_active = false;
+    }
+}
+
+// Complete, undamaged, and one of our streams?
+bool stream_is_whole(const uint8_t *data, uint64_t bytes)
+{
+    uint64_t head[2];
+    uint32_t crc;
+    if (bytes < STREAM_HEAD_BYTES + STREAM_TAIL_BYTES) {
+        return false;
+    }
+    memcpy(head, data, sizeof(head));
+    memcpy(&crc, data + bytes - STREAM_TAIL_BYTES, sizeof(crc));
+    return head[0] == STREAM_MAGIC && head[1] <= bytes - STREAM_HEAD_BYTES - STREAM_TAIL_BYTES &&
+           crc32c(0, data, bytes - STREAM_TAIL_BYTES) == crc;
+}
+
+// Replaces the group's sessions and state by those of a whole stream. -EBADMSG: another version or
+// other limits; the state is empty then.
+int stream_restore(struct group *group, const uint8_t *data, uint64_t bytes)
+{
+    uint64_t head[2];
+    memcpy(head, data, sizeof(head));
+    uint64_t content = bytes - STREAM_HEAD_BYTES - STREAM_TAIL_BYTES;
+    const uint8_t *sessions = data + STREAM_HEAD_BYTES;
+    session_restore_begin(group->sessions);
+    int error = session_restore_write(group->sessions, sessions, head[1]);
+    int end = session_restore_end(group->sessions);
+    error = error != 0 ? error : end;
+    error = error != 0 ? error : group->app->ops->restore_begin(group->app);
+    error = error != 0
+                ? error
+                : group->app->ops->restore_write(group->app, sessions + head[1], content - head[1]);
+    return error != 0 ? error : group->app->ops->restore_end(group->app);
+}
+
+// --------------------------------------------------------------------------------------------------
+// files
+
+static void header_fill(const struct group *group, struct header *header)
+{
+    const struct checkpoint *checkpoint = &group->checkpoint;
+    *header = (struct header){.magic = CHECKPOINT_MAGIC,
+                              .cluster = group->reactor->config.cluster,
+                              .node = group->reactor->config.node,
+                              .group = group->id,
+                              .generation = checkpoint->generation + 1,
+                              .term = checkpoint->covers.term,
+                              .index = checkpoint->covers.index,
+                              .stream_bytes = checkpoint->stream.bytes};
+    header->crc = crc32c(0, header, offsetof(struct header, crc));
+}
+
+static bool header_holds(const struct group *group, const struct header *header)
+{
+    return header->magic == CHECKPOINT_MAGIC &&
+           crc32c(0, header, offsetof(struct header, crc)) == header->crc &&
+           header->cluster == group->reactor->config.cluster &&
+           header->node == group->reactor->config.node && header->group == group->id &&
+           header->index <= RAFT_INDEX_MAX && header->term <= RAFT_TERM_MAX &&
+           header->stream_bytes <= group->reactor->config.app_bytes_max;
+}
+
+static int read_wait(struct disk *disk, uint32_t file, void *data, uint64_t offset, uint32_t bytes)
+{
+    const struct disk_request request = {
+        .op = DISK_READ, .file = file, .data = data, .offset = offset, .bytes = bytes};
+    struct disk_completion completion;
+    if (!disk->ops->submit(disk, &request)) {
+        return -EBUSY;
+    }
+    disk->ops->kick(disk);
+    while (disk->ops->poll(disk, &completion, 1) == 0) {
+    }
+    return completion.result;
+}
+
+static int open_files(struct group *group)
+{
+    struct disk *disk = group->reactor->config.checkpoint_disk;
+    for (uint32_t which = 0; which < 2; which++) {
+        char name[64];
+        uint64_t size;
+        snprintf(name, sizeof(name), "checkpoint-%u-%u", group->id, which);
+        int error = disk->ops->open_file(disk, name, DISK_OPEN_EXISTING, 0,
+                                         &group->checkpoint.files[which], &size);
+        if (error == -ENOENT) {
+            error = disk->ops->open_file(disk, name, DISK_OPEN_CREATE, HEADER_BYTES,
+                                         &group->checkpoint.files[which], &size);
+        }
+        if (error != 0) {
+            return error;
+        }
+    }
+    group->checkpoint.has_files = true;
+    return 0;
+}
+
+// Reads file `which` into the group's state. `*header` was read and holds.
+static int load(struct group *group, uint32_t which, const struct header *header)
+{
+    struct disk *disk = group->reactor->config.checkpoint_disk;
+    uint64_t padded = (header->stream_bytes + HEADER_BYTES - 1) & ~(uint64_t)(HEADER_BYTES - 1);
+    uint8_t *data = aligned_alloc(HEADER_BYTES, padded);
+    int error = data == NULL ? -ENOMEM : 0;
+    for (uint64_t offset = 0; offset < padded && error == 0; offset += CHECKPOINT_CHUNK_BYTES) {
+        uint64_t left = padded - offset;
+        uint32_t bytes = left < CHECKPOINT_CHUNK_BYTES ? (uint32_t)left : CHECKPOINT_CHUNK_BYTES;
+        error = read_wait(disk, group->checkpoint.files[which], data + offset,
+                          HEADER_BYTES + offset, bytes);
+    }
+    if (error == 0) {
+        bool is_whole = stream_is_whole(data, header->stream_bytes);
+        error = is_whole ? stream_restore(group, data, header->stream_bytes) : -EBADMSG;
+    }
+    free(data);
+    return error;
+}
+
+// Finds and loads the newest checkpoint. 0 (checkpoint.durable says what it covers: perhaps
+// nothing), -EBADMSG: the newest one is damaged and the node must be repaired by its peers, or
+// another error with reason.
+int checkpoint_recover(struct group *group, char *reason, size_t reason_bytes)
+{
+    struct reactor *reactor = group->reactor;
+    struct header best = {.generation = 0};
+    uint32_t best_file = 0;
+    int error = open_files(group);
+    for (uint32_t which = 0; which < 2 && error == 0; which++) {
+        struct header header;
+        error = read_wait(reactor->config.checkpoint_disk, group->checkpoint.files[which],
+                          reactor->checkpoint_buffer, 0, HEADER_BYTES);
+        memcpy(&header, reactor->checkpoint_buffer, sizeof(header));
+        if (error == 0 && header_holds(group, &header) && header.generation > best.generation) {
+            best = header;
+            best_file = which;
+        }
+    }
+    if (error != 0) {
+        snprintf(reason, reason_bytes,
+                 "checkpoint of group %u: %s; check the directory's permissions and disk",
+                 group->id, strerror(-error));
+        return error;
+    }
+    if (best.generation == 0) {
+        return 0;
+    }
+    group->checkpoint.generation = best.generation;
+    error = load(group, best_file, &best);
+    if (error == 0) {
+        group->checkpoint.durable = (struct raft_entry_id){.term = best.term, .index = best.index};
+    }
+    return error == -ENOMEM || error == -EIO ? error : error == 0 ? 0 : -EBADMSG;
+}
+
+void checkpoint_close(struct group *group)
+{
+    struct disk *disk = group->reactor->config.checkpoint_disk;
+    stream_end(&group->checkpoint.stream);
+    for (uint32_t which = 0; which < 2 && group->checkpoint.has_files; which++) {
+        disk->ops->close_file(disk, group->checkpoint.files[which]);
+    }
+}
+
+// -------------------------------------------------------------------------------------------------
+// making
+
+static void begin(struct group *group, struct raft_entry_id covers)
+{
+    struct checkpoint *checkpoint = &group->checkpoint;
+    group->reactor->checkpointing = group;
+    group->is_paused = true;
+    checkpoint->covers = covers;
+    checkpoint->state = CHECKPOINT_COPYING;
+    checkpoint->file_offset = HEADER_BYTES;
+    checkpoint->buffer_bytes = 0;
+    checkpoint->is_write_out = false;
+}
+
+// Begins a checkpoint of what is applied. One at a time a reactor; nothing happens when one is
+// under way.
+void checkpoint_start(struct group *group)
+{
+    struct checkpoint *checkpoint = &group->checkpoint;
+    if (group->reactor->checkpointing == NULL && !group->reactor->is_failed && !group->is_paused &&
+        checkpoint->has_files && group->applied > checkpoint->durable.index) {
+        begin(group, (struct raft_entry_id){0, 0});
+    }
+}
+
+// The same of a state that was just installed and is not in the log. False: not now.
+bool checkpoint_start_installed(struct group *group, struct raft_entry_id covers)
+{
+    if (group->reactor->checkpointing != NULL || group->reactor->is_failed) {
+        return false;
+    }
+    begin(group, covers);
+    return true;
+}
+
+static void finish(struct group *group, bool is_durable)
+{
+    struct reactor *reactor = group->reactor;
+    struct checkpoint *checkpoint = &group->checkpoint;
+    stream_end(&checkpoint->stream);
+    if (is_durable) {
+        checkpoint->generation++;
+        checkpoint->durable = checkpoint->covers;
+        reactor->counters.checkpoints++;
+    }
+    checkpoint->state = CHECKPOINT_IDLE;
+    reactor->checkpointing = NULL;
+    group->is_paused = false;
+    group_mark_dirty(group);
+    if (group->snapshot.in_must_persist) {
+        snapshot_persisted(group);
+    }
+}
+
+static void submit(struct group *group, enum disk_op op, uint64_t offset, uint32_t bytes)
+{
+    struct checkpoint *checkpoint = &group->checkpoint;
+    struct disk *disk = group->reactor->config.checkpoint_disk;
+    const struct disk_request request = {.op = op,
+                                         .file =
+                                             checkpoint->files[(checkpoint->generation + 1) % 2],
+                                         .data = group->reactor->checkpoint_buffer,
+                                         .offset = offset,
+                                         .bytes = bytes};
+    bool is_taken = disk->ops->submit(disk, &request);
+    ASSERT(is_taken); // nobody else uses this disk, and one request is out at a time
+    checkpoint->is_write_out = true;
+    disk->ops->kick(disk);
+}
+
+// Copies the next piece out of the state; writes the buffer when it is full, or the rest when that
+// was all.
+static void copy(struct group *group)
+{
+    struct checkpoint *checkpoint = &group->checkpoint;
+    uint8_t *buffer = group->reactor->checkpoint_buffer;
+    int64_t count = 1;
+    while (CHECKPOINT_CHUNK_BYTES - checkpoint->buffer_bytes >= HEADER_BYTES && count > 0) {
+        count = stream_read(&checkpoint->stream, buffer + checkpoint->buffer_bytes,
+                            CHECKPOINT_CHUNK_BYTES - checkpoint->buffer_bytes);
+        checkpoint->buffer_bytes += count > 0 ? (uint32_t)count : 0;
+    }
+    if (count < 0) {
+        finish(group, false);
+        return;
+    }
+    // Whole blocks leave; the rest moves to the front. The last block is padded.
+    uint32_t whole = checkpoint->buffer_bytes & ~(uint32_t)(HEADER_BYTES - 1);
+    if (count == 0) {
+        memset(buffer + checkpoint->buffer_bytes, 0,
+               HEADER_BYTES - checkpoint->buffer_bytes % HEADER_BYTES);
+        whole = (checkpoint->buffer_bytes + HEADER_BYTES - 1) & ~(uint32_t)(HEADER_BYTES - 1);
+        checkpoint->state = CHECKPOINT_FLUSHING;
+        checkpoint->buffer_bytes = whole;
+    }
+    if (whole > 0) {
+        submit(group, DISK_WRITE, checkpoint->file_offset, whole);
+    } else if (checkpoint->state == CHECKPOINT_FLUSHING) {
+        submit(group, DISK_FLUSH, 0, 0);
+    }
+}
+
+static void after_write(struct group *group)
+{
+    struct checkpoint *checkpoint = &group->checkpoint;
+    uint32_t whole = checkpoint->buffer_bytes & ~(uint32_t)(HEADER_BYTES - 1);
+    uint8_t *buffer = group->reactor->checkpoint_buffer;
+    memmove(buffer, buffer + whole, checkpoint->buffer_bytes - whole);
+    checkpoint->buffer_bytes -= whole;
+    checkpoint->file_offset += whole;
+}
+
+static void write_header(struct group *group)
+{
+    struct header header;
+    header_fill(group, &header);
+    memset(group->reactor->checkpoint_buffer, 0, HEADER_BYTES);
+    memcpy(group->reactor->checkpoint_buffer, &header, sizeof(header));
+    submit(group, DISK_WRITE_DURABLE, 0, HEADER_BYTES);
+}
+
+static void on_completion(struct group *group, int32_t result)
+{
+    struct checkpoint *checkpoint = &group->checkpoint;
+    checkpoint->is_write_out = false;
+    if (result != 0) {
+        finish(group, false); // the log stays as it is; a full disk ends in back-pressure
+        return;
+    }
+    switch (checkpoint->state) {
+    case CHECKPOINT_COPYING:
+        after_write(group);
+        break;
+    case CHECKPOINT_FLUSHING:
+        if (checkpoint->buffer_bytes > 0) {
+            after_write(group);
+            submit(group, DISK_FLUSH, 0, 0);
+        } else {
+            checkpoint->state = CHECKPOINT_SEALING;
+            write_header(group);
+        }
+        break;
+    case CHECKPOINT_SEALING:
+        finish(group, true);
+        break;
+    case CHECKPOINT_IDLE:
+        break;
+    }
+}
+
+bool checkpoint_poll(struct reactor *reactor)
+{
+    struct group *group = reactor->checkpointing;
+    if (group == NULL) {
+        return false;
+    }
+    struct checkpoint *checkpoint = &group->checkpoint;
+    struct disk_completion completion;
+    if (checkpoint->is_write_out) {
+        struct disk *disk = reactor->config.checkpoint_disk;
+        if (disk->ops->poll(disk, &completion, 1) == 0) {
+            return false;
+        }
+        on_completion(group, completion.result);
+        return true;
+    }
+    if (group->jobs_out > 0) {
+        return false; // what was handed to a worker comes first
+    }
+    if (!checkpoint->stream.is_active) {
+        if (checkpoint->covers.index == 0) {
+            checkpoint->covers = raft_id_at(group->raft, group->applied);
+        }
+        stream_begin(&checkpoint->stream, group);
+    }
+    copy(group);
+    return true;
+}
+
+// ----------------------------------------------------------------------------------------------------
+// tail
+
+// How far the group's log may be trimmed.
+static uint64_t trim_limit(const struct group *group, bool is_tight)
+{
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    uint64_t limit = view.applied < view.synced ? view.applied : view.synced;
+    limit = group->applied < limit ? group->applied : limit;
+    if (!group->reactor->config.wal.is_volatile && group->checkpoint.durable.index < limit) {
+        limit = group->checkpoint.durable.index;
+    }
+    uint64_t pin = snapshot_pin(group);
+    limit = pin < limit ? pin : limit;
+    uint64_t needed = raft_needed_from(group->raft) - 1;
+    return !is_tight && needed < limit ? needed : limit;
+}
+
+// Forgets a quarter of what the group keeps, as far as allowed. False: nothing could be forgotten.
+static bool trim(struct group *group, bool is_tight)
+{
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    uint64_t limit = trim_limit(group, is_tight);
+    uint64_t target = view.base + (view.last - view.base + 3) / 4;
+    target = target < limit ? target : limit;
+    if (target <= view.base) {
+        return false;
+    }
+    raft_trim(group->raft, target);
+    return true;
+}
+
+// The group whose oldest entry lies furthest back; its position.
+static struct group *pinning_group(struct reactor *reactor, uint64_t *position)
+{
+    struct group *pinning = NULL;
+    *position = wal_head(reactor->wal);
+    for (uint32_t slot = 0; slot < reactor->group_count; slot++) {
+        struct group *group = &reactor->groups[slot];
+        struct raft_view view;
+        raft_view(group->raft, &view);
+        const struct raft_entry *oldest = raft_entry_at(group->raft, view.base + 1);
+        if (oldest != NULL && oldest->body < *position) {
+            *position = oldest->body;
+            pinning = group;
+        }
+    }
+    return pinning;
+}
+
+static bool relieve(struct group *group, bool is_tight)
+{
+    if (trim(group, is_tight)) {
+        return true;
+    }
+    if (!group->reactor->config.wal.is_volatile) {
+        checkpoint_start(group);
+    }
+    return false;
+}
+
+// A log of entries that are larger than usual fills its arena first, one of small entries its
+// slots.
+bool tail_poll(struct reactor *reactor)
+{
+    uint64_t size = reactor->config.wal.log_bytes;
+    uint64_t used = size - wal_free_bytes(reactor->wal);
+    bool was_busy = false;
+    if (used > size / 2) {
+        uint64_t position;
+        struct group *group = pinning_group(reactor, &position);
+        for (uint32_t round = 0; round < 4 && group != NULL && relieve(group, used > size / 4 * 3);
+             round++) {
+            was_busy = true;
+            group = pinning_group(reactor, &position);
+        }
+        wal_advance_tail(reactor->wal, position);
+    }
+    struct group *group = &reactor->groups[reactor->counters.polls % reactor->group_count];
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    if (view.held - view.base > reactor->config.log_entries / 2) {
+        was_busy |= relieve(group, view.held - view.base > reactor->config.log_entries / 4 * 3);
+    }
+    return was_busy;
+}

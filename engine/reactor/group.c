@@ -1,0 +1,321 @@
+// A group's core and the world: carries out what raft_step accepts and what raft_collect wants.
+#include "engine/reactor/internal.h"
+
+void group_mark_dirty(struct group *group)
+{
+    if (!group->is_dirty) {
+        group->is_dirty = true;
+        group->reactor->dirty[group->reactor->dirty_count++] = group->slot;
+    }
+}
+
+// Room for new entries, with a reserve for what must always find a place (no-ops, relocated
+// records).
+bool group_log_has_room(const struct group *group, uint32_t entries, uint64_t bytes)
+{
+    return wal_has_room(group->reactor->wal, entries, bytes + WAL_RESERVE_BYTES);
+}
+
+void group_forget_origins(struct group *group, uint64_t first, uint64_t last)
+{
+    uint64_t mask = group->reactor->config.log_entries - 1;
+    for (uint64_t index = first; index <= last; index++) {
+        group->origins[index & mask].slot = 0;
+    }
+}
+
+// Gives every accepted entry its place in the log: the one copy of its payload.
+static void place(struct group *group, const struct raft_accept *accept,
+                  const uint8_t *const *payloads, uint64_t payloads_first)
+{
+    struct wal *wal = group->reactor->wal;
+    uint64_t prev_term = accept->prev_term;
+    for (uint64_t index = accept->range.first; index <= accept->range.last; index++) {
+        const struct raft_entry *entry = raft_entry_to_place(group->raft, index);
+        if (entry == NULL) {
+            continue;
+        }
+        const uint8_t *payload = payloads == NULL ? NULL : payloads[index - payloads_first];
+        struct raft_entry_id id = {.term = entry->term, .index = index};
+        raft_entry_placed(
+            group->raft, index,
+            wal_append(wal, group->id, entry->epoch, id, prev_term, &entry->head, payload));
+        prev_term = entry->term;
+    }
+}
+
+enum raft_outcome group_step(struct group *group, const struct raft_input *input,
+                             const uint8_t *const *payloads, uint64_t payloads_first)
+{
+    struct reactor *reactor = group->reactor;
+    struct raft_accept accept;
+    enum raft_outcome outcome = raft_step(group->raft, reactor->now_ns, input, &accept);
+    reactor->counters.outcomes[outcome]++;
+    if (accept.truncate_from != 0) {
+        wal_truncate(reactor->wal, group->id, accept.truncate_from);
+    }
+    if (accept.range.first <= accept.range.last) {
+        bool is_proposal = input->kind == RAFT_IN_PROPOSE;
+        group_forget_origins(group, accept.range.first, accept.range.last);
+        place(group, &accept, payloads, is_proposal ? accept.range.first : payloads_first);
+    }
+    group_mark_dirty(group);
+    return outcome;
+}
+
+// Sends one entry that is larger than a frame, in fragments. False when frames ran out (all of it
+// counts as unsent).
+static bool send_fragments(struct group *group, struct lane *lane, uint64_t index)
+{
+    struct reactor *reactor = group->reactor;
+    const struct raft_entry *entry = raft_entry_at(group->raft, index);
+    const uint8_t *payload = wal_payload(reactor->wal, entry->body);
+    struct raft_message message;
+    raft_append_header(group->raft, lane->node, index, &message);
+    message.append.entries_term = entry->term;
+    message.append.count = 1;
+    uint32_t piece = wire_fragment_bytes(lane_frame_bytes(reactor, lane));
+    for (uint32_t offset = 0; offset < entry->head.bytes; offset += piece) {
+        uint32_t left = entry->head.bytes - offset;
+        const struct wire_fragment fragment = {.head = entry->head,
+                                               .offset = offset,
+                                               .bytes = left < piece ? left : piece,
+                                               .data = payload + offset,
+                                               .append = message.append};
+        struct wire_writer *writer = lane_next_frame(reactor, lane);
+        if (writer == NULL || !wire_put_append_fragment(writer, group->id, &message, &fragment)) {
+            return false;
+        }
+    }
+    reactor->counters.entries_out++;
+    return true;
+}
+
+// Sends as many entries of one term, from first to at most last, as one message of the open frame
+// holds. Result: the next index to send; `first` when frames ran out.
+static uint64_t send_message(struct group *group, struct lane *lane, uint64_t first, uint64_t last)
+{
+    struct reactor *reactor = group->reactor;
+    struct wire_writer *writer = lane_writer(reactor, lane);
+    const struct raft_entry *entry = raft_entry_at(group->raft, first);
+    if (writer != NULL && !wire_append_takes(writer, 1, entry->head.bytes)) {
+        writer = lane_next_frame(reactor, lane);
+    }
+    if (writer == NULL) {
+        return first;
+    }
+    uint64_t term = entry->term, index = first;
+    uint32_t count = 0, bytes = 0;
+    while (index <= last) {
+        entry = raft_entry_at(group->raft, index);
+        if (entry->term != term ||
+            !wire_append_takes(writer, count + 1, bytes + entry->head.bytes)) {
+            break;
+        }
+        count++;
+        bytes += entry->head.bytes;
+        index++;
+    }
+    struct raft_message message;
+    raft_append_header(group->raft, lane->node, first, &message);
+    message.append.entries_term = term;
+    message.append.count = count;
+    struct wire_append_writer append;
+    if (count == 0 || !wire_append_open(&append, writer, group->id, &message, count, bytes)) {
+        return first;
+    }
+    for (uint64_t at = first; at < index; at++) {
+        entry = raft_entry_at(group->raft, at);
+        wire_append_put(&append, &entry->head, wal_payload(reactor->wal, entry->body));
+    }
+    reactor->counters.entries_out += count;
+    reactor->counters.messages_out++;
+    return index;
+}
+
+// What could not be sent is taken back: the core must not believe it is under way.
+static void send_entries(struct group *group, const struct raft_send *send)
+{
+    struct reactor *reactor = group->reactor;
+    struct lane *lane = lane_of_node(reactor, send->to);
+    uint64_t index = send->range.first;
+    bool is_reached = lane_locate(reactor, lane);
+    uint32_t payload_max =
+        is_reached ? wire_append_payload_max(lane_frame_bytes(reactor, lane)) : 0;
+    while (is_reached && index <= send->range.last) {
+        const struct raft_entry *entry = raft_entry_at(group->raft, index);
+        uint64_t next;
+        if (entry->head.bytes > payload_max) {
+            next = send_fragments(group, lane, index) ? index + 1 : index;
+        } else {
+            next = send_message(group, lane, index, send->range.last);
+        }
+        if (next == index) {
+            break;
+        }
+        index = next;
+    }
+    if (index <= send->range.last) {
+        reactor->counters.sends_cut_short++;
+        const struct raft_input input = {.kind = RAFT_IN_UNSENT,
+                                         .unsent = {.peer = send->to, .index = index}};
+        group_step(group, &input, NULL, 0);
+    }
+}
+
+static void send_messages(struct group *group, const struct raft_effects *effects)
+{
+    struct reactor *reactor = group->reactor;
+    for (uint32_t at = 0; at < effects->message_count; at++) {
+        const struct raft_message *message = &effects->messages[at];
+        struct lane *lane = lane_of_node(reactor, message->to);
+        struct wire_writer *writer = lane_writer(reactor, lane);
+        if (writer != NULL && !wire_put_raft(writer, group->id, message)) {
+            writer = lane_next_frame(reactor, lane);
+            if (writer != NULL && !wire_put_raft(writer, group->id, message)) {
+                writer = NULL;
+            }
+        }
+        reactor->counters.messages_out += writer != NULL;
+    }
+}
+
+// Whoever waits for an entry of a leader that is none any more learns that the outcome is not known
+// here.
+static void on_leadership_lost(struct group *group)
+{
+    struct reactor *reactor = group->reactor;
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    uint64_t mask = reactor->config.log_entries - 1;
+    for (uint64_t index = group->applied + 1; index <= view.last; index++) {
+        struct origin origin = group->origins[index & mask];
+        const struct raft_entry *entry = raft_entry_at(group->raft, index);
+        if (origin.slot == 0 || entry == NULL) {
+            continue;
+        }
+        const struct wire_result result = {.sequence = entry->head.sequence,
+                                           .status = WIRE_UNKNOWN};
+        group->origins[index & mask].slot = 0;
+        client_result(reactor, origin, group->id, entry->head.client, &result, index);
+    }
+}
+
+static void on_role_change(struct group *group)
+{
+    struct reactor *reactor = group->reactor;
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    if (group->role == RAFT_LEADER && view.role != RAFT_LEADER) {
+        on_leadership_lost(group);
+    }
+    reactor->counters.elections += view.role == RAFT_CANDIDATE && group->role != RAFT_CANDIDATE;
+    group->role = view.role;
+    if (reactor->config.role_change != NULL) {
+        reactor->config.role_change(reactor->config.context, group->id, view.role, view.term,
+                                    view.leader);
+    }
+}
+
+static void collect(struct group *group)
+{
+    struct reactor *reactor = group->reactor;
+    struct raft_effects *effects = &reactor->effects;
+    raft_collect(group->raft, reactor->now_ns, effects);
+    heap_update(&reactor->timers, group->slot, effects->deadline_ns);
+    if (effects->hard_state_due) {
+        wal_put_hard_state(reactor->wal, group->id, effects->hard_state);
+    }
+    if (effects->role_changed) {
+        on_role_change(group);
+    }
+    send_messages(group, effects);
+    for (uint32_t at = 0; at < effects->send_count; at++) {
+        send_entries(group, &effects->sends[at]);
+    }
+    if (effects->apply.first <= effects->apply.last) {
+        group->apply_last = effects->apply.last;
+        wal_note_commit(reactor->wal, group->id, effects->apply.last);
+    }
+    reads_aborted(group, effects->reads_aborted_upto);
+    if (effects->reads_granted) {
+        reads_granted(group, effects->reads_upto, effects->reads_index);
+    }
+    if (effects->snapshot_peers != 0) {
+        snapshot_want(group, effects->snapshot_peers);
+    }
+    apply_dispatch(group);
+}
+
+// Groups that were stepped since the last time. A step during collect (unsent, applied) marks its
+// group for the next iteration.
+void group_collect_all(struct reactor *reactor)
+{
+    uint32_t count = reactor->dirty_count;
+    for (uint32_t at = 0; at < count; at++) {
+        struct group *group = &reactor->groups[reactor->dirty[at]];
+        group->is_dirty = false;
+        collect(group);
+    }
+    uint32_t left = reactor->dirty_count - count;
+    for (uint32_t at = 0; at < left; at++) {
+        reactor->dirty[at] = reactor->dirty[count + at];
+    }
+    reactor->dirty_count = left;
+}
+
+static void on_device_failed(struct reactor *reactor)
+{
+    reactor->is_failed = true;
+    const struct raft_input input = {.kind = RAFT_IN_DISK_FAILED};
+    for (uint32_t slot = 0; slot < reactor->group_count; slot++) {
+        group_step(&reactor->groups[slot], &input, NULL, 0);
+    }
+}
+
+static void on_wal_event(struct reactor *reactor, const struct wal_event *event)
+{
+    struct raft_input input = {.kind = RAFT_IN_SYNCED};
+    if (event->kind == WAL_EVENT_FAILED) {
+        on_device_failed(reactor);
+        return;
+    }
+    struct group *group = reactor_group(reactor, event->group);
+    if (group == NULL) {
+        return;
+    }
+    if (event->kind == WAL_EVENT_HARD_STATE) {
+        input.kind = RAFT_IN_HARD_STATE;
+        input.hard_state = event->hard_state;
+    } else {
+        input.synced.range = event->range;
+        input.synced.epoch = event->epoch;
+    }
+    group_step(group, &input, NULL, 0);
+}
+
+bool group_poll_wal(struct reactor *reactor)
+{
+    uint32_t max = sizeof(reactor->events) / sizeof(reactor->events[0]);
+    uint32_t count, total = 0;
+    do {
+        count = wal_poll(reactor->wal, reactor->events, max);
+        for (uint32_t at = 0; at < count; at++) {
+            on_wal_event(reactor, &reactor->events[at]);
+        }
+        total += count;
+    } while (count == max);
+    return total > 0;
+}
+
+bool group_poll_timers(struct reactor *reactor)
+{
+    const struct raft_input input = {.kind = RAFT_IN_TICK};
+    bool was_due = false;
+    uint32_t slot;
+    while (heap_pop_due(&reactor->timers, reactor->now_ns, &slot)) {
+        group_step(&reactor->groups[slot], &input, NULL, 0);
+        was_due = true;
+    }
+    return was_due;
+}

@@ -1,0 +1,139 @@
+// Frames that arrived: decoded once, here, and handed on by type. Whatever is malformed is dropped
+// and counted.
+#include "engine/reactor/internal.h"
+
+static void count_refusal(struct reactor *reactor, enum wire_refusal refusal)
+{
+    reactor->counters.refused[refusal]++;
+}
+
+// An append needs room in the log before the core sees it; without it the frame counts as lost, and
+// the leader will be asked again.
+static void on_raft(struct group *group, const struct raft_message *message,
+                    const uint8_t *const *payloads, uint32_t payload_bytes)
+{
+    struct reactor *reactor = group->reactor;
+    uint64_t first = 0;
+    if (message->type == RAFT_MSG_APPEND && message->append.count > 0) {
+        if (!group_log_has_room(group, message->append.count, payload_bytes)) {
+            reactor->counters.appends_dropped_log_full++;
+            return;
+        }
+        if (!wire_check_entries(message->append.heads, payloads, message->append.count)) {
+            count_refusal(reactor, WIRE_BAD_ENTRY);
+            return;
+        }
+        first = message->append.prev.index + 1;
+        reactor->counters.entries_in += message->append.count;
+    }
+    const struct raft_input input = {.kind = RAFT_IN_MESSAGE, .message = message};
+    group_step(group, &input, payloads, first);
+}
+
+// A fragment of an entry larger than a frame. The last one completes an append (or proposal) of one
+// entry.
+static void on_fragment(struct group *group, const struct wire_reader *reader,
+                        const struct net_frame *frame, const struct wire_message *message)
+{
+    struct reactor *reactor = group->reactor;
+    const struct wire_fragment *fragment = &message->fragment;
+    bool is_append = message->type == WIRE_APPEND_FRAGMENT;
+    const struct assembly_key key = {
+        .a = is_append ? fragment->append.entries_term : fragment->head.client,
+        .b = is_append ? fragment->append.prev.index + 1 : fragment->head.sequence,
+        .source = reader->envelope.source,
+        .group = message->group};
+    const uint8_t *payload = assembly_add(reactor->assembly, &key, fragment);
+    if (payload == NULL) {
+        return;
+    }
+    if (is_append) {
+        struct raft_message append = {.type = RAFT_MSG_APPEND,
+                                      .from = reader->envelope.source,
+                                      .to = reader->envelope.destination,
+                                      .intact = message->intact,
+                                      .boot = reader->envelope.boot,
+                                      .term = message->term,
+                                      .append = fragment->append};
+        append.append.heads = &fragment->head;
+        append.append.count = 1;
+        on_raft(group, &append, &payload, fragment->head.bytes);
+    } else {
+        on_propose(group, &frame->remote, &fragment->head, &payload, 1, fragment->head.bytes);
+    }
+    assembly_done(reactor->assembly, &key);
+}
+
+static void on_message(struct reactor *reactor, const struct wire_reader *reader,
+                       const struct net_frame *frame, const struct wire_message *message)
+{
+    struct group *group = reactor_group(reactor, message->group);
+    if (group == NULL) {
+        count_refusal(reactor, WIRE_BAD_FIELD);
+        return;
+    }
+    reactor->counters.messages_in++;
+    switch (message->type) {
+    case RAFT_MSG_PRE_VOTE:
+    case RAFT_MSG_PRE_VOTE_REPLY:
+    case RAFT_MSG_VOTE:
+    case RAFT_MSG_VOTE_REPLY:
+    case RAFT_MSG_APPEND:
+    case RAFT_MSG_APPEND_REPLY:
+        on_raft(group, &message->raft, message->payloads, message->payload_bytes);
+        break;
+    case WIRE_APPEND_FRAGMENT:
+    case WIRE_PROPOSE_FRAGMENT:
+        on_fragment(group, reader, frame, message);
+        break;
+    case WIRE_SNAPSHOT:
+        on_snapshot(group, reader->envelope.source, message->term, &message->snapshot);
+        break;
+    case WIRE_SNAPSHOT_REPLY:
+        on_snapshot_reply(group, reader->envelope.source, message->term, &message->snapshot_reply);
+        break;
+    case WIRE_PROPOSE:
+        on_propose(group, &frame->remote, message->propose.heads, message->propose.payloads,
+                   message->propose.count, message->propose.payload_bytes);
+        break;
+    case WIRE_READ:
+        on_read(group, &frame->remote, &message->read);
+        break;
+    case WIRE_STATUS:
+        on_status(group, &frame->remote, &message->status);
+        break;
+    default:
+        count_refusal(reactor, WIRE_BAD_TYPE);
+        break;
+    }
+}
+
+static void on_frame(struct reactor *reactor, const struct net_frame *frame)
+{
+    struct wire_reader reader;
+    enum wire_refusal refusal =
+        wire_open(&reader, &reactor->filter, frame->data, frame->bytes, &reactor->scratch);
+    struct wire_message message;
+    while (refusal == WIRE_OK) {
+        refusal = wire_next(&reader, &reactor->filter, &message);
+        if (refusal == WIRE_OK) {
+            on_message(reactor, &reader, frame, &message);
+        }
+    }
+    if (refusal != WIRE_END) {
+        count_refusal(reactor, refusal);
+    }
+}
+
+bool inbound_poll(struct reactor *reactor)
+{
+    struct net *net = reactor->config.net;
+    uint32_t count = net->ops->receive(net, reactor->rx, RX_BURST);
+    for (uint32_t at = 0; at < count; at++) {
+        on_frame(reactor, &reactor->rx[at]);
+    }
+    if (count > 0) {
+        net->ops->release(net, reactor->rx, count);
+    }
+    return count > 0;
+}

@@ -1,0 +1,368 @@
+// The reactor's inside. Each file writes its own part: outbox.c frames under way out, inbound.c
+// frames in, group.c the core and its effects, apply.c state machines, clients.c answers to
+// clients, reads.c reads, mailbox.c other threads' requests, checkpoint.c durable checkpoints and
+// the log's tail, snapshot.c checkpoints to and from peers.
+#ifndef PONTOON_REACTOR_INTERNAL_H
+#define PONTOON_REACTOR_INTERNAL_H
+
+#include "engine/base/assert.h"
+#include "engine/base/heap.h"
+#include "engine/core/session.h"
+#include "engine/core/state.h"
+#include "engine/reactor/reactor.h"
+#include "engine/wire/assembly.h"
+
+struct rte_ring;
+
+enum {
+    RX_BURST = 32,
+    TX_PENDING_MAX = 128,  // sealed frames that the driver did not take yet
+    CLIENTS_MAX = 64,      // client endpoints remembered
+    APPLY_ITEMS_MAX = 256, // entries of one apply job
+    APPLY_JOBS = 64,
+    READS_MAX = 2048, // waiting, a reactor
+    READ_QUERY_BYTES_MAX = 1280,
+    ANSWER_BYTES_MAX = RAFT_PAYLOAD_BYTES_MAX + 64,
+    MAILBOX_SLOTS = 4096,
+    ASSEMBLY_BUFFERS = 16,
+    WAL_RESERVE_BYTES = 256 << 10, // of the log, kept free of proposals for no-ops and relocations
+    CHECKPOINT_CHUNK_BYTES = 256 << 10,
+    APPLY_SILENT = 255, // status of an apply item that is answered by another one
+};
+
+// ------------------------------------------------------------------------------------------------
+// outbox.c
+
+// Frames to one destination: one open frame at a time, filled by any group.
+struct lane {
+    struct net_endpoint remote;
+    uint16_t node; // WIRE_CLIENT for clients
+    enum net_use use;
+    bool is_open;
+    struct net_frame frame;
+    struct wire_writer writer;
+};
+
+struct outbox {
+    struct net_frame pending[TX_PENDING_MAX];
+    uint32_t pending_count;
+    struct lane *open[RAFT_NODES_MAX + CLIENTS_MAX];
+    uint32_t open_count;
+};
+
+// ------------------------------------------------------------------------------------------------
+// clients.c
+
+struct client {
+    struct net_endpoint remote;
+    bool is_used;
+    uint32_t generation; // counts reuses of the slot
+    uint64_t used_ns;
+    struct lane lane;
+    uint16_t group; // of the results gathered
+    uint64_t session;
+    uint32_t result_count;
+    struct wire_result results[WIRE_RESULTS_MAX];
+};
+
+// Who waits for a log entry or a read: a client slot with its generation, or a mailbox slot.
+struct origin {
+    uint32_t slot; // 0: nobody; else 1 + client slot, or ORIGIN_MAILBOX | mailbox slot
+    uint32_t generation;
+};
+#define ORIGIN_MAILBOX UINT32_C(0x80000000)
+
+// --------------------------------------------------------------------------------------------------
+// apply.c
+
+struct apply_item {
+    uint64_t index;
+    uint64_t client, sequence;
+    const uint8_t *payload;
+    uint32_t bytes, crc;
+    uint32_t result;
+    uint8_t kind;   // enum raft_entry_kind
+    uint8_t status; // enum wire_status
+    uint64_t grant; // REGISTER: the session; its window is put into sequence
+};
+
+struct group;
+
+enum apply_kind { APPLY_ENTRIES, APPLY_READ };
+
+struct apply_job {
+    enum apply_kind kind;
+    struct group *group;
+    uint32_t count;
+    bool is_corrupt;    // an entry's checksum does not match: our memory is damaged
+    uint32_t read_slot; // READ
+    int32_t answer_bytes;
+    struct apply_item items[APPLY_ITEMS_MAX];
+};
+
+// ---------------------------------------------------------------------------------------------------
+// reads.c
+
+struct read_request {
+    struct group *group;
+    uint64_t number; // the core's, of this group
+    uint64_t index;  // may be served once applied reaches this; 0: not granted yet
+    struct origin origin;
+    uint64_t request; // the client's
+    uint32_t next;    // list of the group, or free list; UINT32_MAX: end
+    uint32_t bytes;
+    uint8_t query[READ_QUERY_BYTES_MAX];
+};
+
+// -------------------------------------------------------------------------------------------------
+// mailbox.c
+
+enum mail_kind { MAIL_PROPOSE, MAIL_READ, MAIL_CALL };
+
+struct mail {
+    enum mail_kind kind;
+    uint16_t group;
+    uint32_t bytes;
+    reactor_done *done;
+    reactor_user *user;
+    reactor_call *call;
+    void *context;
+    void *large;  // payload above MAILBOX_INLINE_BYTES: from malloc
+    uint32_t crc; // PROPOSE: of the entry
+    uint8_t payload[MAILBOX_INLINE_BYTES];
+};
+
+// --------------------------------------------------------------------------------- checkpoint.c,
+// snapshot.c
+
+enum checkpoint_state {
+    CHECKPOINT_IDLE,
+    CHECKPOINT_COPYING,
+    CHECKPOINT_FLUSHING,
+    CHECKPOINT_SEALING
+};
+
+// Stop and copy: apply of the group pauses while its state is read out in pieces, one a poll
+// iteration.
+struct stream_out {
+    struct group *group;
+    bool is_active;
+    uint64_t session_offset, session_bytes;
+    bool is_app_done;
+    uint32_t crc;
+    uint64_t bytes; // produced so far
+};
+
+struct checkpoint {
+    enum checkpoint_state state;
+    struct raft_entry_id covers;  // being made
+    struct raft_entry_id durable; // newest durable one; {0, 0}: none
+    uint64_t generation;          // of the newest durable one; file = generation mod 2
+    uint32_t files[2];
+    bool has_files;
+    struct stream_out stream;
+    uint64_t file_offset;
+    bool is_write_out;
+    uint32_t buffer_bytes;
+};
+
+struct snapshot_peer {
+    bool is_active;
+    uint64_t sent_bytes, received_bytes;
+    uint64_t progress_ns;
+};
+
+struct snapshot {
+    // out (leader): the state copied into memory of its own
+    uint8_t *data;
+    uint64_t bytes, capacity;
+    bool is_ready;
+    bool is_building;
+    struct raft_entry_id covers;
+    struct stream_out stream;
+    uint32_t users; // active peers
+    uint64_t last_used_ns;
+    struct snapshot_peer peers[RAFT_NODES_MAX];
+    // in (follower)
+    uint8_t *in_data;
+    uint64_t in_total, in_received;
+    struct raft_entry_id in_covers;
+    uint16_t in_from;
+    bool in_must_persist; // durable: the checkpoint of it is being made, then the core is told
+};
+
+static inline bool snapshot_is_active(const struct snapshot *snapshot)
+{
+    return snapshot->is_building || snapshot->is_ready || snapshot->in_must_persist;
+}
+
+// --------------------------------------------------------------------------------------------------
+// group.c
+
+struct group {
+    struct reactor *reactor;
+    uint16_t id;
+    uint32_t slot; // in reactor->groups
+    struct raft *raft;
+    struct app *app;
+    struct session_table *sessions;
+    struct origin *origins; // by index mod log_entries
+    bool is_dirty;
+    bool is_halted;      // corrupt memory or state: serves nothing any more
+    enum raft_role role; // as last told
+    uint64_t apply_next; // next index to hand to apply
+    uint64_t apply_last; // committed up to
+    uint64_t applied;
+    uint32_t jobs_out;
+    bool is_checkpoint_damaged;
+    bool is_paused; // no new apply jobs: a checkpoint is copied or restored
+    uint32_t worker;
+    uint32_t read_first, read_last; // list of read_request; UINT32_MAX: empty
+    bool is_serving_reads;
+    struct checkpoint checkpoint;
+    struct snapshot snapshot;
+};
+
+struct reactor {
+    struct reactor_config config;
+    struct wire_filter filter;
+    struct wal *wal;
+    void *wal_memory;
+    struct wal_recovery recovery;
+    uint64_t now_ns;
+    bool was_busy;
+    bool is_draining;
+    bool is_failed; // the device failed
+
+    struct group *groups;
+    uint32_t group_count;
+    struct group **by_id; // NULL: not ours
+    uint32_t *dirty;
+    uint32_t dirty_count;
+    struct heap timers; // by group slot
+
+    struct net_frame rx[RX_BURST];
+    struct wire_scratch scratch;
+    struct assembly *assembly;
+    struct outbox outbox;
+    struct lane peers[RAFT_NODES_MAX]; // by place in config.nodes
+    struct client clients[CLIENTS_MAX];
+
+    struct apply_job *jobs;
+    struct apply_job **free_jobs;
+    uint32_t free_job_count;
+    struct app_entry *batch; // of each worker (inline: the first)
+    uint32_t *batch_results;
+    struct rte_ring *to_worker[REACTOR_APPLY_WORKERS_MAX];
+    struct rte_ring *from_worker[REACTOR_APPLY_WORKERS_MAX];
+
+    struct read_request *reads;
+    uint32_t free_read;
+    uint32_t reads_waiting;
+    bool is_answering; // the answer buffer is in use by a worker
+    uint8_t *answer;
+
+    struct mail *mails;
+    struct rte_ring *mail_ring, *free_mail_ring;
+
+    uint8_t *checkpoint_buffer; // one checkpoint is written at a time
+    struct group *checkpointing;
+    bool has_overflow; // recovery found more entries than slots
+    void *assembly_memory, *heap_items, *heap_positions;
+
+    struct raft_effects effects;
+    struct wal_event events[64];
+    struct reactor_counters counters;
+};
+
+// outbox.c
+bool lane_locate(struct reactor *reactor, struct lane *lane);
+struct wire_writer *lane_writer(struct reactor *reactor, struct lane *lane);
+struct wire_writer *lane_next_frame(struct reactor *reactor, struct lane *lane);
+uint32_t lane_frame_bytes(struct reactor *reactor, const struct lane *lane);
+struct lane *lane_of_node(struct reactor *reactor, uint16_t node);
+void outbox_flush(struct reactor *reactor);
+bool outbox_is_stuffed(const struct reactor *reactor);
+
+// inbound.c
+bool inbound_poll(struct reactor *reactor);
+
+// group.c
+enum raft_outcome group_step(struct group *group, const struct raft_input *input,
+                             const uint8_t *const *payloads, uint64_t payloads_first);
+void group_mark_dirty(struct group *group);
+void group_collect_all(struct reactor *reactor);
+bool group_poll_wal(struct reactor *reactor);
+bool group_poll_timers(struct reactor *reactor);
+void group_forget_origins(struct group *group, uint64_t first, uint64_t last);
+bool group_log_has_room(const struct group *group, uint32_t entries, uint64_t bytes);
+
+// apply.c
+void apply_run(struct reactor *reactor, struct apply_job *job, uint32_t worker);
+void apply_dispatch(struct group *group);
+bool apply_poll(struct reactor *reactor);
+struct apply_job *apply_take_job(struct reactor *reactor, struct group *group,
+                                 enum apply_kind kind);
+void apply_start_read(struct reactor *reactor, struct apply_job *job, uint32_t read_slot);
+int apply_open(struct reactor *reactor);
+void apply_close(struct reactor *reactor);
+
+// clients.c
+struct origin client_origin(struct reactor *reactor, const struct net_endpoint *remote);
+struct client *client_at(struct reactor *reactor, struct origin origin);
+void client_result(struct reactor *reactor, struct origin origin, uint16_t group, uint64_t session,
+                   const struct wire_result *result, uint64_t index);
+void client_registered(struct reactor *reactor, struct origin origin, uint16_t group,
+                       const struct wire_register_reply *reply);
+void clients_flush(struct reactor *reactor);
+void on_propose(struct group *group, const struct net_endpoint *remote,
+                const struct raft_entry_head *heads, const uint8_t *const *payloads, uint32_t count,
+                uint64_t payload_bytes);
+void on_status(struct group *group, const struct net_endpoint *remote,
+               const struct wire_status_request *request);
+
+// reads.c
+int reads_open(struct reactor *reactor);
+enum wire_status read_request(struct group *group, struct origin origin, uint64_t request,
+                              const void *query, uint32_t bytes);
+void on_read(struct group *group, const struct net_endpoint *remote, const struct wire_read *read);
+void reads_granted(struct group *group, uint64_t upto, uint64_t index);
+void reads_aborted(struct group *group, uint64_t upto);
+void reads_serve(struct group *group);
+void read_answered(struct apply_job *job);
+
+// mailbox.c
+int mailbox_open(struct reactor *reactor);
+void mailbox_close(struct reactor *reactor);
+bool mailbox_poll(struct reactor *reactor);
+void mailbox_done(struct reactor *reactor, uint32_t slot, const struct reactor_reply *reply);
+
+// checkpoint.c
+void stream_begin(struct stream_out *stream, struct group *group);
+int64_t stream_read(struct stream_out *stream, void *buffer, uint64_t capacity);
+void stream_end(struct stream_out *stream);
+bool stream_is_whole(const uint8_t *data, uint64_t bytes);
+int stream_restore(struct group *group, const uint8_t *data, uint64_t bytes);
+int checkpoint_recover(struct group *group, char *reason, size_t reason_bytes);
+bool checkpoint_poll(struct reactor *reactor);
+void checkpoint_start(struct group *group);
+bool checkpoint_start_installed(struct group *group, struct raft_entry_id covers);
+void checkpoint_close(struct group *group);
+bool tail_poll(struct reactor *reactor);
+
+// snapshot.c
+void snapshot_want(struct group *group, uint64_t peers);
+bool snapshot_poll(struct group *group);
+void on_snapshot(struct group *group, uint16_t from, uint64_t term,
+                 const struct wire_snapshot *part);
+void on_snapshot_reply(struct group *group, uint16_t from, uint64_t term,
+                       const struct wire_snapshot_reply *reply);
+void snapshot_persisted(struct group *group);
+void snapshot_close(struct group *group);
+uint64_t snapshot_pin(const struct group *group);
+
+// reactor.c
+bool reactor_housekeep(struct reactor *reactor);
+struct group *reactor_group(struct reactor *reactor, uint16_t id);
+
+#endif

@@ -1,0 +1,199 @@
+// Requests from other threads. Producers take a free slot, fill it and enqueue it; the reactor
+// dequeues in bursts.
+//
+// Both rings are used in RTS mode on the side that many threads share: in the default mode a
+// producer that is preempted in the middle stalls all others (engine/README.md has the
+// measurement). Pairing: the enqueue into mail_ring publishes the slot's fields to the reactor; the
+// enqueue into free_mail_ring hands it back.
+#include "engine/reactor/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_ring.h>
+
+#include "engine/core/entry_crc.h"
+
+enum { MAIL_BURST = 64 };
+
+static struct rte_ring *make_ring(const char *name, unsigned flags)
+{
+    size_t bytes = (size_t)rte_ring_get_memsize(2 * MAILBOX_SLOTS);
+    struct rte_ring *ring = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+    if (ring != NULL && rte_ring_init(ring, name, 2 * MAILBOX_SLOTS, flags) != 0) {
+        free(ring);
+        ring = NULL;
+    }
+    return ring;
+}
+
+int mailbox_open(struct reactor *reactor)
+{
+    reactor->mails = calloc(MAILBOX_SLOTS, sizeof(*reactor->mails));
+    reactor->mail_ring = make_ring("mail", RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
+    reactor->free_mail_ring = make_ring("free_mail", RING_F_SP_ENQ | RING_F_MC_RTS_DEQ);
+    if (reactor->mails == NULL || reactor->mail_ring == NULL || reactor->free_mail_ring == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t slot = 0; slot < MAILBOX_SLOTS; slot++) {
+        rte_ring_enqueue(reactor->free_mail_ring, &reactor->mails[slot]);
+    }
+    return 0;
+}
+
+void mailbox_close(struct reactor *reactor)
+{
+    for (uint32_t slot = 0; reactor->mails != NULL && slot < MAILBOX_SLOTS; slot++) {
+        free(reactor->mails[slot].large);
+    }
+    free(reactor->mails);
+    free(reactor->mail_ring);
+    free(reactor->free_mail_ring);
+}
+
+static struct mail *take_mail(struct reactor *reactor)
+{
+    void *mail;
+    return rte_ring_dequeue(reactor->free_mail_ring, &mail) == 0 ? mail : NULL;
+}
+
+// Slots and ring entries are equally many: the ring cannot be full.
+static void post(struct reactor *reactor, struct mail *mail)
+{
+    int full = rte_ring_enqueue(reactor->mail_ring, mail);
+    ASSERT(full == 0);
+}
+
+static int post_payload(struct reactor *reactor, enum mail_kind kind, uint16_t group,
+                        const void *payload, uint32_t bytes, reactor_done *done, reactor_user *user,
+                        void *context)
+{
+    if (reactor_group(reactor, group) == NULL || bytes > RAFT_PAYLOAD_BYTES_MAX || done == NULL) {
+        return -EINVAL;
+    }
+    void *large = NULL;
+    if (bytes > MAILBOX_INLINE_BYTES && (large = malloc(bytes)) == NULL) {
+        return -ENOMEM;
+    }
+    struct mail *mail = take_mail(reactor);
+    if (mail == NULL) {
+        free(large);
+        return -EAGAIN;
+    }
+    mail->kind = kind;
+    mail->group = group;
+    mail->bytes = bytes;
+    mail->done = done;
+    mail->user = user;
+    mail->context = context;
+    mail->large = large;
+    memcpy(large == NULL ? mail->payload : large, payload, bytes);
+    if (kind == MAIL_PROPOSE) {
+        const struct raft_entry_head head = {.bytes = bytes, .kind = RAFT_ENTRY_COMMAND};
+        mail->crc = raft_entry_crc(&head, payload);
+    }
+    post(reactor, mail);
+    return 0;
+}
+
+int reactor_propose_mt(struct reactor *reactor, uint16_t group, const void *payload, uint32_t bytes,
+                       reactor_done *done, reactor_user *user, void *context)
+{
+    return post_payload(reactor, MAIL_PROPOSE, group, payload, bytes, done, user, context);
+}
+
+int reactor_read_mt(struct reactor *reactor, uint16_t group, const void *query, uint32_t bytes,
+                    reactor_done *done, reactor_user *user, void *context)
+{
+    if (bytes > READ_QUERY_BYTES_MAX) {
+        return -EINVAL;
+    }
+    return post_payload(reactor, MAIL_READ, group, query, bytes, done, user, context);
+}
+
+int reactor_call_mt(struct reactor *reactor, reactor_call *call, void *context)
+{
+    struct mail *mail = take_mail(reactor);
+    if (mail == NULL) {
+        return -EAGAIN;
+    }
+    mail->kind = MAIL_CALL;
+    mail->call = call;
+    mail->context = context;
+    post(reactor, mail);
+    return 0;
+}
+
+static void free_mail(struct reactor *reactor, struct mail *mail)
+{
+    free(mail->large);
+    mail->large = NULL;
+    rte_ring_enqueue(reactor->free_mail_ring, mail);
+}
+
+// Ends a request: the callback first (it may look at the answer), then the slot is free again.
+void mailbox_done(struct reactor *reactor, uint32_t slot, const struct reactor_reply *reply)
+{
+    struct mail *mail = &reactor->mails[slot];
+    mail->done(mail->context, mail->user, reply);
+    free_mail(reactor, mail);
+}
+
+static enum wire_status propose(struct reactor *reactor, struct mail *mail, struct origin origin)
+{
+    struct group *group = reactor_group(reactor, mail->group);
+    const struct raft_entry_head head = {
+        .bytes = mail->bytes, .crc = mail->crc, .kind = RAFT_ENTRY_COMMAND};
+    const uint8_t *payload = mail->large == NULL ? mail->payload : mail->large;
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    if (group->is_halted || reactor->is_failed) {
+        return WIRE_FAILED;
+    }
+    if (view.role != RAFT_LEADER || reactor->is_draining) {
+        return WIRE_NOT_LEADER;
+    }
+    const struct raft_input input = {.kind = RAFT_IN_PROPOSE,
+                                     .propose = {.heads = &head, .count = 1}};
+    if (!group_log_has_room(group, 1, mail->bytes) ||
+        group_step(group, &input, &payload, 0) != RAFT_OK) {
+        reactor->counters.proposals_busy++;
+        return WIRE_BUSY;
+    }
+    reactor->counters.proposals++;
+    group->origins[(view.last + 1) & (reactor->config.log_entries - 1)] = origin;
+    return WIRE_DONE;
+}
+
+static void on_mail(struct reactor *reactor, struct mail *mail)
+{
+    uint32_t slot = (uint32_t)(mail - reactor->mails);
+    struct origin origin = {.slot = ORIGIN_MAILBOX | slot};
+    enum wire_status status = WIRE_DONE;
+    if (mail->kind == MAIL_CALL) {
+        mail->call(reactor, mail->context);
+        free_mail(reactor, mail);
+        return;
+    }
+    if (mail->kind == MAIL_PROPOSE) {
+        status = propose(reactor, mail, origin);
+    } else {
+        status = read_request(reactor_group(reactor, mail->group), origin, 0,
+                              mail->large == NULL ? mail->payload : mail->large, mail->bytes);
+    }
+    if (status != WIRE_DONE) {
+        const struct reactor_reply reply = {.status = status};
+        mailbox_done(reactor, slot, &reply);
+    }
+}
+
+bool mailbox_poll(struct reactor *reactor)
+{
+    void *mails[MAIL_BURST];
+    uint32_t count = rte_ring_sc_dequeue_burst(reactor->mail_ring, mails, MAIL_BURST, NULL);
+    for (uint32_t at = 0; at < count; at++) {
+        on_mail(reactor, mails[at]);
+    }
+    return count > 0;
+}

@@ -1,0 +1,203 @@
+// Linearizable reads: numbered by the core, granted in batches, served when their index is applied.
+//
+// A group's reads form one list in order of arrival, which is the order of their numbers: a grant
+// covers a prefix of it.
+#include "engine/reactor/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/crc32c.h"
+
+#define READ_NONE UINT32_MAX
+
+int reads_open(struct reactor *reactor)
+{
+    reactor->reads = calloc(READS_MAX, sizeof(*reactor->reads));
+    reactor->answer = malloc(ANSWER_BYTES_MAX);
+    if (reactor->reads == NULL || reactor->answer == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t slot = 0; slot < READS_MAX; slot++) {
+        reactor->reads[slot].next = slot + 1 < READS_MAX ? slot + 1 : READ_NONE;
+    }
+    reactor->free_read = 0;
+    return 0;
+}
+
+// Takes a read in. WIRE_DONE: it waits; else it was refused and nothing waits.
+enum wire_status read_request(struct group *group, struct origin origin, uint64_t request,
+                              const void *query, uint32_t bytes)
+{
+    struct reactor *reactor = group->reactor;
+    if (group->is_halted || reactor->is_failed) {
+        return WIRE_FAILED;
+    }
+    if (bytes > READ_QUERY_BYTES_MAX) {
+        return WIRE_INVALID;
+    }
+    if (reactor->free_read == READ_NONE) {
+        return WIRE_BUSY;
+    }
+    const struct raft_input input = {.kind = RAFT_IN_READ, .read_count = 1};
+    if (reactor->is_draining || group_step(group, &input, NULL, 0) != RAFT_OK) {
+        return WIRE_NOT_LEADER;
+    }
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    uint32_t slot = reactor->free_read;
+    struct read_request *read = &reactor->reads[slot];
+    reactor->free_read = read->next;
+    reactor->reads_waiting++;
+    *read = (struct read_request){.group = group,
+                                  .number = view.reads_last,
+                                  .origin = origin,
+                                  .request = request,
+                                  .next = READ_NONE,
+                                  .bytes = bytes};
+    memcpy(read->query, query, bytes);
+    if (group->read_first == READ_NONE) {
+        group->read_first = slot;
+    } else {
+        reactor->reads[group->read_last].next = slot;
+    }
+    group->read_last = slot;
+    reactor->counters.reads++;
+    return WIRE_DONE;
+}
+
+static void free_read(struct reactor *reactor, uint32_t slot)
+{
+    reactor->reads[slot].next = reactor->free_read;
+    reactor->free_read = slot;
+    reactor->reads_waiting--;
+}
+
+// One answer, in as many parts as it takes. Where frames run out the rest is left out: the client
+// asks again.
+static void send_answer(struct reactor *reactor, struct client *client, struct group *group,
+                        uint64_t request, enum wire_status status, const void *answer,
+                        int32_t bytes)
+{
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    struct wire_read_reply reply = {.request = request,
+                                    .status = status,
+                                    .result = bytes,
+                                    .leader_hint = view.leader,
+                                    .total_bytes = bytes > 0 ? (uint32_t)bytes : 0,
+                                    .data = answer};
+    reply.answer_crc = crc32c(0, answer, reply.total_bytes);
+    do {
+        struct wire_writer *writer = lane_writer(reactor, &client->lane);
+        int32_t put = writer == NULL ? -1 : wire_put_read_reply(writer, group->id, &reply);
+        if (put < 0 || (put == 0 && reply.total_bytes > 0)) {
+            writer = lane_next_frame(reactor, &client->lane);
+            put = writer == NULL ? -1 : wire_put_read_reply(writer, group->id, &reply);
+            if (put < 0) {
+                return;
+            }
+        }
+        reply.offset += (uint32_t)put;
+    } while (reply.offset < reply.total_bytes);
+}
+
+static void answer(struct reactor *reactor, struct origin origin, struct group *group,
+                   uint64_t request, enum wire_status status, const void *data, int32_t bytes)
+{
+    if ((origin.slot & ORIGIN_MAILBOX) != 0) {
+        const struct reactor_reply reply = {
+            .status = status, .answer = data, .answer_bytes = bytes};
+        mailbox_done(reactor, origin.slot & ~ORIGIN_MAILBOX, &reply);
+        return;
+    }
+    struct client *client = client_at(reactor, origin);
+    if (client != NULL) {
+        send_answer(reactor, client, group, request, status, data, bytes);
+    }
+}
+
+void on_read(struct group *group, const struct net_endpoint *remote, const struct wire_read *read)
+{
+    struct origin origin = client_origin(group->reactor, remote);
+    enum wire_status status = read_request(group, origin, read->request, read->query, read->bytes);
+    if (status != WIRE_DONE) {
+        answer(group->reactor, origin, group, read->request, status, NULL, 0);
+    }
+}
+
+void reads_granted(struct group *group, uint64_t upto, uint64_t index)
+{
+    struct reactor *reactor = group->reactor;
+    for (uint32_t slot = group->read_first; slot != READ_NONE; slot = reactor->reads[slot].next) {
+        if (reactor->reads[slot].number > upto) {
+            break;
+        }
+        if (reactor->reads[slot].index == 0) {
+            reactor->reads[slot].index = index;
+        }
+    }
+}
+
+// Leadership was lost: reads that were not granted may be asked of somebody else (a read changes
+// nothing).
+void reads_aborted(struct group *group, uint64_t upto)
+{
+    struct reactor *reactor = group->reactor;
+    uint32_t *link = &group->read_first;
+    uint32_t last = READ_NONE;
+    while (*link != READ_NONE && reactor->reads[*link].number <= upto) {
+        uint32_t slot = *link;
+        struct read_request *read = &reactor->reads[slot];
+        if (read->index != 0) {
+            last = slot;
+            link = &read->next;
+            continue;
+        }
+        *link = read->next;
+        answer(reactor, read->origin, group, read->request, WIRE_NOT_LEADER, NULL, 0);
+        free_read(reactor, slot);
+    }
+    if (*link == READ_NONE) {
+        group->read_last = last;
+    }
+}
+
+// Serves what is granted and applied, one after the other. (A finished job calls this again: the
+// guard keeps it a loop.)
+void reads_serve(struct group *group)
+{
+    struct reactor *reactor = group->reactor;
+    if (group->is_serving_reads) {
+        return;
+    }
+    group->is_serving_reads = true;
+    while (group->read_first != READ_NONE && !group->is_paused && !reactor->is_answering) {
+        uint32_t slot = group->read_first;
+        struct read_request *read = &reactor->reads[slot];
+        if (read->index == 0 || read->index > group->applied) {
+            break;
+        }
+        struct apply_job *job = apply_take_job(reactor, group, APPLY_READ);
+        if (job == NULL) {
+            group_mark_dirty(group);
+            break;
+        }
+        group->read_first = read->next;
+        reactor->is_answering = true;
+        apply_start_read(reactor, job, slot);
+    }
+    group->is_serving_reads = false;
+}
+
+void read_answered(struct apply_job *job)
+{
+    struct group *group = job->group;
+    struct reactor *reactor = group->reactor;
+    const struct read_request *read = &reactor->reads[job->read_slot];
+    answer(reactor, read->origin, group, read->request, WIRE_DONE, reactor->answer,
+           job->answer_bytes);
+    reactor->is_answering = false;
+    free_read(reactor, job->read_slot);
+}

@@ -1,0 +1,351 @@
+// A checkpoint for a follower whose log ends before ours begins.
+//
+// Out: the leader copies the state into memory of its own (stop and copy, a piece each poll
+// iteration), then sends it in parts, a window at a time; what is lost is sent again from where the
+// follower stands. While it is under way the log behind it is kept. In: parts are gathered in
+// order; the whole is checked and restored; a durable node makes its own checkpoint of it before it
+// tells anybody (a checkpoint that is not durable must not stand for log entries that are not
+// there).
+#include "engine/reactor/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WINDOW_BYTES (UINT64_C(512) << 10)
+#define RESEND_AFTER_NS UINT64_C(20000000)
+#define FORGET_AFTER_NS                                                                            \
+    UINT64_C(10000000000) // a follower that is silent for this long pins nothing any more
+
+static uint32_t place_of(const struct reactor *reactor, uint16_t node)
+{
+    uint32_t place = 0;
+    while (place < reactor->config.node_count && reactor->config.nodes[place] != node) {
+        place++;
+    }
+    return place;
+}
+
+static void forget_out(struct group *group)
+{
+    struct snapshot *snapshot = &group->snapshot;
+    if (snapshot->is_building) {
+        stream_end(&snapshot->stream);
+        group->is_paused = false;
+        group_mark_dirty(group);
+    }
+    free(snapshot->data);
+    snapshot->data = NULL;
+    snapshot->bytes = snapshot->capacity = 0;
+    snapshot->is_ready = snapshot->is_building = false;
+    snapshot->users = 0;
+    memset(snapshot->peers, 0, sizeof(snapshot->peers));
+}
+
+// The core says that these peers (bit (id - 1)) need a checkpoint. Called again and again until
+// they have it.
+void snapshot_want(struct group *group, uint64_t peers)
+{
+    struct reactor *reactor = group->reactor;
+    struct snapshot *snapshot = &group->snapshot;
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    bool is_outdated = snapshot->is_ready && snapshot->covers.index < view.base;
+    if (is_outdated) {
+        forget_out(group);
+    }
+    for (uint32_t place = 0; place < reactor->config.node_count; place++) {
+        struct snapshot_peer *peer = &snapshot->peers[place];
+        if ((peers >> (reactor->config.nodes[place] - 1) & 1) != 0 && !peer->is_active) {
+            *peer = (struct snapshot_peer){.is_active = true, .progress_ns = reactor->now_ns};
+            snapshot->users++;
+        }
+    }
+    if (!snapshot->is_ready && !snapshot->is_building && !group->is_paused && group->applied > 0) {
+        snapshot->is_building = true;
+        group->is_paused = true;
+    }
+    snapshot->last_used_ns = reactor->now_ns;
+}
+
+// Entries above this index must stay while somebody is being given a checkpoint.
+uint64_t snapshot_pin(const struct group *group)
+{
+    const struct snapshot *snapshot = &group->snapshot;
+    return snapshot->is_ready && snapshot->users > 0 ? snapshot->covers.index : UINT64_MAX;
+}
+
+static bool reserve(struct snapshot *snapshot, uint64_t bytes)
+{
+    if (snapshot->capacity >= bytes) {
+        return true;
+    }
+    uint64_t capacity = snapshot->capacity == 0 ? 1 << 20 : 2 * snapshot->capacity;
+    uint8_t *grown = realloc(snapshot->data, capacity);
+    if (grown == NULL) {
+        return false;
+    }
+    snapshot->data = grown;
+    snapshot->capacity = capacity;
+    return true;
+}
+
+static void build(struct group *group)
+{
+    struct snapshot *snapshot = &group->snapshot;
+    if (group->jobs_out > 0) {
+        return;
+    }
+    if (!snapshot->stream.is_active) {
+        snapshot->covers = raft_id_at(group->raft, group->applied);
+        stream_begin(&snapshot->stream, group);
+    }
+    int64_t count = -ENOMEM;
+    if (reserve(snapshot, snapshot->bytes + CHECKPOINT_CHUNK_BYTES)) {
+        count = stream_read(&snapshot->stream, snapshot->data + snapshot->bytes,
+                            CHECKPOINT_CHUNK_BYTES);
+    }
+    if (count > 0) {
+        snapshot->bytes += (uint64_t)count;
+        return;
+    }
+    stream_end(&snapshot->stream);
+    group->is_paused = false;
+    group_mark_dirty(group);
+    snapshot->is_building = false;
+    snapshot->is_ready = count == 0;
+    if (count < 0) {
+        forget_out(group); // asked for again as long as it is needed
+    }
+}
+
+static bool send_parts(struct group *group, uint32_t place)
+{
+    struct reactor *reactor = group->reactor;
+    struct snapshot *snapshot = &group->snapshot;
+    struct snapshot_peer *peer = &snapshot->peers[place];
+    struct lane *lane = &reactor->peers[place];
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    if (reactor->now_ns > peer->progress_ns + RESEND_AFTER_NS) {
+        peer->sent_bytes = peer->received_bytes;
+        peer->progress_ns = reactor->now_ns;
+    }
+    bool was_busy = false;
+    while (peer->sent_bytes < snapshot->bytes &&
+           peer->sent_bytes < peer->received_bytes + WINDOW_BYTES && lane_locate(reactor, lane)) {
+        struct wire_writer *writer = lane_next_frame(reactor, lane);
+        uint64_t left = snapshot->bytes - peer->sent_bytes;
+        uint32_t piece = wire_snapshot_bytes_max(lane_frame_bytes(reactor, lane));
+        const struct wire_snapshot part = {.last = snapshot->covers,
+                                           .total_bytes = snapshot->bytes,
+                                           .offset = peer->sent_bytes,
+                                           .bytes = left < piece ? (uint32_t)left : piece,
+                                           .data = snapshot->data + peer->sent_bytes};
+        if (writer == NULL || !wire_put_snapshot(writer, group->id, view.term, &part)) {
+            break;
+        }
+        peer->sent_bytes += part.bytes;
+        was_busy = true;
+    }
+    return was_busy;
+}
+
+bool snapshot_poll(struct group *group)
+{
+    struct reactor *reactor = group->reactor;
+    struct snapshot *snapshot = &group->snapshot;
+    if (snapshot->in_must_persist && group->checkpoint.state == CHECKPOINT_IDLE) {
+        return checkpoint_start_installed(group, snapshot->in_covers);
+    }
+    if (snapshot->is_building) {
+        build(group);
+        return true;
+    }
+    if (!snapshot->is_ready) {
+        return false;
+    }
+    if (group->role != RAFT_LEADER || reactor->now_ns > snapshot->last_used_ns + FORGET_AFTER_NS) {
+        forget_out(group);
+        return true;
+    }
+    bool was_busy = false;
+    for (uint32_t place = 0; place < reactor->config.node_count; place++) {
+        if (snapshot->peers[place].is_active) {
+            was_busy |= send_parts(group, place);
+        }
+    }
+    return was_busy;
+}
+
+void on_snapshot_reply(struct group *group, uint16_t from, uint64_t term,
+                       const struct wire_snapshot_reply *reply)
+{
+    struct reactor *reactor = group->reactor;
+    struct snapshot *snapshot = &group->snapshot;
+    uint32_t place = place_of(reactor, from);
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    if (place == reactor->config.node_count || term != view.term || view.role != RAFT_LEADER) {
+        return;
+    }
+    struct snapshot_peer *peer = &snapshot->peers[place];
+    if (reply->installed) {
+        const struct raft_input input = {.kind = RAFT_IN_SNAPSHOT_DONE,
+                                         .snapshot_done = {.peer = from, .id = reply->last}};
+        group_step(group, &input, NULL, 0);
+        if (peer->is_active) {
+            peer->is_active = false;
+            reactor->counters.snapshots_sent++;
+            if (--snapshot->users == 0) {
+                forget_out(group);
+            }
+        }
+        return;
+    }
+    snapshot->last_used_ns = reactor->now_ns;
+    if (peer->is_active && snapshot->is_ready &&
+        raft_entry_id_equal(reply->last, snapshot->covers) &&
+        reply->received_bytes > peer->received_bytes && reply->received_bytes <= snapshot->bytes) {
+        peer->received_bytes = reply->received_bytes;
+        peer->progress_ns = reactor->now_ns;
+        peer->sent_bytes =
+            peer->sent_bytes > peer->received_bytes ? peer->sent_bytes : peer->received_bytes;
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------
+// in
+
+static void forget_in(struct snapshot *snapshot)
+{
+    free(snapshot->in_data);
+    snapshot->in_data = NULL;
+    snapshot->in_total = snapshot->in_received = 0;
+}
+
+static void reply_to(struct group *group, uint16_t to, struct raft_entry_id last, uint64_t received,
+                     bool installed)
+{
+    struct reactor *reactor = group->reactor;
+    struct lane *lane = lane_of_node(reactor, to);
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    const struct wire_snapshot_reply reply = {
+        .last = last, .received_bytes = received, .installed = installed};
+    struct wire_writer *writer = lane_writer(reactor, lane);
+    if (writer != NULL && !wire_put_snapshot_reply(writer, group->id, view.term, &reply)) {
+        writer = lane_next_frame(reactor, lane);
+        if (writer != NULL) {
+            wire_put_snapshot_reply(writer, group->id, view.term, &reply);
+        }
+    }
+}
+
+static bool begin_in(struct group *group, uint16_t from, const struct wire_snapshot *part)
+{
+    struct snapshot *snapshot = &group->snapshot;
+    bool is_same = snapshot->in_data != NULL && snapshot->in_from == from &&
+                   raft_entry_id_equal(snapshot->in_covers, part->last) &&
+                   snapshot->in_total == part->total_bytes;
+    if (is_same) {
+        return true;
+    }
+    if (part->offset != 0 || part->total_bytes > group->reactor->config.app_bytes_max) {
+        return false;
+    }
+    forget_in(snapshot);
+    snapshot->in_data = malloc(part->total_bytes);
+    snapshot->in_total = part->total_bytes;
+    snapshot->in_covers = part->last;
+    snapshot->in_from = from;
+    return snapshot->in_data != NULL;
+}
+
+static void tell_core(struct group *group)
+{
+    struct snapshot *snapshot = &group->snapshot;
+    const struct raft_input input = {.kind = RAFT_IN_INSTALLED, .installed = snapshot->in_covers};
+    group_step(group, &input, NULL, 0);
+    group->reactor->counters.snapshots_installed++;
+    reply_to(group, snapshot->in_from, snapshot->in_covers, snapshot->in_total, true);
+    forget_in(snapshot);
+}
+
+// The state is in place; the core goes on behind it. A durable node makes it durable first, paused
+// until then.
+static void install(struct group *group)
+{
+    struct reactor *reactor = group->reactor;
+    struct snapshot *snapshot = &group->snapshot;
+    if (!stream_is_whole(snapshot->in_data, snapshot->in_total)) {
+        forget_in(snapshot); // the leader begins again
+        return;
+    }
+    if (stream_restore(group, snapshot->in_data, snapshot->in_total) != 0) {
+        // The old state is gone and the new one is no good: nothing may be served from here until
+        // one is whole.
+        group->is_halted = true;
+        const struct raft_input failed = {.kind = RAFT_IN_DISK_FAILED};
+        group_step(group, &failed, NULL, 0);
+        forget_in(snapshot);
+        return;
+    }
+    group->applied = group->apply_last = snapshot->in_covers.index;
+    group->apply_next = group->applied + 1;
+    if (reactor->config.wal.is_volatile) {
+        tell_core(group);
+        return;
+    }
+    group->is_paused = true;
+    snapshot->in_must_persist = true;
+}
+
+void snapshot_persisted(struct group *group)
+{
+    struct snapshot *snapshot = &group->snapshot;
+    snapshot->in_must_persist = false;
+    if (raft_entry_id_equal(group->checkpoint.durable, snapshot->in_covers)) {
+        tell_core(group);
+    } else {
+        group->is_halted = true; // the disk refused it: the log does not fit the state any more
+        const struct raft_input failed = {.kind = RAFT_IN_DISK_FAILED};
+        group_step(group, &failed, NULL, 0);
+        forget_in(snapshot);
+    }
+}
+
+void on_snapshot(struct group *group, uint16_t from, uint64_t term,
+                 const struct wire_snapshot *part)
+{
+    struct snapshot *snapshot = &group->snapshot;
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    if (term != view.term || view.leader != from || group->is_halted || snapshot->in_must_persist) {
+        return;
+    }
+    if (part->last.index <= view.commit) {
+        reply_to(group, from, part->last, part->total_bytes, true); // we are there already
+        return;
+    }
+    if (group->jobs_out > 0 || group->checkpoint.state != CHECKPOINT_IDLE ||
+        !begin_in(group, from, part)) {
+        return;
+    }
+    if (part->offset == snapshot->in_received && part->bytes <= snapshot->in_total - part->offset) {
+        memcpy(snapshot->in_data + part->offset, part->data, part->bytes);
+        snapshot->in_received += part->bytes;
+    }
+    if (snapshot->in_received == snapshot->in_total) {
+        install(group);
+        return;
+    }
+    reply_to(group, from, part->last, snapshot->in_received, false);
+}
+
+void snapshot_close(struct group *group)
+{
+    stream_end(&group->snapshot.stream);
+    free(group->snapshot.data);
+    free(group->snapshot.in_data);
+}

@@ -1,0 +1,172 @@
+// Bodies of the messages between clients and nodes.
+#include "engine/wire/decode.h"
+
+#include <string.h>
+
+enum wire_refusal decode_propose(const struct wire_reader *reader, const uint8_t *at,
+                                 const struct layout_message *header, struct wire_message *out)
+{
+    struct layout_propose in;
+    memcpy(&in, at, sizeof(in));
+    out->propose = (struct wire_propose){
+        .count = in.count,
+        .heads = reader->scratch->heads,
+        .payloads = reader->scratch->payloads,
+        .payload_bytes = in.payload_bytes,
+    };
+    if (in.count == 0) {
+        return WIRE_BAD_FIELD;
+    }
+    return decode_entries(reader, at, header, sizeof(in), in.count, in.payload_bytes);
+}
+
+enum wire_refusal decode_propose_fragment(const struct wire_reader *reader, const uint8_t *at,
+                                          const struct layout_message *header,
+                                          struct wire_message *out)
+{
+    struct layout_propose_fragment in;
+    memcpy(&in, at, sizeof(in));
+    out->fragment = (struct wire_fragment){
+        .offset = in.offset,
+        .bytes = in.bytes,
+        .data = at + sizeof(in),
+    };
+    wire_head_read(in.head, &out->fragment.head);
+    if (!wire_fragment_is_valid(&out->fragment)) {
+        return WIRE_BAD_FIELD;
+    }
+    return decode_check_end(at, header, sizeof(in) + (uint64_t)in.bytes);
+}
+
+enum wire_refusal decode_propose_reply(const struct wire_reader *reader, const uint8_t *at,
+                                       const struct layout_message *header,
+                                       struct wire_message *out)
+{
+    struct layout_propose_reply in;
+    memcpy(&in, at, sizeof(in));
+    struct wire_result *results = reader->scratch->results;
+    out->propose_reply = (struct wire_propose_reply){
+        .client = in.client,
+        .leader_hint = in.leader_hint,
+        .count = in.count,
+        .results = results,
+    };
+    if (in.count == 0 || in.count > WIRE_RESULTS_MAX || in.leader_hint > RAFT_NODE_ID_MAX ||
+        in.reserved != 0) {
+        return WIRE_BAD_FIELD;
+    }
+    uint32_t results_bytes = (uint32_t)(in.count * sizeof(results[0]));
+    enum wire_refusal refusal = decode_check_end(at, header, sizeof(in) + results_bytes);
+    if (refusal != WIRE_OK) {
+        return refusal;
+    }
+    memcpy(results, at + sizeof(in), results_bytes);
+    for (uint32_t i = 0; i < in.count; i++) {
+        if (results[i].status > WIRE_FAILED) {
+            return WIRE_BAD_FIELD;
+        }
+    }
+    return WIRE_OK;
+}
+
+enum wire_refusal decode_register_reply(const struct wire_reader *reader, const uint8_t *at,
+                                        const struct layout_message *header,
+                                        struct wire_message *out)
+{
+    struct layout_register_reply in;
+    memcpy(&in, at, sizeof(in));
+    out->register_reply = (struct wire_register_reply){
+        .nonce = in.nonce,
+        .session = in.session,
+        .window = in.window,
+        .leader_hint = in.leader_hint,
+        .status = in.status,
+    };
+    if (in.session > RAFT_INDEX_MAX || in.window > RAFT_INDEX_MAX ||
+        in.leader_hint > RAFT_NODE_ID_MAX || in.reserved != 0 || in.status > WIRE_FAILED) {
+        return WIRE_BAD_FIELD;
+    }
+    return decode_check_end(at, header, sizeof(in));
+}
+
+enum wire_refusal decode_read(const struct wire_reader *reader, const uint8_t *at,
+                              const struct layout_message *header, struct wire_message *out)
+{
+    struct layout_read in;
+    memcpy(&in, at, sizeof(in));
+    out->read = (struct wire_read){
+        .request = in.request,
+        .bytes = in.bytes,
+        .query = at + sizeof(in),
+    };
+    if (!decode_is_zero(in.reserved, sizeof(in.reserved))) {
+        return WIRE_BAD_FIELD;
+    }
+    return decode_check_end(at, header, sizeof(in) + (uint64_t)in.bytes);
+}
+
+enum wire_refusal decode_read_reply(const struct wire_reader *reader, const uint8_t *at,
+                                    const struct layout_message *header, struct wire_message *out)
+{
+    struct layout_read_reply in;
+    memcpy(&in, at, sizeof(in));
+    out->read_reply = (struct wire_read_reply){
+        .request = in.request,
+        .status = in.status,
+        .result = in.result,
+        .leader_hint = in.leader_hint,
+        .answer_crc = in.answer_crc,
+        .total_bytes = in.total_bytes,
+        .offset = in.offset,
+        .bytes = in.bytes,
+        .data = at + sizeof(in),
+    };
+    if (in.status > WIRE_FAILED || in.leader_hint > RAFT_NODE_ID_MAX || in.reserved != 0 ||
+        in.reserved_end != 0 || in.total_bytes > INT32_MAX || in.offset > in.total_bytes ||
+        in.bytes > in.total_bytes - in.offset) {
+        return WIRE_BAD_FIELD;
+    }
+    return decode_check_end(at, header, sizeof(in) + (uint64_t)in.bytes);
+}
+
+enum wire_refusal decode_status(const struct wire_reader *reader, const uint8_t *at,
+                                const struct layout_message *header, struct wire_message *out)
+{
+    struct layout_status in;
+    memcpy(&in, at, sizeof(in));
+    out->status = (struct wire_status_request){
+        .request = in.request,
+        .want_digest = in.flags == LAYOUT_STATUS_DIGEST,
+    };
+    if (in.flags > LAYOUT_STATUS_DIGEST || !decode_is_zero(in.reserved, sizeof(in.reserved))) {
+        return WIRE_BAD_FIELD;
+    }
+    return decode_check_end(at, header, sizeof(in));
+}
+
+enum wire_refusal decode_status_reply(const struct wire_reader *reader, const uint8_t *at,
+                                      const struct layout_message *header, struct wire_message *out)
+{
+    struct layout_status_reply in;
+    memcpy(&in, at, sizeof(in));
+    out->status_reply = (struct wire_status_reply){
+        .request = in.request,
+        .node = in.node,
+        .leader_hint = in.leader_hint,
+        .role = in.role,
+        .term = header->term,
+        .intact = (in.flags & LAYOUT_STATUS_INTACT) != 0,
+        .has_digest = (in.flags & LAYOUT_STATUS_DIGEST) != 0,
+        .commit = in.commit,
+        .applied = in.applied,
+        .last = in.last,
+        .digest = in.digest,
+    };
+    if (in.node == 0 || in.node > RAFT_NODE_ID_MAX || in.leader_hint > RAFT_NODE_ID_MAX ||
+        in.role > RAFT_LEADER || (in.flags & ~(LAYOUT_STATUS_DIGEST | LAYOUT_STATUS_INTACT)) != 0 ||
+        in.reserved != 0 || in.commit > RAFT_INDEX_MAX || in.applied > RAFT_INDEX_MAX ||
+        in.last > RAFT_INDEX_MAX || ((in.flags & LAYOUT_STATUS_DIGEST) == 0 && in.digest != 0)) {
+        return WIRE_BAD_FIELD;
+    }
+    return decode_check_end(at, header, sizeof(in));
+}

@@ -1,0 +1,448 @@
+// Messages -> bytes. Every put either fits whole (wire_put_propose and the replies in parts: a
+// prefix of it) or changes nothing.
+//
+// What goes out is canonical: reserved bytes, padding and fields that have no meaning in a message
+// (the conflict of an OK reply, the digest nobody asked for) are zero, and decode.c refuses
+// anything else.
+#include "engine/wire/wire.h"
+
+#include <string.h>
+
+#include "engine/base/assert.h"
+#include "engine/base/crc32c.h"
+#include "engine/wire/layout.h"
+
+void wire_begin(struct wire_writer *writer, uint8_t *frame, uint32_t capacity,
+                const struct wire_envelope *envelope)
+{
+    ASSERT_CMP(capacity, >=, WIRE_ENVELOPE_BYTES);
+    struct layout_envelope out = {
+        .magic = LAYOUT_MAGIC,
+        .version = WIRE_VERSION,
+        .class = envelope->class,
+        .source = envelope->source,
+        .destination = envelope->destination,
+        .cluster = envelope->cluster,
+        .boot = envelope->boot,
+    };
+    memcpy(frame, &out, sizeof(out));
+    *writer = (struct wire_writer){
+        .frame = frame,
+        .bytes = sizeof(out),
+        .capacity = capacity < WIRE_FRAME_BYTES_MAX ? capacity : WIRE_FRAME_BYTES_MAX,
+    };
+}
+
+uint32_t wire_seal(struct wire_writer *writer)
+{
+    ASSERT_CMP(writer->entries_due, ==, 0);
+    uint8_t *frame = writer->frame;
+    memcpy(frame + offsetof(struct layout_envelope, frame_bytes), &writer->bytes, 4);
+    memcpy(frame + offsetof(struct layout_envelope, messages), &writer->messages, 2);
+    uint32_t crc =
+        crc32c(0, frame + LAYOUT_CHECKED_FROM, (size_t)writer->bytes - LAYOUT_CHECKED_FROM);
+    memcpy(frame + offsetof(struct layout_envelope, crc), &crc, 4);
+    return writer->bytes;
+}
+
+// Bytes a message may have: what is left, without a tail that no multiple of 8 reaches.
+static uint32_t room(const struct wire_writer *writer)
+{
+    return (writer->capacity - writer->bytes) & ~UINT32_C(7);
+}
+
+// Takes the place of one message of `bytes` (padding not counted), its padding zeroed, `header`
+// completed with the length. Result: where it begins, or NULL when it does not fit.
+static uint8_t *reserve(struct wire_writer *writer, struct layout_message *header, uint64_t bytes)
+{
+    ASSERT_CMP(writer->entries_due, ==, 0);
+    uint64_t padded = layout_round_up(bytes);
+    if (padded > room(writer)) {
+        return NULL;
+    }
+    uint8_t *at = writer->frame + writer->bytes;
+    header->bytes = (uint32_t)padded;
+    memset(at + padded - 8, 0, 8);
+    writer->bytes += (uint32_t)padded;
+    writer->messages++;
+    return at;
+}
+
+// A message of fixed layout, then `tail_bytes` that the caller copied nowhere yet.
+static bool put(struct wire_writer *writer, void *fixed, uint32_t fixed_bytes, const void *tail,
+                uint32_t tail_bytes)
+{
+    uint8_t *at = reserve(writer, fixed, (uint64_t)fixed_bytes + tail_bytes);
+    if (at == NULL) {
+        return false;
+    }
+    memcpy(at, fixed, fixed_bytes);
+    if (tail_bytes > 0) {
+        memcpy(at + fixed_bytes, tail, tail_bytes);
+    }
+    return true;
+}
+
+static struct layout_message peer_header(uint8_t type, uint16_t group, uint64_t term, bool intact)
+{
+    return (struct layout_message){
+        .type = type,
+        .flags = intact ? LAYOUT_FLAG_INTACT : 0,
+        .group = group,
+        .term = term,
+    };
+}
+
+static struct layout_message client_header(uint8_t type, uint16_t group)
+{
+    return (struct layout_message){.type = type, .group = group};
+}
+
+// --- between replicas
+
+static struct layout_append_place append_place(const struct raft_append *append, bool has_entries)
+{
+    return (struct layout_append_place){
+        .prev = append->prev,
+        .entries_term = has_entries ? append->entries_term : 0,
+        .commit = append->commit,
+        .last_sent = append->last_sent,
+        .round = append->round,
+        .echo_ns = append->echo_ns,
+        .rejoin_boot = append->rejoin_boot,
+        .rejoin_index = append->rejoin_boot == 0 ? 0 : append->rejoin_index,
+    };
+}
+
+static bool put_append_reply(struct wire_writer *writer, struct layout_message header,
+                             const struct raft_append_reply *reply)
+{
+    ASSERT_CMP(reply->gap_count, <=, RAFT_GAPS_MAX);
+    struct layout_append_reply out = {
+        .message = header,
+        .result = (uint8_t)reply->result,
+        .gap_count = (uint8_t)reply->gap_count,
+        .match = reply->match,
+        .held = reply->held,
+        .round = reply->round,
+        .echo_ns = reply->echo_ns,
+    };
+    if (reply->result == RAFT_APPEND_REJECTED) {
+        out.conflict = reply->conflict;
+    }
+    return put(writer, &out, sizeof(out), reply->gaps,
+               (uint32_t)(reply->gap_count * sizeof(reply->gaps[0])));
+}
+
+bool wire_put_raft(struct wire_writer *writer, uint16_t group, const struct raft_message *message)
+{
+    struct layout_message header =
+        peer_header((uint8_t)message->type, group, message->term, message->intact);
+    switch (message->type) {
+    case RAFT_MSG_PRE_VOTE:
+    case RAFT_MSG_VOTE: {
+        struct layout_vote out = {.message = header, .last = message->vote.last};
+        return put(writer, &out, sizeof(out), NULL, 0);
+    }
+    case RAFT_MSG_PRE_VOTE_REPLY:
+    case RAFT_MSG_VOTE_REPLY: {
+        struct layout_vote_reply out = {.message = header, .granted = message->vote_reply.granted};
+        return put(writer, &out, sizeof(out), NULL, 0);
+    }
+    case RAFT_MSG_APPEND: {
+        struct wire_append_writer append;
+        ASSERT_CMP(message->append.count, ==, 0);
+        return wire_append_open(&append, writer, group, message, 0, 0);
+    }
+    case RAFT_MSG_APPEND_REPLY:
+        break;
+    }
+    ASSERT_CMP(message->type, ==, RAFT_MSG_APPEND_REPLY);
+    return put_append_reply(writer, header, &message->append_reply);
+}
+
+uint32_t wire_append_fit(const struct wire_writer *writer, const uint32_t *entry_bytes,
+                         uint32_t count)
+{
+    uint32_t fit = 0;
+    uint32_t payload_bytes = 0;
+    while (fit < count && entry_bytes[fit] <= WIRE_FRAME_BYTES_MAX &&
+           wire_append_takes(writer, fit + 1, payload_bytes + entry_bytes[fit])) {
+        payload_bytes += entry_bytes[fit];
+        fit++;
+    }
+    return fit;
+}
+
+bool wire_append_open(struct wire_append_writer *append, struct wire_writer *writer, uint16_t group,
+                      const struct raft_message *message, uint32_t count, uint32_t payload_bytes)
+{
+    if (!wire_append_takes(writer, count, payload_bytes)) {
+        return false;
+    }
+    struct layout_append out = {
+        .message = peer_header(RAFT_MSG_APPEND, group, message->term, message->intact),
+        .place = append_place(&message->append, count > 0),
+        .count = count,
+        .payload_bytes = payload_bytes,
+    };
+    uint32_t heads_bytes = count * WIRE_HEAD_BYTES;
+    uint8_t *at = reserve(writer, &out.message, sizeof(out) + heads_bytes + payload_bytes);
+    ASSERT(at != NULL);
+    memcpy(at, &out, sizeof(out));
+    writer->entries_due = count;
+    append->writer = writer;
+    append->head_at = at + sizeof(out);
+    append->payload_at = append->head_at + heads_bytes;
+    append->payload_end = append->payload_at + payload_bytes;
+    return true;
+}
+
+void wire_append_put(struct wire_append_writer *append, const struct raft_entry_head *head,
+                     const void *payload)
+{
+    ASSERT_CMP(append->writer->entries_due, >, 0);
+    ASSERT_CMP(head->bytes, <=, (size_t)(append->payload_end - append->payload_at));
+    wire_head_write(append->head_at, head);
+    append->head_at += WIRE_HEAD_BYTES;
+    if (head->bytes > 0) {
+        memcpy(append->payload_at, payload, head->bytes);
+        append->payload_at += head->bytes;
+    }
+    append->writer->entries_due--;
+}
+
+bool wire_put_append_fragment(struct wire_writer *writer, uint16_t group,
+                              const struct raft_message *message,
+                              const struct wire_fragment *fragment)
+{
+    struct layout_append_fragment out = {
+        .message = peer_header(WIRE_APPEND_FRAGMENT, group, message->term, message->intact),
+        .place = append_place(&message->append, true),
+        .offset = fragment->offset,
+        .bytes = fragment->bytes,
+    };
+    wire_head_write(out.head, &fragment->head);
+    return put(writer, &out, sizeof(out), fragment->data, fragment->bytes);
+}
+
+bool wire_put_snapshot(struct wire_writer *writer, uint16_t group, uint64_t term,
+                       const struct wire_snapshot *snapshot)
+{
+    struct layout_snapshot out = {
+        .message = peer_header(WIRE_SNAPSHOT, group, term, false),
+        .last = snapshot->last,
+        .total_bytes = snapshot->total_bytes,
+        .offset = snapshot->offset,
+        .bytes = snapshot->bytes,
+    };
+    return put(writer, &out, sizeof(out), snapshot->data, snapshot->bytes);
+}
+
+bool wire_put_snapshot_reply(struct wire_writer *writer, uint16_t group, uint64_t term,
+                             const struct wire_snapshot_reply *reply)
+{
+    struct layout_snapshot_reply out = {
+        .message = peer_header(WIRE_SNAPSHOT_REPLY, group, term, false),
+        .last = reply->last,
+        .received_bytes = reply->received_bytes,
+        .installed = reply->installed,
+    };
+    return put(writer, &out, sizeof(out), NULL, 0);
+}
+
+// --- clients
+
+uint32_t wire_put_propose(struct wire_writer *writer, uint16_t group,
+                          const struct raft_entry_head *heads, const void *const *payloads,
+                          uint32_t count)
+{
+    uint32_t fit = 0;
+    uint32_t payload_bytes = 0;
+    uint64_t bytes = sizeof(struct layout_propose);
+    for (; fit < count && fit < WIRE_ENTRIES_MAX; fit++) {
+        bytes += WIRE_HEAD_BYTES + (uint64_t)heads[fit].bytes;
+        if (layout_round_up(bytes) > room(writer)) {
+            break;
+        }
+        payload_bytes += heads[fit].bytes;
+    }
+    if (fit == 0) {
+        return 0;
+    }
+    struct layout_propose out = {
+        .message = client_header(WIRE_PROPOSE, group),
+        .count = fit,
+        .payload_bytes = payload_bytes,
+    };
+    uint8_t *at =
+        reserve(writer, &out.message, sizeof(out) + fit * WIRE_HEAD_BYTES + payload_bytes);
+    ASSERT(at != NULL);
+    memcpy(at, &out, sizeof(out));
+    at += sizeof(out);
+    uint8_t *payload_at = at + fit * WIRE_HEAD_BYTES;
+    for (uint32_t i = 0; i < fit; i++) {
+        wire_head_write(at + i * WIRE_HEAD_BYTES, &heads[i]);
+        if (heads[i].bytes > 0) {
+            memcpy(payload_at, payloads[i], heads[i].bytes);
+            payload_at += heads[i].bytes;
+        }
+    }
+    return fit;
+}
+
+bool wire_put_propose_fragment(struct wire_writer *writer, uint16_t group,
+                               const struct wire_fragment *fragment)
+{
+    struct layout_propose_fragment out = {
+        .message = client_header(WIRE_PROPOSE_FRAGMENT, group),
+        .offset = fragment->offset,
+        .bytes = fragment->bytes,
+    };
+    wire_head_write(out.head, &fragment->head);
+    return put(writer, &out, sizeof(out), fragment->data, fragment->bytes);
+}
+
+uint32_t wire_put_propose_reply(struct wire_writer *writer, uint16_t group, uint64_t client,
+                                uint16_t leader_hint, const struct wire_result *results,
+                                uint32_t count)
+{
+    struct layout_propose_reply out = {
+        .message = client_header(WIRE_PROPOSE_REPLY, group),
+        .client = client,
+        .leader_hint = leader_hint,
+    };
+    if (room(writer) < sizeof(out)) {
+        return 0;
+    }
+    uint32_t fit = (uint32_t)((room(writer) - sizeof(out)) / sizeof(results[0]));
+    fit = fit < count ? fit : count;
+    fit = fit < WIRE_RESULTS_MAX ? fit : WIRE_RESULTS_MAX;
+    if (fit == 0) {
+        return 0;
+    }
+    out.count = fit;
+    put(writer, &out, sizeof(out), results, (uint32_t)(fit * sizeof(results[0])));
+    return fit;
+}
+
+bool wire_put_register_reply(struct wire_writer *writer, uint16_t group,
+                             const struct wire_register_reply *reply)
+{
+    struct layout_register_reply out = {
+        .message = client_header(WIRE_REGISTER_REPLY, group),
+        .nonce = reply->nonce,
+        .session = reply->session,
+        .window = reply->window,
+        .leader_hint = reply->leader_hint,
+        .status = reply->status,
+    };
+    return put(writer, &out, sizeof(out), NULL, 0);
+}
+
+bool wire_put_read(struct wire_writer *writer, uint16_t group, const struct wire_read *read)
+{
+    struct layout_read out = {
+        .message = client_header(WIRE_READ, group),
+        .request = read->request,
+        .bytes = read->bytes,
+    };
+    return put(writer, &out, sizeof(out), read->query, read->bytes);
+}
+
+int32_t wire_put_read_reply(struct wire_writer *writer, uint16_t group,
+                            const struct wire_read_reply *reply)
+{
+    ASSERT_CMP(reply->offset, <=, reply->total_bytes);
+    struct layout_read_reply out = {
+        .message = client_header(WIRE_READ_REPLY, group),
+        .request = reply->request,
+        .status = reply->status,
+        .result = reply->result,
+        .leader_hint = reply->leader_hint,
+        .answer_crc = reply->answer_crc,
+        .total_bytes = reply->total_bytes,
+        .offset = reply->offset,
+    };
+    uint32_t left = reply->total_bytes - reply->offset;
+    if (room(writer) < sizeof(out) + (left > 0)) {
+        return -1;
+    }
+    uint32_t data_room = room(writer) - (uint32_t)sizeof(out);
+    out.bytes = left < data_room ? left : data_room;
+    put(writer, &out, sizeof(out), left > 0 ? reply->data + reply->offset : NULL, out.bytes);
+    return (int32_t)out.bytes;
+}
+
+bool wire_put_status(struct wire_writer *writer, uint16_t group,
+                     const struct wire_status_request *request)
+{
+    struct layout_status out = {
+        .message = client_header(WIRE_STATUS, group),
+        .request = request->request,
+        .flags = request->want_digest ? LAYOUT_STATUS_DIGEST : 0,
+    };
+    return put(writer, &out, sizeof(out), NULL, 0);
+}
+
+bool wire_put_status_reply(struct wire_writer *writer, uint16_t group,
+                           const struct wire_status_reply *reply)
+{
+    uint32_t digest_flag = reply->has_digest ? LAYOUT_STATUS_DIGEST : 0;
+    uint32_t intact_flag = reply->intact ? LAYOUT_STATUS_INTACT : 0;
+    struct layout_status_reply out = {
+        .message = client_header(WIRE_STATUS_REPLY, group),
+        .request = reply->request,
+        .node = reply->node,
+        .leader_hint = reply->leader_hint,
+        .role = reply->role,
+        .flags = (uint8_t)(digest_flag | intact_flag),
+        .commit = reply->commit,
+        .applied = reply->applied,
+        .last = reply->last,
+        .digest = reply->has_digest ? reply->digest : 0,
+    };
+    out.message.term = reply->term;
+    return put(writer, &out, sizeof(out), NULL, 0);
+}
+
+// --- what fits an otherwise empty frame
+
+// Bytes behind a message's fixed part, when the message has the frame to itself.
+static uint32_t alone_in_frame(uint32_t frame_bytes, size_t fixed_bytes)
+{
+    uint32_t capacity = frame_bytes < WIRE_FRAME_BYTES_MAX ? frame_bytes : WIRE_FRAME_BYTES_MAX;
+    if (capacity < WIRE_ENVELOPE_BYTES + fixed_bytes) {
+        return 0;
+    }
+    uint32_t message_bytes = (capacity - WIRE_ENVELOPE_BYTES) & ~UINT32_C(7);
+    return message_bytes - (uint32_t)fixed_bytes;
+}
+
+uint32_t wire_append_payload_max(uint32_t frame_bytes)
+{
+    return alone_in_frame(frame_bytes, sizeof(struct layout_append) + WIRE_HEAD_BYTES);
+}
+
+uint32_t wire_propose_payload_max(uint32_t frame_bytes)
+{
+    return alone_in_frame(frame_bytes, sizeof(struct layout_propose) + WIRE_HEAD_BYTES);
+}
+
+uint32_t wire_fragment_bytes(uint32_t frame_bytes)
+{
+    static_assert(sizeof(struct layout_append_fragment) >= sizeof(struct layout_propose_fragment),
+                  "one size serves both");
+    return alone_in_frame(frame_bytes, sizeof(struct layout_append_fragment));
+}
+
+uint32_t wire_snapshot_bytes_max(uint32_t frame_bytes)
+{
+    return alone_in_frame(frame_bytes, sizeof(struct layout_snapshot));
+}
+
+uint32_t wire_read_bytes_max(uint32_t frame_bytes)
+{
+    static_assert(sizeof(struct layout_read) == sizeof(struct layout_read_reply), "serves both");
+    return alone_in_frame(frame_bytes, sizeof(struct layout_read));
+}

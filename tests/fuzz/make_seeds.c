@@ -1,0 +1,78 @@
+// Writes a seed corpus for each fuzzer: make_seeds DIRECTORY, below which `frame` and `assembly`
+// exist.
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/fuzz/assembly_step.h"
+#include "tests/unit/wire/sample.h"
+
+enum { FRAMES_PER_TYPE = 8, SEQUENCES = 16 };
+
+static int write_seed(const char *directory, const char *fuzzer, uint32_t number, const void *bytes,
+                      size_t count)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s/seed-%u", directory, fuzzer, number);
+    FILE *file = fopen(path, "wb");
+    if (file == NULL) {
+        perror(path);
+        return 1;
+    }
+    size_t written = fwrite(bytes, 1, count, file);
+    return fclose(file) != 0 || written != count;
+}
+
+// Frames of one to four messages of one type.
+static int write_frames(const char *directory, struct prng *prng)
+{
+    static struct sample sample;
+    static uint8_t frame[WIRE_FRAME_BYTES_MAX];
+    int failed = 0;
+    for (uint32_t i = 0; i < FRAMES_PER_TYPE * SAMPLE_TYPES; i++) {
+        uint8_t type = sample_types[i % SAMPLE_TYPES];
+        struct wire_envelope envelope = sample_envelope(type);
+        struct wire_writer writer;
+        wire_begin(&writer, frame, sizeof(frame), &envelope);
+        for (uint64_t messages = prng_between(prng, 1, 4); messages > 0; messages--) {
+            sample_make(&sample, prng, type, 400);
+            sample_put(&writer, &sample.message);
+        }
+        failed |= write_seed(directory, "frame", i, frame, wire_seal(&writer));
+    }
+    return failed;
+}
+
+// Whole entries, part by part, last part first every other time.
+static int write_sequences(const char *directory, struct prng *prng)
+{
+    static const uint32_t sizes[] = {257, 1000, 2048, 4999, 5000};
+    int failed = 0;
+    for (uint32_t i = 0; i < SEQUENCES; i++) {
+        uint8_t choice = (uint8_t)prng_below(prng, 5);
+        uint8_t part = (uint8_t)prng_below(prng, 100);
+        uint32_t part_bytes = 256 + 8 * (uint32_t)part;
+        uint32_t parts = (sizes[choice] + part_bytes - 1) / part_bytes;
+        struct step steps[32];
+        for (uint32_t at = 0; at < parts; at++) {
+            uint32_t place = i % 2 == 0 ? at : parts - 1 - at;
+            steps[at] = (struct step){.key = (uint8_t)i,
+                                      .entry = (uint8_t)(3 + choice),
+                                      .part = part,
+                                      .offset = place * part_bytes};
+        }
+        steps[parts] = (struct step){.key = (uint8_t)i, .flags = STEP_DONE};
+        failed |= write_seed(directory, "assembly", i, steps, (parts + 1) * sizeof(steps[0]));
+    }
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    struct prng prng;
+    prng_init(&prng, 41);
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
+        return 2;
+    }
+    return write_frames(argv[1], &prng) | write_sequences(argv[1], &prng);
+}

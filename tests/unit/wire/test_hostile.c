@@ -1,0 +1,231 @@
+// Frames cut, flipped, overwritten: what a reader does with anything at all.
+//
+// Refused, or decoded to values in range: never a read outside the frame (each frame is given in
+// memory of exactly its size, so the sanitizers see one byte too far), never an assertion.
+#include "tests/harness/harness.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/wire/layout.h"
+#include "engine/wire/wire.h"
+#include "tests/unit/wire/oracle.h"
+#include "tests/unit/wire/sample.h"
+
+enum { M = WIRE_ENVELOPE_BYTES }; // where the first message begins
+
+static struct sample sample;
+static uint8_t frame[WIRE_FRAME_BYTES_MAX];
+
+// Reads a frame that lies at the end of its own allocation. CHECKs that nothing out of range was
+// accepted.
+static enum wire_refusal drain(const struct wire_filter *filter, const uint8_t *at, uint32_t bytes)
+{
+    const char *fault;
+    uint8_t *exact = malloc(bytes > 0 ? bytes : 1);
+    memcpy(exact, at, bytes);
+    enum wire_refusal refusal = oracle_drain(filter, exact, bytes, &fault);
+    free(exact);
+    if (fault != NULL) {
+        printf("    accepted although: %s\n", fault);
+    }
+    CHECK(fault == NULL);
+    return refusal;
+}
+
+// A frame with one random message of the type; small unless `room_bytes` is large.
+static uint32_t random_frame(struct prng *prng, uint8_t type, uint32_t room_bytes)
+{
+    sample_make(&sample, prng, type, room_bytes);
+    return sample_frame(frame, sizeof(frame), &sample.message);
+}
+
+static void store(uint8_t *at, uint64_t value, uint32_t width)
+{
+    memcpy(at, &value, width);
+}
+
+static void every_prefix_is_refused(void)
+{
+    struct prng prng;
+    prng_init(&prng, 11);
+    for (uint32_t round = 0; round < 4 * SAMPLE_TYPES; round++) {
+        uint8_t type = sample_types[round % SAMPLE_TYPES];
+        struct wire_filter filter = sample_filter(type);
+        uint32_t bytes = random_frame(&prng, type, 500);
+        CHECK_EQUAL(drain(&filter, frame, bytes), WIRE_END);
+        for (uint32_t cut = 0; cut < bytes; cut++) {
+            CHECK_EQUAL(drain(&filter, frame, cut), WIRE_SHORT);
+        }
+        // The same with a length and checksum that fit the prefix.
+        for (uint32_t cut = WIRE_ENVELOPE_BYTES; cut < bytes; cut++) {
+            store(frame + offsetof(struct layout_envelope, frame_bytes), cut, 4);
+            oracle_reseal(frame, cut);
+            CHECK_EQUAL(drain(&filter, frame, cut), WIRE_SHORT);
+        }
+        // And a message of a length that fits it too.
+        for (uint32_t cut = M; cut < bytes; cut += 8) {
+            store(frame + offsetof(struct layout_envelope, frame_bytes), cut, 4);
+            store(frame + M, cut - M, 4);
+            oracle_reseal(frame, cut);
+            CHECK_EQUAL(drain(&filter, frame, cut), cut < M + 16 ? WIRE_SHORT : WIRE_BAD_FIELD);
+        }
+    }
+}
+
+static void every_bit_flip_is_refused(void)
+{
+    struct prng prng;
+    prng_init(&prng, 12);
+    for (uint32_t round = 0; round < SAMPLE_TYPES; round++) {
+        uint8_t type = sample_types[round % SAMPLE_TYPES];
+        struct wire_filter filter = sample_filter(type);
+        uint32_t bytes = random_frame(&prng, type, 500);
+        for (uint32_t bit = 0; bit < bytes * 8; bit++) {
+            frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            enum wire_refusal refusal = drain(&filter, frame, bytes);
+            CHECK(refusal != WIRE_OK && refusal != WIRE_END);
+            frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        CHECK_EQUAL(drain(&filter, frame, bytes), WIRE_END);
+    }
+}
+
+static void a_bit_flip_behind_a_right_checksum_is_refused_or_in_range(void)
+{
+    struct prng prng;
+    prng_init(&prng, 13);
+    uint32_t refused = 0;
+    for (uint32_t round = 0; round < 6 * SAMPLE_TYPES; round++) {
+        uint8_t type = sample_types[round % SAMPLE_TYPES];
+        struct wire_filter filter = sample_filter(type);
+        uint32_t bytes = random_frame(&prng, type, 400);
+        for (uint32_t bit = 0; bit < bytes * 8; bit++) {
+            frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            oracle_reseal(frame, bytes);
+            refused += drain(&filter, frame, bytes) != WIRE_END;
+            frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+    }
+    CHECK(refused > 10000);
+}
+
+// Every aligned field of every type, whatever it is, takes every absurd value, and its own value
+// ± 1.
+static void absurd_values_are_refused_or_in_range(void)
+{
+    static const uint64_t absurd[] = {
+        0,
+        1,
+        2,
+        0xFF,
+        0x100,
+        0xFFFF,
+        0x10000,
+        0xFFFFFF,
+        0x1000000,
+        0x7FFFFFFF,
+        0x80000000,
+        0xFFFFFFFF,
+        UINT64_C(1) << 32,
+        UINT64_C(1) << 40,
+        (UINT64_C(1) << 62) - 1,
+        UINT64_C(1) << 62,
+        UINT64_C(1) << 63,
+        UINT64_MAX - 7,
+        UINT64_MAX - 1,
+        UINT64_MAX,
+    };
+    enum { ABSURD = sizeof(absurd) / sizeof(absurd[0]) };
+    struct prng prng;
+    prng_init(&prng, 14);
+    for (uint32_t round = 0; round < 8 * SAMPLE_TYPES; round++) {
+        uint8_t type = sample_types[round % SAMPLE_TYPES];
+        struct wire_filter filter = sample_filter(type);
+        uint32_t bytes = random_frame(&prng, type, 300);
+        for (uint32_t width = 1; width <= 8; width *= 2) {
+            for (uint32_t at = 8; at + width <= bytes; at += width) {
+                uint64_t was = 0;
+                memcpy(&was, frame + at, width);
+                for (uint32_t i = 0; i < ABSURD + 2; i++) {
+                    store(frame + at, i < ABSURD ? absurd[i] : was + 2 * (i - ABSURD) - 1, width);
+                    oracle_reseal(frame, bytes);
+                    drain(&filter, frame, bytes);
+                }
+                store(frame + at, was, width);
+            }
+        }
+    }
+}
+
+static void random_bytes_are_refused_or_in_range(void)
+{
+    struct prng prng;
+    prng_init(&prng, 15);
+    uint32_t accepted = 0;
+    for (uint32_t round = 0; round < 60000; round++) {
+        uint8_t type = sample_types[round % SAMPLE_TYPES];
+        struct wire_filter filter = sample_filter(type);
+        uint32_t bytes = random_frame(&prng, type, 300);
+        uint64_t changes = prng_between(&prng, 1, 8);
+        while (changes-- > 0) {
+            frame[prng_between(&prng, 8, bytes - 1)] = (uint8_t)prng_next(&prng);
+        }
+        oracle_reseal(frame, bytes);
+        accepted += drain(&filter, frame, bytes) == WIRE_END;
+    }
+    CHECK(accepted > 1000); // else the rounds show little
+    for (uint32_t fill = 0; fill < 3; fill++) {
+        struct wire_filter filter = sample_filter(RAFT_MSG_APPEND);
+        for (uint32_t i = 0; i < sizeof(frame); i++) {
+            frame[i] = fill == 0 ? 0 : fill == 1 ? 0xFF : (uint8_t)prng_next(&prng);
+        }
+        for (uint32_t bytes = 0; bytes <= 200; bytes++) {
+            CHECK_EQUAL(drain(&filter, frame, bytes), bytes < 40 ? WIRE_SHORT : WIRE_BAD_MAGIC);
+        }
+    }
+}
+
+static void a_changed_entry_fails_its_checksum(void)
+{
+    static struct wire_scratch scratch;
+    struct prng prng;
+    prng_init(&prng, 17);
+    struct wire_filter filter = sample_filter(WIRE_PROPOSE);
+    for (uint32_t round = 0; round < 20; round++) {
+        uint32_t bytes = random_frame(&prng, WIRE_PROPOSE, 600);
+        uint32_t entries = sample.message.propose.count;
+        uint32_t end = M + 24 + entries * 24 + sample.message.propose.payload_bytes;
+        uint32_t failed = 0;
+        for (uint32_t bit = (M + 24) * 8; bit < end * 8; bit++) {
+            struct wire_reader reader;
+            struct wire_message message;
+            frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            oracle_reseal(frame, bytes);
+            CHECK_EQUAL(wire_open(&reader, &filter, frame, bytes, &scratch), WIRE_OK);
+            if (wire_next(&reader, &filter, &message) == WIRE_OK) {
+                CHECK(!wire_check_entries(message.propose.heads, message.propose.payloads,
+                                          message.propose.count));
+                failed++;
+            }
+            frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        CHECK(failed >= 32 * entries);
+        CHECK(wire_check_entries(sample.heads, sample.payloads, entries));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        TEST(every_prefix_is_refused),
+        TEST(every_bit_flip_is_refused),
+        TEST(a_bit_flip_behind_a_right_checksum_is_refused_or_in_range),
+        TEST(absurd_values_are_refused_or_in_range),
+        TEST(random_bytes_are_refused_or_in_range),
+        TEST(a_changed_entry_fails_its_checksum),
+    };
+    return test_run("wire hostile", cases, TEST_COUNT(cases), argc, argv);
+}
