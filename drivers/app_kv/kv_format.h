@@ -8,8 +8,8 @@
 //          1      1  zero
 //          2      2  key_bytes        1..KV_KEY_BYTES_MAX
 //          4      4  value_bytes      0..KV_VALUE_BYTES_MAX; 0 in a DELETE
-//          8      4  expected_bytes   COMPARE_AND_SWAP: 0..KV_VALUE_BYTES_MAX, or KV_ABSENT (the
-//          key must not exist); else 0
+//          8      4  expected_bytes   COMPARE_AND_SWAP: 0..KV_VALUE_BYTES_MAX, or KV_ABSENT
+//                                      (the key must not exist); else 0
 //         12      .  key, value, expected
 //
 // A COMPARE_AND_SWAP carries the whole value it expects: exact, with no hash to collide. Both

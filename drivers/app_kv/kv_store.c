@@ -2,20 +2,21 @@
 //
 // Let A be the bytes of the heap, R the largest record, and
 //
-//     capacity   u = 13/16 A    at most this is live
-//     threshold  g =  1/16 A    cleaning begins when less is free
-//     pace       c = 16         bytes cleaned for each byte appended, while less than g is free
+//     capacity   u = 13/16 A        at most this is live (and at most A - 5 R)
+//     reserve    2 R                an append leaves this free, for any copy and a lap's filler
+//     threshold  g = 1/16 A + 2 R   cleaning begins when less is free
+//     pace       c = 16             bytes cleaned a byte appended, while less than g is free
 //
-// A pass of the cleaner over the whole log, begun with g free, has A - g to go; meanwhile (A - g) /
-// c = 0.059 A is appended, which g holds. It reclaims all that was dead when it began, at least A -
-// g - u = 0.125 A, and so ends with more than g free. Hence the free space never runs out, however
-// cleverly the workload places its dead records, and no command waits for more than 16 times its
-// own bytes of cleaning.
+// A pass of the cleaner over the whole log, begun with g free, has A - g to go. At this pace less
+// than A / 16 is appended meanwhile, which is what lies between g and the reserve. It reclaims all
+// that was dead when it began: at least A - g - u, less one filler, which is A / 8 - 3 R; for A of
+// 48 R or more that exceeds A / 16, so the pass ends with g free again. Hence, in heaps of 48 MiB
+// or more, the reserve is never touched, however cleverly the workload places its dead records, and
+// a command waits for no more than 16 times its own bytes of cleaning.
 //
-// Fillers and small heaps blur this by a few R. So besides, without pace, an append must leave
-// RESERVE = 2 R free: then every copy of a live record and the filler of a lap fit. One lap of
-// cleaning leaves at least A - u - R free and an append needs at most RESERVE + 2 R, so the wait
-// ends if u ≤ A - 5 R.
+// In smaller heaps an append may have to clean until the reserve is there. It will be: a lap of
+// cleaning leaves at least A - u - R free, an append needs at most the reserve and 2 R, and u is at
+// most A - 5 R.
 #include "drivers/app_kv/kv_store.h"
 
 #include <string.h>
@@ -25,7 +26,7 @@
 
 enum {
     CLEAN_PACE = 16,
-    THRESHOLD_SHARE = 16, // g = A / this
+    THRESHOLD_SHARE = 16, // g = A / this + reserve
     RESERVE_BYTES = 2 * KV_RECORD_BYTES_MAX,
     MARGIN_BYTES = 5 * KV_RECORD_BYTES_MAX,
     BYTES_A_SLOT = 64, // of memory: the index takes between 1/16 and 1/8 of it
@@ -160,7 +161,7 @@ static uint64_t clean_one(struct kv_store *store)
 static struct kv_record *append(struct kv_store *store, uint64_t bytes)
 {
     struct kv_heap *heap = &store->heap;
-    uint64_t threshold_bytes = heap->bytes / THRESHOLD_SHARE;
+    uint64_t threshold_bytes = heap->bytes / THRESHOLD_SHARE + RESERVE_BYTES;
     uint64_t cleaned_bytes = 0;
     while (kv_heap_free_bytes(heap) < threshold_bytes && cleaned_bytes < CLEAN_PACE * bytes) {
         cleaned_bytes += clean_one(store);

@@ -194,6 +194,9 @@ int settings_refuse(const struct settings_reason *reason, unsigned line, const c
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
+    for (char *c = what; *c != '\0'; c++) {
+        *c = (unsigned char)*c < ' ' || *c == 127 ? '?' : *c; // what was quoted from a file
+    }
     if (reason->path != NULL && line != 0) {
         snprintf(where, sizeof(where), "%s:%u: ", reason->path, line);
     } else if (reason->path != NULL) {

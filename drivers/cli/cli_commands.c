@@ -4,9 +4,10 @@
 #include <string.h>
 
 extern const struct cli_command command_config_check, command_config_show, command_config_knobs,
-    command_doctor, command_node, command_status, command_help, command_version;
+    command_doctor, command_demo, command_node, command_status, command_help, command_version;
 
 const struct cli_command *const cli_commands[] = {
+    &command_demo,
     &command_node,
     &command_status,
     &command_doctor,

@@ -14,11 +14,11 @@ enum {
 };
 
 struct file {
-    char name[NAME_BYTES];     // "" : free
-    uint8_t *cache, *durable;  // `bytes` each
-    uint64_t *dirty_since;     // a sector: write count when it became dirty; 0: clean
-    uint64_t bytes, capacity;  // length; allocated
-    uint64_t durable_bytes;    // length after a power cut
+    char name[NAME_BYTES];    // "" : free
+    uint8_t *cache, *durable; // `bytes` each
+    uint64_t *dirty_since;    // a sector: write count when it became dirty; 0: clean
+    uint64_t bytes, capacity; // length; allocated
+    uint64_t durable_bytes;   // length after a power cut
     uint32_t opened;
 };
 
@@ -327,7 +327,8 @@ static int perform(struct disk_memory *memory, const struct pending *pending)
     if (fault->count > 0 && fault->skip-- == 0) {
         fault->skip = 0;
         fault->count--;
-        if (memory->options.tear_failed_writes && request->op != DISK_READ && request->op != DISK_FLUSH) {
+        if (memory->options.tear_failed_writes && request->op != DISK_READ &&
+            request->op != DISK_FLUSH) {
             tear(memory, file, request);
         }
         return fault->error;
@@ -362,8 +363,7 @@ static uint32_t poll(struct disk *disk, struct disk_completion *completions, uin
         return 0;
     }
     uint32_t slots = disk->in_flight_max;
-    uint32_t start =
-        memory->options.reorder ? (uint32_t)(next_random(&memory->random) % slots) : 0;
+    uint32_t start = memory->options.reorder ? (uint32_t)(next_random(&memory->random) % slots) : 0;
     for (uint32_t i = 0; i < slots && count < max; i++) {
         struct pending *pending = &memory->pending[(start + i) % slots];
         if (is_ready(memory, pending)) {
@@ -522,8 +522,8 @@ int disk_memory_open(struct disk **disk, const struct disk_memory_options *optio
     }
     memory->options = *options;
     memory->random = options->seed;
-    memory->disk = (struct disk){
-        .ops = &ops, .block_bytes = block_bytes, .in_flight_max = in_flight_max};
+    memory->disk =
+        (struct disk){.ops = &ops, .block_bytes = block_bytes, .in_flight_max = in_flight_max};
     *disk = &memory->disk;
     return 0;
 }

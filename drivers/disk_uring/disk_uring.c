@@ -1,8 +1,10 @@
-// Requests on the ring: submission, short transfers, completions. What blocks (opening, creating) is in uring_files.c.
+// Requests on the ring: submission, short transfers, completions. What blocks (opening, creating)
+// is in uring_files.c.
 //
-// One io_uring_enter a kick, none a poll: completions are read from the shared ring. Each request has a slot that counts what is
-// still to transfer; a short transfer goes out again with the next kick, and only the last part completes the request.
-// A write with RWF_DSYNC that comes back short has made that part durable, so its rest is all that is left to do.
+// One io_uring_enter a kick, none a poll: completions are read from the shared ring. Each request
+// has a slot that counts what is still to transfer; a short transfer goes out again with the next
+// kick, and only the last part completes the request. A write with RWF_DSYNC that comes back short
+// has made that part durable, so its rest is all that is left to do.
 #include "drivers/disk_uring/disk_uring.h"
 
 #include "drivers/disk_uring/uring_disk.h"
@@ -35,7 +37,8 @@ static int region_of(const struct uring_disk *uring, const void *data, uint32_t 
     return -1;
 }
 
-// The kernel takes at most 1 GiB in one piece, and pins as much as memlock allows: refused means slower, not wrong.
+// The kernel takes at most 1 GiB in one piece, and pins as much as memlock allows: refused means
+// slower, not wrong.
 static int register_memory(struct disk *disk, void *data, uint64_t bytes)
 {
     struct uring_disk *uring = self(disk);
@@ -47,8 +50,7 @@ static int register_memory(struct disk *disk, void *data, uint64_t bytes)
         io_uring_unregister_buffers(&uring->ring);
     }
     uring->regions[uring->region_count] = (struct iovec){.iov_base = data, .iov_len = bytes};
-    int error =
-        io_uring_register_buffers(&uring->ring, uring->regions, uring->region_count + 1);
+    int error = io_uring_register_buffers(&uring->ring, uring->regions, uring->region_count + 1);
     if (error == 0) {
         uring->region_count++;
         return 0;
@@ -86,7 +88,8 @@ static void prepare_transfer(struct uring_disk *uring, struct io_uring_sqe *sqe,
     }
 }
 
-// Puts the rest of a slot's request on the ring. Result: false when the ring has no place before the next kick.
+// Puts the rest of a slot's request on the ring. Result: false when the ring has no place before
+// the next kick.
 static bool enqueue(struct uring_disk *uring, uint32_t number)
 {
     struct uring_slot *slot = &uring->slots[number];
@@ -148,7 +151,8 @@ static bool is_transient(int result)
     return result == -EINTR || result == -EAGAIN;
 }
 
-// Judges one result from the kernel. True: the request is complete with *result; false: the rest goes out again.
+// Judges one result from the kernel. True: the request is complete with *result; false: the rest
+// goes out again.
 static bool is_complete(struct uring_slot *slot, uint32_t block_bytes, int *result)
 {
     const struct disk_request *request = &slot->request;
@@ -164,7 +168,8 @@ static bool is_complete(struct uring_slot *slot, uint32_t block_bytes, int *resu
     slot->done += (uint32_t)*result;
     bool is_stuck = *result == 0 || slot->done % block_bytes != 0;
     if (slot->done < request->bytes && is_stuck) {
-        *result = request->op == DISK_READ ? -ENODATA : -EIO; // end of the file; a device that takes nothing
+        *result = request->op == DISK_READ ? -ENODATA
+                                           : -EIO; // end of the file; a device that takes nothing
         return true;
     }
     *result = 0;

@@ -28,7 +28,7 @@ struct uring_disk {
     uint32_t free_slot;       // first of the free list
     uint32_t again;           // first of the requests whose rest is to be queued
     uint32_t slots_used;
-    uint32_t queued;          // on the ring, not yet handed to the kernel
+    uint32_t queued; // on the ring, not yet handed to the kernel
     struct iovec regions[URING_REGIONS_MAX];
     uint32_t region_count;
     int directory_fd;

@@ -150,7 +150,8 @@ static int flush_directory(const struct uring_disk *uring)
     return fsync(uring->directory_fd) == 0 ? 0 : -errno;
 }
 
-// Written, not only allocated: the first overwrite of an unwritten extent would cost a journal commit.
+// Written, not only allocated: the first overwrite of an unwritten extent would cost a journal
+// commit.
 static int fill(int fd, uint64_t bytes)
 {
     int error = posix_fallocate(fd, 0, (off_t)bytes);
@@ -165,8 +166,7 @@ static int fill(int fd, uint64_t bytes)
     error = 0;
     for (uint64_t at = 0; at < bytes && error == 0;) {
         uint64_t left = bytes - at;
-        ssize_t written =
-            pwrite(fd, zeros, left < FILL_BYTES ? left : FILL_BYTES, (off_t)at);
+        ssize_t written = pwrite(fd, zeros, left < FILL_BYTES ? left : FILL_BYTES, (off_t)at);
         if (written > 0) {
             at += (uint64_t)written;
         } else if (written == 0 || errno != EINTR) {

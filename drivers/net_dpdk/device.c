@@ -363,7 +363,12 @@ void device_close(struct device *device)
     if (device->kind == DEVICE_PCI) {
         rte_eth_dev_close(device->port);
     } else {
+        struct eal_hush hush = {.out = -1, .err = -1};
+        if (device->kind == DEVICE_AF_XDP) {
+            eal_hush(&hush);
+        }
         rte_vdev_uninit(device->name); // closes the port, too
+        eal_unhush(&hush);
     }
     device->created = false;
 }

@@ -1,10 +1,12 @@
 #include "drivers/net_dpdk/eal.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -326,6 +328,37 @@ static const char *remedy_of(int error, bool has_user_arguments)
     }
 }
 
+static void remove_runtime_directory(const char *directory)
+{
+    char path[300];
+    snprintf(path, sizeof(path), "%s/dpdk_telemetry.v2", directory);
+    unlink(path);
+    rmdir(directory); // only when nothing else is left in it
+}
+
+// Removes what processes left that were killed: directories pontoon-PID whose process is gone.
+static void sweep(void)
+{
+    const char *base = getenv("RUNTIME_DIRECTORY");
+    char path[200];
+    snprintf(path, sizeof(path), "%s/dpdk", base == NULL ? "/var/run" : base);
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        int pid;
+        char rest;
+        if (sscanf(entry->d_name, "pontoon-%d%c", &pid, &rest) == 1 && pid > 0 &&
+            kill(pid, 0) != 0 && errno == ESRCH) {
+            char stale[260];
+            snprintf(stale, sizeof(stale), "%.190s/pontoon-%d", path, pid);
+            remove_runtime_directory(stale);
+        }
+    }
+    if (directory != NULL) {
+        closedir(directory);
+    }
+}
+
 int eal_start(const struct eal_options *options, const char *const *pci, uint32_t pci_count,
               struct eal_fault *fault)
 {
@@ -344,6 +377,7 @@ int eal_start(const struct eal_options *options, const char *const *pci, uint32_
     if (result != 0) {
         return result;
     }
+    sweep();
     eal.is_loud = wants_log(options);
     if (!eal.is_loud) {
         capture_log();
@@ -363,13 +397,11 @@ void eal_stop(void)
     if (!eal.started) {
         return;
     }
-    char directory[256], path[300];
+    char directory[256];
     snprintf(directory, sizeof(directory), "%s", rte_eal_get_runtime_dir());
     rte_eal_cleanup();
     eal.started = false;
     if (directory[0] != '\0') {
-        snprintf(path, sizeof(path), "%s/dpdk_telemetry.v2", directory);
-        unlink(path);
-        rmdir(directory); // only when nothing else is left in it
+        remove_runtime_directory(directory);
     }
 }

@@ -286,10 +286,12 @@ static void send_due(struct view *view, uint64_t now_ns)
     struct net *inner = view->inner;
     struct net_frame frames[BURST_MAX];
     uint32_t slots[BURST_MAX];
+    uint64_t due_ns[BURST_MAX];
     while (heap_next_ns(&view->leaving) <= now_ns) {
         uint32_t count = 0, sent = 0;
         while (count < BURST_MAX && heap_next_ns(&view->leaving) <= now_ns) {
             slots[count] = view->leaving.items[0].id;
+            due_ns[count] = heap_next_ns(&view->leaving);
             const struct held *held = &view->held[slots[count]];
             if (!copy_to_inner(view, &held->remote, pool_at(&view->pool, slots[count]), held->bytes,
                                &frames[count])) {
@@ -305,7 +307,7 @@ static void send_due(struct view *view, uint64_t now_ns)
         }
         inner->ops->release(inner, frames + sent, count - sent);
         for (uint32_t i = sent; i < count; i++) {
-            heap_update(&view->leaving, slots[i], now_ns - (count - i)); // in their order
+            heap_update(&view->leaving, slots[i], due_ns[i]);
         }
         if (sent < BURST_MAX) {
             return;

@@ -180,7 +180,11 @@ void raft_entry_placed(struct raft *raft, uint64_t index, uint64_t body)
 void raft_entry_relocated(struct raft *raft, uint64_t index, uint64_t body)
 {
     ASSERT(log_has(&raft->log, index));
-    log_slot(&raft->log, index)->body = body;
+    struct raft_entry *entry = log_slot(&raft->log, index);
+    entry->body = body;
+    if (!entry->is_durable) {
+        entry->epoch = raft->log.epoch;
+    }
 }
 
 uint64_t raft_term_run(const struct raft *raft, uint64_t first, uint64_t last)
@@ -211,7 +215,7 @@ struct raft_entry_id raft_id_at(const struct raft *raft, uint64_t index)
 void raft_restore_begin(struct raft *raft, struct raft_entry_id base)
 {
     log_reset(&raft->log, base);
-    raft->commit = raft->applied = raft->apply_given = base.index;
+    raft->commit = raft->applied = raft->apply_given = raft->verified = base.index;
 }
 
 // While restoring, bytes_sum holds prev_term: the chain is checked, and the sums made, by

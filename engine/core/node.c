@@ -242,8 +242,10 @@ enum raft_outcome raft_step(struct raft *raft, uint64_t now_ns, const struct raf
         stand_down(raft);
         return RAFT_OK;
     case RAFT_IN_APPLIED:
-        ASSERT_CMP(input->applied, >=, raft->applied);
         ASSERT_CMP(input->applied, <=, raft->apply_given);
+        if (input->applied < raft->applied) {
+            return RAFT_STALE; // a checkpoint was installed meanwhile
+        }
         raft->applied = input->applied;
         return RAFT_OK;
     case RAFT_IN_UNSENT:

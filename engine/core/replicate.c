@@ -140,7 +140,8 @@ enum raft_outcome on_append_reply(struct raft *raft, uint64_t now_ns,
     }
     if (reply->result == RAFT_APPEND_REJECTED) {
         on_reject(raft, peer, reply->conflict);
-    } else if (peer->state != RAFT_PEER_SNAPSHOT) {
+    } else if (peer->state != RAFT_PEER_SNAPSHOT || peer->match >= raft->log.base.index) {
+        // (It may have the checkpoint although the news of it was lost, or have caught up without.)
         peer->state = RAFT_PEER_STREAM;
         peer->probe_out = false;
         for (uint32_t at = 0; at < reply->gap_count; at++) {

@@ -12,9 +12,11 @@
 //     newest    largest sequence claimed
 //     floor     largest sequence up to which all are claimed; newest - w ≤ floor ≤ newest
 //
-//       1 ............ newest-w | newest-w+1 ..... floor ..... newest | newest+1 .... floor+w |
-//       floor+w+1 ... OUTSIDE: the result     | claimed: DUPLICATE, with its result | NEW |
-//       OUTSIDE: too far is no longer held       | else: NEW                           | | ahead
+//     sequence                     verdict
+//     1 .. newest - w              OUTSIDE: its result is no longer held
+//     newest - w + 1 .. newest     DUPLICATE with its result where claimed, else NEW
+//     newest + 1 .. floor + w      NEW
+//     from floor + w + 1, and 0    OUTSIDE: too far ahead
 //
 // What a client must keep: at most w sequences between its lowest unanswered one and its newest.
 // Then nothing it still waits for is ever OUTSIDE, neither on the first attempt nor on any retry,
@@ -49,9 +51,8 @@ struct session_config {
 };
 
 enum session_verdict {
-    SESSION_NEW,     // to be executed
-    SESSION_PENDING, // claimed, but not completed yet: a second copy in one batch. Its result comes
-                     // with the first's
+    SESSION_NEW,       // to be executed
+    SESSION_PENDING,   // a second copy in one batch: the first's result will be its result
     SESSION_DUPLICATE, // executed before; the result is known
     SESSION_EXPIRED,   // no such session: never registered, or evicted
     SESSION_OUTSIDE,   // sequence 0, too far ahead, or so old that its result is no longer held
@@ -103,11 +104,10 @@ uint64_t session_evictions(const struct session_table *table); // by this proces
 //     word  0      magic and version
 //           1      pages_total (low half), sessions_max (high half): the limits in force
 //           2      sessions
-//     each session, in order of last applied index:
+//     each session, in order of last applied index, with n = min(newest, window):
 //           6      id, nonce, last applied index, newest, floor, window
-//           n/64   claimed bits of the n = min(newest, window) sequences up to newest, oldest in
-//           bit 0 first, rounded up n/2    results of the same (low half first), 0 where not
-//           claimed, rounded up
+//           n/64   claimed bits of the n sequences up to newest, oldest first from bit 0
+//           n/2    their results, low half first; 0 where not claimed (both rounded up)
 //     last  1      digest of all words before
 //
 // Requires that every claim was completed.

@@ -44,8 +44,11 @@ static struct reactor_config reactor_settings(struct pontoon *node, uint32_t whi
 {
     const struct pontoon_config *config = &node->config;
     const struct parts *parts = &node->parts;
-    uint64_t log_bytes = parts->arena_bytes;
-    uint64_t segment_bytes = log_bytes / 16;
+    uint64_t segment_bytes = 4 << 20; // 16 to 31 segments, but never smaller ones
+    while (segment_bytes * 32 <= parts->arena_bytes) {
+        segment_bytes *= 2;
+    }
+    uint64_t log_bytes = parts->arena_bytes / segment_bytes * segment_bytes;
     struct reactor_config settings = {
         .cluster = config->cluster,
         .node = config->node,
@@ -67,7 +70,7 @@ static struct reactor_config reactor_settings(struct pontoon *node, uint32_t whi
         .apply_workers = config->apply_workers,
         .seed = clock_now_ns(parts->clock),
         .wal = {.log_bytes = log_bytes,
-                .segment_bytes = segment_bytes < 4 << 20 ? 4 << 20 : segment_bytes,
+                .segment_bytes = segment_bytes,
                 .batch_bytes_max = 1 << 20,
                 .in_flight_max = 16,
                 .durable_mark_delay_ns = 1000000,

@@ -12,7 +12,7 @@ bool reactor_poll(struct reactor *reactor, uint64_t *next_deadline_ns)
 {
     struct net *net = reactor->config.net;
     uint64_t now_ns = clock_now_ns(reactor->config.clock);
-    uint64_t gap_ns = now_ns - reactor->now_ns;
+    uint64_t gap_ns = reactor->counters.polls == 0 ? 0 : now_ns - reactor->now_ns;
     *(reactor->was_busy ? &reactor->counters.busy_ns : &reactor->counters.idle_ns) += gap_ns;
     if (gap_ns > reactor->counters.longest_poll_gap_ns) {
         reactor->counters.longest_poll_gap_ns = gap_ns;

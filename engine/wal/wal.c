@@ -181,8 +181,8 @@ uint64_t wal_free_bytes(const struct wal *wal)
     return used < wal->log_bytes ? wal->log_bytes - used : 0;
 }
 
-// The worst case: every entry opens a run, batches end at batch_bytes_max, and at each segment's end the largest entry
-// that may be among them does not fit any more.
+// The worst case: every entry opens a run, batches end at batch_bytes_max, and at each segment's
+// end the largest entry that may be among them does not fit any more.
 bool wal_has_room(const struct wal *wal, uint32_t records, uint64_t payload_bytes)
 {
     uint64_t largest = payload_bytes < wal->entry_bytes_max ? payload_bytes : wal->entry_bytes_max;
@@ -345,7 +345,8 @@ static bool is_quiet(const struct wal *wal)
     return wal->at == NULL && wal->open_next == wal->floor;
 }
 
-// Is there something that only a mark would tell a recovery: a durable end of entries, room given up, commit floors?
+// Is there something that only a mark would tell a recovery: a durable end of entries, room given
+// up, commit floors?
 static bool needs_mark(const struct wal *wal)
 {
     return !wal->is_volatile && is_quiet(wal) && wal->failed == 0 &&

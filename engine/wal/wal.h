@@ -1,14 +1,16 @@
 // The log of one reactor: arena, batches, group commit, recovery. FORMAT.md gives the disk layout.
 //
-// The arena IS the log: `log_bytes` of memory, laid out exactly as on disk (position p lives at arena[p mod log_bytes] and, when
-// durable, at the same offset of the file "log"). A batch is one header, RUN records and entry records back to back, padded
-// to the block: one aligned O_DIRECT write straight from memory. Entries of all groups of the reactor share batches.
+// The arena IS the log: `log_bytes` of memory, laid out exactly as on disk (position p lives at
+// arena[p mod log_bytes] and, when durable, at the same offset of the file "log"). A batch is one
+// header, RUN records and entry records back to back, padded to the block: one aligned O_DIRECT
+// write straight from memory. Entries of all groups of the reactor share batches.
 //
-// Positions are 64-bit and only grow. [tail, head) is in use. wal_append puts a record into the open batch; wal_submit
-// seals and writes it; wal_poll reports what became durable, by (group, epoch, index range), batch by batch, in any order.
+// Positions are 64-bit and only grow. [tail, head) is in use. wal_append puts a record into the
+// open batch; wal_submit seals and writes it; wal_poll reports what became durable, by (group,
+// epoch, index range), batch by batch, in any order.
 //
-// A volatile log (durability `memory`) has the same arena and calls, but entries are never written and are
-// reported by the next wal_poll; hard state is durable all the same.
+// A volatile log (durability `memory`) has the same arena and calls, but entries are never written
+// and are reported by the next wal_poll; hard state is durable all the same.
 //
 // Single thread. No allocation, no system call but the disk driver's kick once a wal_submit.
 #ifndef PONTOON_WAL_WAL_H
@@ -18,31 +20,34 @@
 #include "engine/driver_api/disk.h"
 
 enum {
-    WAL_IN_FLIGHT_MAX = 32,          // batches
-    WAL_RECORD_OVERHEAD_BYTES = 24,  // an entry record beside its payload
-    WAL_RUN_BYTES = 48,              // the record that opens a run of entries of one group and term
+    WAL_IN_FLIGHT_MAX = 32,         // batches
+    WAL_RECORD_OVERHEAD_BYTES = 24, // an entry record beside its payload
+    WAL_RUN_BYTES = 48,             // the record that opens a run of entries of one group and term
     WAL_BATCH_HEADER_BYTES = 128,
 };
 
 struct wal_config {
     uint64_t cluster;
     uint16_t node;
-    uint16_t reactor;                // several logs a node: file names carry it
-    uint32_t groups_max;             // group ids below this may appear
-    uint64_t log_bytes;              // multiple of segment_bytes; arena and file
-    uint64_t segment_bytes;          // power of two, ≥ 4 × the largest payload (4 MiB for 1 MiB), at least 16 KiB; a batch never
-                                     // crosses a segment's end
-    uint32_t batch_bytes_max;        // a batch is sealed when it reaches this (it may exceed it by one record)
-    uint32_t in_flight_max;          // batches written at once, ≤ WAL_IN_FLIGHT_MAX
-    uint64_t durable_mark_delay_ns;  // an idle durable log writes one more header this long after the last completion (1 ms)
-    uint64_t nonce;                  // a random number, used by bootstrap and reset_log: it names this filling of the log in every
-                                     // header, so that nothing a client can write looks like one (0: no such protection)
-    bool is_volatile;                // durability = memory
-    bool bootstrap;                  // create the files (-EEXIST when they are there); else they must exist
-    bool reset_log;                  // forget the entries but keep boot counter, term and vote (volatile logs do always); creates
-                                     // the log file when it is missing or of another size
-    void *arena;                     // log_bytes, aligned to 4096, from huge memory; the caller's
-    struct disk *disk;               // opened on the node's directory
+    uint16_t reactor;       // several logs a node: file names carry it
+    uint32_t groups_max;    // group ids below this may appear
+    uint64_t log_bytes;     // multiple of segment_bytes; arena and file
+    uint64_t segment_bytes; // power of two, ≥ 4 × the largest payload (4 MiB for 1 MiB), at least
+                            // 16 KiB; a batch never crosses a segment's end
+    uint32_t
+        batch_bytes_max; // a batch is sealed when it reaches this (it may exceed it by one record)
+    uint32_t in_flight_max;         // batches written at once, ≤ WAL_IN_FLIGHT_MAX
+    uint64_t durable_mark_delay_ns; // an idle durable log writes one more header this long after
+                                    // the last completion (1 ms)
+    uint64_t nonce; // a random number, used by bootstrap and reset_log: it names this filling of
+                    // the log in every header, so that nothing a client can write looks like one
+                    // (0: no such protection)
+    bool is_volatile; // durability = memory
+    bool bootstrap;   // create the files (-EEXIST when they are there); else they must exist
+    bool reset_log;   // forget the entries but keep boot counter, term and vote (volatile logs do
+                    // always); creates the log file when it is missing or of another size
+    void *arena;       // log_bytes, aligned to 4096, from huge memory; the caller's
+    struct disk *disk; // opened on the node's directory
 };
 
 // A record handed to the visitor at recovery, in file order (later records outdate earlier ones).
@@ -59,69 +64,79 @@ struct wal_record {
 
 typedef void wal_visitor(void *context, const struct wal_record *record);
 
-// What recovery found. TORN: batches that were in flight at the crash and cannot have been reported durable were dropped; entries
-// behind them may have been kept, so a group may have a hole. FAULTY: a block below the durable mark is bad: entries
-// that were acknowledged may be missing here (wal_open's reason says which place); it stays FAULTY at every start until the tail has passed the place.
+// What recovery found. TORN: batches that were in flight at the crash and cannot have been reported
+// durable were dropped; entries behind them may have been kept, so a group may have a hole. FAULTY:
+// a block below the durable mark is bad: entries that were acknowledged may be missing here
+// (wal_open's reason says which place); it stays FAULTY at every start until the tail has passed
+// the place.
 enum wal_verdict { WAL_CLEAN, WAL_TORN, WAL_FAULTY };
 
 struct wal_recovery {
     enum wal_verdict verdict;
-    uint64_t boot;               // this start's counter, already durable; 1 after bootstrap
+    uint64_t boot; // this start's counter, already durable; 1 after bootstrap
     uint64_t batches, records, torn_batches, faulty_batches;
-    uint64_t faulty_position;    // FAULTY: first bad block
+    uint64_t faulty_position; // FAULTY: first bad block
 };
 
 struct wal;
 
 size_t wal_memory_bytes(const struct wal_config *config);
 
-// Opens (bootstrap: creates, fills and flushes) "meta.R" and "log.R" (R = reactor; a volatile log has no log file) in the disk's
-// directory, counts the boot, recovers. Blocking; progress through `progress` (may be NULL) as bytes done of total. The visitor
-// (may be NULL) gets every valid record at or above the tail. `memory`: wal_memory_bytes of it.
-// Errors: -EEXIST, -ENOENT, -EINVAL (configuration against what is on disk), -EBADMSG (meta unreadable: the vote is lost), -EXDEV
-// (log of another cluster, node or size), -ENOSPC, -EIO...; `reason` gets one line that names cause and remedy (also when
-// the verdict is FAULTY).
+// Opens (bootstrap: creates, fills and flushes) "meta.R" and "log.R" (R = reactor; a volatile log
+// has no log file) in the disk's directory, counts the boot, recovers. Blocking; progress through
+// `progress` (may be NULL) as bytes done of total. The visitor (may be NULL) gets every valid
+// record at or above the tail. `memory`: wal_memory_bytes of it. Errors: -EEXIST, -ENOENT, -EINVAL
+// (configuration against what is on disk), -EBADMSG (meta unreadable: the vote is lost), -EXDEV
+// (log of another cluster, node or size), -ENOSPC, -EIO...; `reason` gets one line that names cause
+// and remedy (also when the verdict is FAULTY).
 int wal_open(struct wal **wal, void *memory, const struct wal_config *config, wal_visitor *visitor,
              void *context, void (*progress)(void *context, uint64_t done, uint64_t total),
              struct wal_recovery *recovery, char *reason, size_t reason_bytes);
 // Waits for what is in flight (bounded by the disk), closes the files.
 void wal_close(struct wal *wal);
 
-// The commit floor of a group that recovery found in batch headers: entries up to it were committed (0: none found). A lower bound.
+// The commit floor of a group that recovery found in batch headers: entries up to it were committed
+// (0: none found). A lower bound.
 uint64_t wal_recovered_commit(const struct wal *wal, uint16_t group);
 
 // Term and vote of a group as last durable; zeros when never written. After wal_open.
 struct raft_hard_state wal_hard_state(const struct wal *wal, uint16_t group);
-// Queues term and vote for writing with the next wal_submit; reported by wal_poll as WAL_EVENT_HARD_STATE. Newer ones for the same
-// group supersede older ones that were not submitted yet; submitted ones complete in order.
+// Queues term and vote for writing with the next wal_submit; reported by wal_poll as
+// WAL_EVENT_HARD_STATE. Newer ones for the same group supersede older ones that were not submitted
+// yet; submitted ones complete in order.
 void wal_put_hard_state(struct wal *wal, uint16_t group, struct raft_hard_state state);
 
 // Room for `records` entries with `payload_bytes` together, whatever runs and padding they need?
 bool wal_has_room(const struct wal *wal, uint32_t records, uint64_t payload_bytes);
 
-// Adds an entry to the open batch: copies the payload (the one copy). Precondition: wal_has_room. Result: position of the payload
+// Adds an entry to the open batch: copies the payload (the one copy). Precondition: wal_has_room.
+// Result: position of the payload
 // ("body"). `epoch` comes back with the completion.
 uint64_t wal_append(struct wal *wal, uint16_t group, uint32_t epoch, struct raft_entry_id id,
                     uint64_t prev_term, const struct raft_entry_head *head, const void *payload);
 
-// Records that the group's entries from `first` on are gone. No batch behind the one that holds it is submitted before that one
-// is durable (within a batch order is enough: a batch is replayed whole or not at all). Precondition: wal_has_room for one record.
+// Records that the group's entries from `first` on are gone. No batch behind the one that holds it
+// is submitted before that one is durable (within a batch order is enough: a batch is replayed
+// whole or not at all). Precondition: wal_has_room for one record.
 void wal_truncate(struct wal *wal, uint16_t group, uint64_t first);
 
-// The group's commit floor, carried in later batch headers (as many groups as fit, round robin) for recovery.
+// The group's commit floor, carried in later batch headers (as many groups as fit, round robin) for
+// recovery.
 void wal_note_commit(struct wal *wal, uint16_t group, uint64_t commit);
 
 // The payload at a body position (valid while it is at or above the tail), and its head as on disk.
 const uint8_t *wal_payload(const struct wal *wal, uint64_t body);
 
-// Seals the open batch and hands it to the disk, when there is one and fewer than in_flight_max are out; also hard states, marks.
-// Call once a poll iteration. now_ns drives the durable mark.
+// Seals the open batch and hands it to the disk, when there is one and fewer than in_flight_max are
+// out; also hard states, marks. Call once a poll iteration. now_ns drives the durable mark.
 void wal_submit(struct wal *wal, uint64_t now_ns);
 
 enum wal_event_kind {
-    WAL_EVENT_ENTRIES,     // group's entries first..last, appended under epoch, are durable (one event a run)
-    WAL_EVENT_HARD_STATE,  // hard_state of group is durable
-    WAL_EVENT_FAILED,      // the device failed (error): nothing will ever be durable again. Reported once.
+    WAL_EVENT_ENTRIES, // group's entries first..last, appended under epoch, are durable (one event
+                       // a run)
+    WAL_EVENT_HARD_STATE, // hard_state of group is durable
+    WAL_EVENT_FAILED,     // the device failed (error): nothing will ever be durable again. Reported
+                          // once.
 };
 
 struct wal_event {
@@ -136,21 +151,24 @@ struct wal_event {
 // Collects completions. Result: events written (call again when it equals max).
 uint32_t wal_poll(struct wal *wal, struct wal_event *events, uint32_t max);
 
-// True while anything is open, queued, in flight or to be reported. A mark that is due later does not count.
+// True while anything is open, queued, in flight or to be reported. A mark that is due later does
+// not count.
 bool wal_is_busy(const struct wal *wal);
 // When wal_submit wants to be called for a mark, though nothing is busy; UINT64_MAX: never.
 uint64_t wal_deadline_ns(const struct wal *wal);
 
 uint64_t wal_head(const struct wal *wal);
 uint64_t wal_tail(const struct wal *wal);
-// Gives up everything below `position` (any position, as of a body): that arena and file may be overwritten. Monotonic. Takes effect in
-// whole segments, and in a durable log once a header that says so is durable.
+// Gives up everything below `position` (any position, as of a body): that arena and file may be
+// overwritten. Monotonic. Takes effect in whole segments, and in a durable log once a header that
+// says so is durable.
 void wal_advance_tail(struct wal *wal, uint64_t position);
 // Bytes that can be appended before the log is full, headers and padding included.
 uint64_t wal_free_bytes(const struct wal *wal);
 
 struct wal_counters {
-    uint64_t batches, records, bytes_written, payload_bytes, padding_bytes, marks, hard_states, truncates;
+    uint64_t batches, records, bytes_written, payload_bytes, padding_bytes, marks, hard_states,
+        truncates;
     uint64_t in_flight_peak, full_refusals;
 };
 void wal_counters(const struct wal *wal, struct wal_counters *out);

@@ -1,7 +1,8 @@
 // Batches from the first record to the durable floor: open, seal, write, complete, report.
 //
-// Alone writes floor, submit_next, open_next, head and the durable marks. The header is finished when the batch goes to
-// the disk, not when it is sealed: only then is it known what is durable and what was given up.
+// Alone writes floor, submit_next, open_next, head and the durable marks. The header is finished
+// when the batch goes to the disk, not when it is sealed: only then is it known what is durable and
+// what was given up.
 #include "engine/wal/wal_state.h"
 
 #include "engine/base/crc32c.h"
@@ -49,7 +50,8 @@ void wal_batch_close_run(struct wal *wal)
     wal->run_next = 0;
 }
 
-// Commit floors travel in what would be padding, so they cost nothing; round robin over the groups that moved.
+// Commit floors travel in what would be padding, so they cost nothing; round robin over the groups
+// that moved.
 static void note_commits(struct wal *wal, const uint8_t *end)
 {
     uint32_t scan = wal->groups_max < COMMIT_SCAN_MAX ? wal->groups_max : COMMIT_SCAN_MAX;
@@ -68,8 +70,9 @@ static void note_commits(struct wal *wal, const uint8_t *end)
     }
 }
 
-// What of the header is known when the batch is closed. The checksum is taken over the whole body, payloads too: at seal
-// time it is in the cache, and one long CRC is cheaper than many short ones over the heads (README.md).
+// What of the header is known when the batch is closed. The checksum is taken over the whole body,
+// payloads too: at seal time it is in the cache, and one long CRC is cheaper than many short ones
+// over the heads (README.md).
 static void begin_header(struct wal *wal, const struct wal_batch *batch)
 {
     struct wal_batch_header *header = (struct wal_batch_header *)(void *)wal->base;

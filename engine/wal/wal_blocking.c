@@ -30,11 +30,11 @@ static uint32_t chunk_bytes(uint64_t chunk, uint64_t bytes)
 
 // A chunk failed: find out which of its blocks cannot be read.
 int wal_blocking_read_blocks(struct disk *disk, uint32_t file, uint8_t *data, uint64_t offset,
-                          uint32_t bytes, uint64_t *bad_blocks)
+                             uint32_t bytes, uint64_t *bad_blocks)
 {
     for (uint32_t at = 0; at < bytes; at += WAL_BLOCK_BYTES) {
-        int error = wal_blocking_request(disk, DISK_READ, file, data + at, offset + at,
-                                         WAL_BLOCK_BYTES);
+        int error =
+            wal_blocking_request(disk, DISK_READ, file, data + at, offset + at, WAL_BLOCK_BYTES);
         if (error == -ENODATA) {
             return error;
         }
@@ -79,8 +79,8 @@ int wal_blocking_read(struct disk *disk, uint32_t file, void *data, uint64_t byt
             int error = !has_failed[chunk - first]
                             ? 0
                             : wal_blocking_read_blocks(disk, file, at + chunk * CHUNK_BYTES,
-                                             chunk * CHUNK_BYTES, chunk_bytes(chunk, bytes),
-                                             bad_blocks);
+                                                       chunk * CHUNK_BYTES,
+                                                       chunk_bytes(chunk, bytes), bad_blocks);
             if (error != 0) {
                 return error;
             }

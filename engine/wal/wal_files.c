@@ -1,5 +1,6 @@
-// The superblock is kept like a hard state: two copies, written one after the other at every start, used only when both are
-// durable. So whichever single copy is lost, the other one's boot counter is at least the newest that was ever used.
+// The superblock is kept like a hard state: two copies, written one after the other at every start,
+// used only when both are durable. So whichever single copy is lost, the other one's boot counter
+// is at least the newest that was ever used.
 #include "engine/wal/wal_files.h"
 
 #include "engine/wal/wal_blocking.h"
@@ -26,8 +27,7 @@ static int refuse_io(struct wal_opening *opening, int error, const char *doing, 
 {
     if (error == -ENOSPC) {
         return refuse(opening, error,
-                      "log: %s %s: no space left: free %" PRIu64
-                      " MiB or configure a smaller log",
+                      "log: %s %s: no space left: free %" PRIu64 " MiB or configure a smaller log",
                       doing, name, opening->config->log_bytes >> 20);
     }
     return refuse(opening, error, "log: %s %s: %s", doing, name, strerror(-error));
@@ -113,7 +113,8 @@ static int create_meta(struct wal_opening *opening)
     return 0;
 }
 
-// A log file without its meta file: the left-over of an interrupted bootstrap is removed, one with batches in it is not.
+// A log file without its meta file: the left-over of an interrupted bootstrap is removed, one with
+// batches in it is not.
 static int clear_leftover(struct wal_opening *opening, const char *name)
 {
     struct disk *disk = opening->config->disk;
@@ -189,7 +190,8 @@ static int bootstrap(struct wal_opening *opening)
 
 // --- superblock ---
 
-// A new name for a new filling of the log: no header of an earlier one, and none that a client could write, has it.
+// A new name for a new filling of the log: no header of an earlier one, and none that a client
+// could write, has it.
 static uint64_t draw_log_id(const struct wal_config *config, uint64_t boot)
 {
     uint64_t words[] = {config->nonce, config->cluster, config->node, config->reactor, boot};
@@ -248,10 +250,11 @@ static int read_super(struct wal_opening *opening)
                       "log: both superblocks are unreadable, and with them this node's votes: "
                       "remove the node from its groups and add it again with an empty directory");
     }
-    opening->newest_copy = !is_whole[0] || (is_whole[1] && (copies[1].boot > copies[0].boot ||
-                                                            (copies[1].boot == copies[0].boot &&
-                                                             copies[1].log_boot >
-                                                                 copies[0].log_boot)));
+    opening->newest_copy =
+        !is_whole[0] ||
+        (is_whole[1] &&
+         (copies[1].boot > copies[0].boot ||
+          (copies[1].boot == copies[0].boot && copies[1].log_boot > copies[0].log_boot)));
     opening->super = copies[opening->newest_copy];
     return 0;
 }
@@ -310,15 +313,16 @@ static int count_boot(struct wal_opening *opening)
 
 // --- hard states ---
 
-// Both copies of a group that is not written equal in both places: the better one is written over the other.
+// Both copies of a group that is not written equal in both places: the better one is written over
+// the other.
 static int mend_hard(struct wal_opening *opening, uint16_t group)
 {
     struct wal *wal = opening->wal;
     struct wal_hard *hard = &wal->hards[group];
     wal_hard_fill(wal, wal->hard_buffers, group, hard->first_copy, hard->sequence, hard->durable);
-    int error = wal_blocking_request(wal->disk, DISK_WRITE_DURABLE, wal->meta_file,
-                                     wal->hard_buffers, wal_hard_offset(group, hard->first_copy),
-                                     WAL_BLOCK_BYTES);
+    int error =
+        wal_blocking_request(wal->disk, DISK_WRITE_DURABLE, wal->meta_file, wal->hard_buffers,
+                             wal_hard_offset(group, hard->first_copy), WAL_BLOCK_BYTES);
     return error == 0 ? 0 : refuse_io(opening, error, "writing", "term and vote");
 }
 
@@ -372,8 +376,7 @@ static int read_hard_states(struct wal_opening *opening)
                 return refuse_io(opening, error, "reading", "term and vote");
             }
         }
-        int error =
-            recover_hard(opening, (uint16_t)group, scratch + place * 2 * WAL_BLOCK_BYTES);
+        int error = recover_hard(opening, (uint16_t)group, scratch + place * 2 * WAL_BLOCK_BYTES);
         if (error != 0) {
             return error;
         }
@@ -389,8 +392,8 @@ static int open_meta(struct wal_opening *opening)
     char name[NAME_BYTES];
     uint64_t size;
     file_name(opening, name, "meta", "");
-    int error = wal->disk->ops->open_file(wal->disk, name, DISK_OPEN_EXISTING, 0, &wal->meta_file,
-                                          &size);
+    int error =
+        wal->disk->ops->open_file(wal->disk, name, DISK_OPEN_EXISTING, 0, &wal->meta_file, &size);
     if (error == -ENOENT) {
         return refuse(opening, error,
                       "log: %s is missing: a new node must be bootstrapped once, a node that lost "
@@ -412,8 +415,8 @@ static int open_log(struct wal_opening *opening)
     char name[NAME_BYTES];
     uint64_t size;
     file_name(opening, name, "log", "");
-    int error = wal->disk->ops->open_file(wal->disk, name, DISK_OPEN_EXISTING, 0, &wal->log_file,
-                                          &size);
+    int error =
+        wal->disk->ops->open_file(wal->disk, name, DISK_OPEN_EXISTING, 0, &wal->log_file, &size);
     bool is_other_size = error == 0 && size != wal->log_bytes;
     if (is_other_size) {
         wal->disk->ops->close_file(wal->disk, wal->log_file);

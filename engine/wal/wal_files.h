@@ -18,8 +18,9 @@ struct wal_opening {
     uint32_t newest_copy;   // of the superblock
 };
 
-// Creates the files (bootstrap), opens them, counts the boot, reads the hard states. Afterwards wal->boot is durable and
-// identity.log_id names the log's filling. The log file is open but not read.
+// Creates the files (bootstrap), opens them, counts the boot, reads the hard states. Afterwards
+// wal->boot is durable and identity.log_id names the log's filling. The log file is open but not
+// read.
 int wal_files_open(struct wal_opening *opening);
 // Records that the opening mark of this boot is durable in the log. Last step of an opening.
 int wal_files_opened(struct wal_opening *opening);

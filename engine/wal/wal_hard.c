@@ -1,10 +1,11 @@
 // Term and vote of every group: two copies each, in blocks of their own of the meta file.
 //
-// Alone writes struct wal_hard. A state is written to one copy, and when that is durable to the other, and only then
-// reported: so at any moment at least one whole copy is on disk, and a state that anybody may have acted on is in BOTH.
-// Whatever single copy is torn, rotten or lost, the other one holds the newest vote that was ever used. (With copies that alternate, one
-// write a vote, the loss of the newest copy would fall back to the vote before it: a forgotten vote.) An election
-// pays one more 4 KiB write for this, steady work none.
+// Alone writes struct wal_hard. A state is written to one copy, and when that is durable to the
+// other, and only then reported: so at any moment at least one whole copy is on disk, and a state
+// that anybody may have acted on is in BOTH. Whatever single copy is torn, rotten or lost, the
+// other one holds the newest vote that was ever used. (With copies that alternate, one write a
+// vote, the loss of the newest copy would fall back to the vote before it: a forgotten vote.) An
+// election pays one more 4 KiB write for this, steady work none.
 #include "engine/wal/wal_state.h"
 
 #include <string.h>
@@ -46,7 +47,8 @@ void wal_hard_init(struct wal *wal)
 
 uint64_t wal_hard_offset(uint16_t group, uint32_t copy)
 {
-    return (uint64_t)(2 + 2 * (uint32_t)group + copy) * WAL_BLOCK_BYTES; // behind the superblock's two
+    return (uint64_t)(2 + 2 * (uint32_t)group + copy) *
+           WAL_BLOCK_BYTES; // behind the superblock's two
 }
 
 void wal_hard_fill(const struct wal *wal, uint8_t *block, uint16_t group, uint32_t copy,
@@ -177,6 +179,5 @@ uint32_t wal_hard_report(struct wal *wal, struct wal_event *events, uint32_t max
 bool wal_hard_is_busy(const struct wal *wal)
 {
     return wal->hard_buffers_free != (1u << WAL_HARD_WRITES_MAX) - 1 ||
-           wal->hard_queue.first != WAL_NO_GROUP ||
-           wal->hard_report.first != WAL_NO_GROUP;
+           wal->hard_queue.first != WAL_NO_GROUP || wal->hard_report.first != WAL_NO_GROUP;
 }

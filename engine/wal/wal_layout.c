@@ -77,8 +77,7 @@ static bool words_are_zero(const uint32_t *words, size_t count)
 bool wal_layout_header_is_whole(const struct wal_batch_header *header)
 {
     return header->magic == WAL_BATCH_MAGIC &&
-           header->header_crc ==
-               crc32c(0, header, offsetof(struct wal_batch_header, header_crc)) &&
+           header->header_crc == crc32c(0, header, offsetof(struct wal_batch_header, header_crc)) &&
            header->version == WAL_LAYOUT_VERSION && (header->flags & ~FLAGS_KNOWN) == 0 &&
            header->bytes >= WAL_BATCH_HEADER_BYTES && words_are_zero(header->reserved, 4) &&
            header->position <= INT64_MAX && header->sequence <= INT64_MAX &&
@@ -142,9 +141,8 @@ bool wal_layout_super_is_whole(const struct wal_super *super, uint32_t copy)
 {
     return super->magic == WAL_SUPER_MAGIC &&
            super->crc == crc32c(0, super, offsetof(struct wal_super, crc)) &&
-           super->version == WAL_LAYOUT_VERSION && super->copy == copy &&
-           super->boot < INT64_MAX && super->log_boot <= super->boot &&
-           super->groups_max <= RAFT_GROUPS_MAX;
+           super->version == WAL_LAYOUT_VERSION && super->copy == copy && super->boot < INT64_MAX &&
+           super->log_boot <= super->boot && super->groups_max <= RAFT_GROUPS_MAX;
 }
 
 void wal_layout_super_seal(struct wal_super *super, uint32_t copy)
@@ -184,7 +182,8 @@ static bool run_is_valid(const struct wal_run *run, size_t bytes_left, uint32_t 
     return run->count >= 1 && run->group < groups_max && run->reserved == 0 &&
            run->reserved2 == 0 && run->first >= 1 && run->first <= RAFT_INDEX_MAX &&
            run->count <= RAFT_INDEX_MAX - run->first + 1 && run->term >= 1 &&
-           run->term <= RAFT_TERM_MAX && run->prev_term <= RAFT_TERM_MAX && run->bytes <= bytes_left;
+           run->term <= RAFT_TERM_MAX && run->prev_term <= RAFT_TERM_MAX &&
+           run->bytes <= bytes_left;
 }
 
 static enum wal_layout_step next_entry(struct wal_layout_walk *walk, struct wal_layout_item *item)

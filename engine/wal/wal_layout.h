@@ -1,6 +1,8 @@
-// The bytes of the log on disk, and nothing else: FORMAT.md in C. Structures lie in memory as on disk (little-endian).
+// The bytes of the log on disk, and nothing else: FORMAT.md in C. Structures lie in memory as on
+// disk (little-endian).
 //
-// Everything read from a disk passes a `…_sound` function here before anybody looks inside. Pure; any thread.
+// Everything read from a disk passes a `…_sound` function here before anybody looks inside. Pure;
+// any thread.
 #ifndef PONTOON_WAL_WAL_LAYOUT_H
 #define PONTOON_WAL_WAL_LAYOUT_H
 
@@ -38,24 +40,27 @@ struct wal_batch_header {
     uint16_t reactor;
     uint16_t version;
     uint16_t flags;
-    uint64_t boot;              // the start of the node that wrote it
-    uint64_t boot_position;     // where that start began to write: older boots' batches from there on are outdated
-    uint64_t position;          // of this header
-    uint64_t sequence;          // grows along the log; jumps at a start
+    uint64_t boot;          // the start of the node that wrote it
+    uint64_t boot_position; // where that start began to write: older boots' batches from there on
+                            // are outdated
+    uint64_t position;      // of this header
+    uint64_t sequence;      // grows along the log; jumps at a start
     uint64_t previous_sequence; // of the batch before it: a chain that shows what is missing
-    uint64_t durable_sequence;  // known durable when this was submitted: this batch and all before it
-    uint64_t durable_position;  // ... and where the last of them ended
-    uint64_t tail;              // everything below was given up when this was submitted; at a segment's start
-    uint32_t bytes;             // header and records, without padding
-    uint32_t records;           // entries and truncations
-    uint32_t body_crc;          // of bytes [128, bytes)
-    uint32_t reserved[4];       // 0
-    uint32_t header_crc;        // of bytes [0, 124)
+    uint64_t
+        durable_sequence; // known durable when this was submitted: this batch and all before it
+    uint64_t durable_position; // ... and where the last of them ended
+    uint64_t tail;    // everything below was given up when this was submitted; at a segment's start
+    uint32_t bytes;   // header and records, without padding
+    uint32_t records; // entries and truncations
+    uint32_t body_crc;    // of bytes [128, bytes)
+    uint32_t reserved[4]; // 0
+    uint32_t header_crc;  // of bytes [0, 124)
 };
 
 enum wal_record_tag { WAL_TAG_RUN = 0x80, WAL_TAG_TRUNCATE = 0x81, WAL_TAG_COMMIT = 0x82 };
 
-// Opens `count` entries of consecutive indexes, one group, one term. The entry records follow directly.
+// Opens `count` entries of consecutive indexes, one group, one term. The entry records follow
+// directly.
 struct wal_run {
     uint64_t first;
     uint64_t term;
@@ -80,7 +85,8 @@ struct wal_note {
 };
 
 enum wal_super_flag {
-    WAL_SUPER_ENTRIES_LOST = 1, // last used with durability `memory`: the log file does not hold the entries
+    WAL_SUPER_ENTRIES_LOST =
+        1, // last used with durability `memory`: the log file does not hold the entries
 };
 
 struct wal_super {
@@ -91,8 +97,9 @@ struct wal_super {
     uint16_t reactor;
     uint16_t version;
     uint16_t flags;
-    uint64_t boot;         // the newest start
-    uint64_t log_boot;     // newest start whose opening mark is durable in the log; 0: log never written
+    uint64_t boot; // the newest start
+    uint64_t
+        log_boot; // newest start whose opening mark is durable in the log; 0: log never written
     uint64_t log_bytes;
     uint64_t segment_bytes;
     uint32_t groups_max;
@@ -107,8 +114,8 @@ struct wal_hard_slot {
     uint16_t node;
     uint16_t reactor;
     uint16_t group;
-    uint16_t copy;        // 0 or 1
-    uint64_t sequence;    // 0: never written since bootstrap
+    uint16_t copy;     // 0 or 1
+    uint64_t sequence; // 0: never written since bootstrap
     uint64_t term;
     uint16_t voted_for;
     uint16_t version;
@@ -116,10 +123,12 @@ struct wal_hard_slot {
     uint32_t crc;         // of bytes [0, 60)
 };
 
-bool wal_layout_header_is_whole(const struct wal_batch_header *header); // magic, version, checksum, reserved, ranges
+bool wal_layout_header_is_whole(
+    const struct wal_batch_header *header); // magic, version, checksum, reserved, ranges
 bool wal_layout_header_is_ours(const struct wal_batch_header *header,
                                const struct wal_identity *identity);
-// True when body checksum, structure and every entry's own checksum hold. `header` is whole; header->bytes of memory follow it.
+// True when body checksum, structure and every entry's own checksum hold. `header` is whole;
+// header->bytes of memory follow it.
 bool wal_layout_body_is_sound(const struct wal_batch_header *header, uint32_t groups_max);
 // Fills magic, identity, version and checksum of a header whose other fields are set.
 void wal_layout_header_seal(struct wal_batch_header *header, const struct wal_identity *identity);
@@ -140,7 +149,13 @@ struct wal_layout_walk {
     uint32_t groups_max;
 };
 
-enum wal_layout_step { WAL_STEP_ENTRY, WAL_STEP_TRUNCATE, WAL_STEP_COMMIT, WAL_STEP_END, WAL_STEP_BAD };
+enum wal_layout_step {
+    WAL_STEP_ENTRY,
+    WAL_STEP_TRUNCATE,
+    WAL_STEP_COMMIT,
+    WAL_STEP_END,
+    WAL_STEP_BAD
+};
 
 struct wal_layout_item {
     uint16_t group;

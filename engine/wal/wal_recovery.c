@@ -1,13 +1,17 @@
 // How the log is found in a circular file, and what becomes of each bad block in it.
 //
-//   1. Survey: every block of the file that is a whole header of ours tells facts that never become wrong: what had been
-//      given up (tail), what was durable, which sequences and boots existed. Take the largest of each.
-//   2. From the tail, one lap: a batch counts when its header says exactly this position and its body is sound.
+//   1. Survey: every block of the file that is a whole header of ours tells facts that never become
+//   wrong: what had been
+//      given up (tail), what was durable, which sequences and boots existed. Take the largest of
+//      each.
+//   2. From the tail, one lap: a batch counts when its header says exactly this position and its
+//   body is sound.
 //      Batches of an older boot behind the place where a newer boot began to write are dropped.
-//   3. Walk: each batch names the sequence before it. Where the chain breaks, or ends, the decision table decides.
+//   3. Walk: each batch names the sequence before it. Where the chain breaks, or ends, the decision
+//   table decides.
 //
-// The whole lap is looked at, not only the in-flight window: a batch that is found anywhere counts, and one whose durable mark
-// lies above a hole shows that the hole is a fault.
+// The whole lap is looked at, not only the in-flight window: a batch that is found anywhere counts,
+// and one whose durable mark lies above a hole shows that the hole is a fault.
 #include "engine/wal/wal_recovery.h"
 
 #include "engine/wal/wal_blocking.h"
@@ -92,16 +96,16 @@ struct scan {
     struct wal *wal;
     uint64_t tail;
     uint64_t durable_position, durable_sequence;
-    uint64_t sequence_max;
+    uint64_t sequence_max, boot_max;
     uint64_t own_headers, foreign_headers;
     struct wal_batch_header foreign;
 
-    uint64_t end;         // of the last batch replayed; at first the tail
-    uint64_t sequence;    // of it
-    uint64_t boot;        // of it; the largest so far, as boots do not fall along the log
-    bool is_first;        // nothing replayed yet
+    uint64_t end;      // of the last batch replayed; at first the tail
+    uint64_t sequence; // of it
+    uint64_t boot;     // of it; the largest so far, as boots do not fall along the log
+    bool is_first;     // nothing replayed yet
     bool is_end_faulty;
-    int error;            // of the disk, while mending
+    int error; // of the disk, while mending
 };
 
 static const struct wal_batch_header *header_at(const struct wal *wal, uint64_t position)
@@ -134,6 +138,7 @@ static void survey(struct scan *scan)
         if (header->sequence > scan->sequence_max) {
             scan->sequence_max = header->sequence;
         }
+        scan->boot_max = header->boot > scan->boot_max ? header->boot : scan->boot_max;
     }
     scan->tail &= ~(wal->segment_bytes - 1);
 }
@@ -194,13 +199,15 @@ static uint64_t next_counted(const struct scan *scan, uint64_t position)
     return position;
 }
 
-// A later start knew nothing of what an earlier one had in flight behind the place where it began to write.
+// A later start knew nothing of what an earlier one had in flight behind the place where it began
+// to write.
 static bool is_outdated(const struct wal_batch_header *header, const struct wal_batch_header *later)
 {
     return header->boot < later->boot && header->position >= later->boot_position;
 }
 
-// Boots never fall along the log: drop what stands behind a newer boot, then what a newer boot behind it outdates.
+// Boots never fall along the log: drop what stands behind a newer boot, then what a newer boot
+// behind it outdates.
 static void drop_outdated(struct scan *scan)
 {
     struct wal *wal = scan->wal;
@@ -298,17 +305,17 @@ static void write_void(struct scan *scan, uint64_t position, uint64_t sequence,
     scan->error = scan->error != 0 ? scan->error : error;
 }
 
-// Writes empty batches over a torn hole, so that the next recovery finds an unbroken chain there and not, below marks that are
-// yet to come, a fault. Every segment must begin with a batch (the tail may come to stand there), hence one for each
-// segment's start in the hole, or one at its beginning when there is none. Each stands for at least one batch that was
-// torn, so their sequences fit between the neighbours'.
+// Writes empty batches over a torn hole, so that the next recovery finds an unbroken chain there
+// and not, below marks that are yet to come, a fault. Every segment must begin with a batch (the
+// tail may come to stand there), hence one for each segment's start in the hole, or one at its
+// beginning when there is none. Each stands for at least one batch that was torn, so their
+// sequences fit between the neighbours'.
 static bool mend_hole(struct scan *scan, uint64_t hole, const struct wal_batch_header *follower)
 {
     uint64_t segment_bytes = scan->wal->segment_bytes;
     uint64_t first = wal_align(hole, segment_bytes);
-    uint64_t count = first < follower->position
-                         ? (follower->position - 1 - first) / segment_bytes + 1
-                         : 0;
+    uint64_t count =
+        first < follower->position ? (follower->position - 1 - first) / segment_bytes + 1 : 0;
     first = count == 0 ? hole : first;
     count = count == 0 ? 1 : count;
     if (follower->previous_sequence < scan->sequence + count) {
@@ -356,7 +363,8 @@ static void replay(struct scan *scan, const struct wal_batch_header *header)
             wal_note_commit(wal, item.group, item.id.index);
             continue;
         }
-        struct wal_record record = {.kind = WAL_RECORD_TRUNCATE, .group = item.group, .id = item.id};
+        struct wal_record record = {
+            .kind = WAL_RECORD_TRUNCATE, .group = item.group, .id = item.id};
         if (step == WAL_STEP_ENTRY) {
             record.kind = WAL_RECORD_ENTRY;
             record.prev_term = item.prev_term;
@@ -384,8 +392,8 @@ static void walk_log(struct scan *scan)
     for (uint64_t at = next_counted(scan, scan->tail); at < lap_end;
          at = next_counted(scan, scan->end)) {
         const struct wal_batch_header *header = header_at(wal, at);
-        bool is_chained = scan->is_first ? at == scan->tail
-                                         : header->previous_sequence == scan->sequence;
+        bool is_chained =
+            scan->is_first ? at == scan->tail : header->previous_sequence == scan->sequence;
         if (!is_chained) {
             cross_hole(scan, scan->end, header);
         }
@@ -393,12 +401,13 @@ static void walk_log(struct scan *scan)
     }
 }
 
-// What lies where the log ends. A log that does not reach into the newest start it was opened for has lost its end.
+// What lies where the log ends. A log that knows nothing of the newest start it was opened for has
+// lost its end.
 static void judge_end(struct scan *scan)
 {
     const char *what;
     struct wal_place place = look_at(scan, scan->end, NULL);
-    place.is_marked = place.is_marked || scan->boot < scan->opening->super.log_boot;
+    place.is_marked = place.is_marked || scan->boot_max < scan->opening->super.log_boot;
     switch (wal_recovery_decide(&place, &what)) {
     case WAL_DECIDE_TORN:
         found_torn(scan);
@@ -416,8 +425,8 @@ static void judge_end(struct scan *scan)
 
 // --- going on ---
 
-// Where writing goes on. Behind a faulty end a block is left out and the chain broken, so that the fault stays visible until the
-// tail has passed it.
+// Where writing goes on. Behind a faulty end a block is left out and the chain broken, so that the
+// fault stays visible until the tail has passed it.
 static int continue_at(struct scan *scan)
 {
     struct wal *wal = scan->wal;
@@ -465,8 +474,8 @@ static int read_log(struct wal_opening *opening)
     // What a killed process left in the device's cache must be durable before it is believed.
     int error = wal_blocking_request(wal->disk, DISK_FLUSH, wal->log_file, NULL, 0, 0);
     if (error == 0) {
-        error = wal_blocking_read(wal->disk, wal->log_file, wal->arena, wal->log_bytes,
-                                  &bad_blocks, opening->progress, opening->context);
+        error = wal_blocking_read(wal->disk, wal->log_file, wal->arena, wal->log_bytes, &bad_blocks,
+                                  opening->progress, opening->context);
     }
     return error;
 }

@@ -1,4 +1,5 @@
-// Recovery: from the bytes of the log file to the records that count, and to the place where writing goes on.
+// Recovery: from the bytes of the log file to the records that count, and to the place where
+// writing goes on.
 //
 // The decision table is here for its test; everybody else calls wal_recovery_run.
 #ifndef PONTOON_WAL_WAL_RECOVERY_H
@@ -21,7 +22,8 @@ enum wal_decision {
     WAL_DECIDE_REPLAY, // hand out its records
     WAL_DECIDE_END,    // the log ends here, cleanly as far as can be seen
     WAL_DECIDE_TORN,   // the log ends here with a torn batch: cut
-    WAL_DECIDE_VOID,   // torn, but batches behind it count: only this is dropped, and written over so that it stays dropped
+    WAL_DECIDE_VOID, // torn, but batches behind it count: only this is dropped, and written over so
+                     // that it stays dropped
     WAL_DECIDE_FAULTY, // durable entries are missing
 };
 
@@ -29,8 +31,9 @@ enum wal_decision wal_recovery_decide(const struct wal_place *place, const char 
 // How many rows of the table a place meets: exactly one, says the test.
 uint32_t wal_recovery_rows(const struct wal_place *place);
 
-// Reads and judges the log, hands records to the visitor, mends torn holes, writes the opening mark and waits for it. Nothing
-// is written unless everything was read. Repeatable: after a crash at any point the next run decides the same.
+// Reads and judges the log, hands records to the visitor, mends torn holes, writes the opening mark
+// and waits for it. Nothing is written unless everything was read. Repeatable: after a crash at any
+// point the next run decides the same.
 int wal_recovery_run(struct wal_opening *opening);
 
 #endif

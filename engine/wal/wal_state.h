@@ -1,11 +1,15 @@
-// The log in memory: what wal.c (appending, public calls), wal_batch.c (sealing, writing, completions), wal_hard.c (term and
-// vote), wal_files.c (creation, superblock) and wal_recovery.c share. Nobody else includes this.
+// The log in memory: what wal.c (appending, public calls), wal_batch.c (sealing, writing,
+// completions), wal_hard.c (term and vote), wal_files.c (creation, superblock) and wal_recovery.c
+// share. Nobody else includes this.
 //
-//      floor              submit_next         open_next           slot numbers, growing by one a batch
+//      floor              submit_next         open_next           slot numbers, growing by one a
+//      batch
 //        │ in flight / done  │ sealed             │ open
-//   ─────┼───────────────────┼────────────────────┼──▶            slot s is batches[s mod WAL_BATCHES]
+//   ─────┼───────────────────┼────────────────────┼──▶            slot s is batches[s mod
+//   WAL_BATCHES]
 //
-//      floor ≤ submit_next ≤ open_next ≤ floor + WAL_BATCHES - 1;  submit_next ≤ floor + in_flight_max
+//      floor ≤ submit_next ≤ open_next ≤ floor + WAL_BATCHES - 1;  submit_next ≤ floor +
+//      in_flight_max
 #ifndef PONTOON_WAL_WAL_STATE_H
 #define PONTOON_WAL_WAL_STATE_H
 
@@ -14,11 +18,12 @@
 #include "engine/wal/wal_layout.h"
 
 enum {
-    WAL_BATCHES = 256,            // open, sealed, in flight, not yet reported; a power of two
+    WAL_BATCHES = 256, // open, sealed, in flight, not yet reported; a power of two
     WAL_VOLATILE_BLOCK_BYTES = 64,
-    WAL_HARD_WRITES_MAX = 16,     // hard-state writes at once
-    WAL_NO_GROUP = UINT16_MAX,    // ends a list of groups
-    WAL_RESERVE_BLOCKS_MIN = 4,   // kept free of entries: marks, truncations, the opening mark of each start
+    WAL_HARD_WRITES_MAX = 16,  // hard-state writes at once
+    WAL_NO_GROUP = UINT16_MAX, // ends a list of groups
+    WAL_RESERVE_BLOCKS_MIN =
+        4, // kept free of entries: marks, truncations, the opening mark of each start
     WAL_RESERVE_BLOCKS_MAX = 64,
 };
 
@@ -29,16 +34,16 @@ enum {
 enum wal_batch_state { WAL_BATCH_SEALED, WAL_BATCH_IN_FLIGHT, WAL_BATCH_DONE, WAL_BATCH_REPORTED };
 
 struct wal_batch {
-    uint64_t position;  // first byte; on a block
+    uint64_t position; // first byte; on a block
     uint64_t sequence;
-    uint64_t tail;      // the tail its header carries; recorded once this is durable
-    uint32_t bytes;     // header and records
-    uint32_t padded;    // bytes up to the next block: what is written
-    uint32_t records;   // entries and truncations
-    uint32_t reported;  // offset of the first record whose event is still to come
-    uint8_t state;      // enum wal_batch_state
-    bool is_barrier;    // has a TRUNCATE: nothing is submitted behind it before it is durable
-    bool is_mark;       // has no records
+    uint64_t tail;     // the tail its header carries; recorded once this is durable
+    uint32_t bytes;    // header and records
+    uint32_t padded;   // bytes up to the next block: what is written
+    uint32_t records;  // entries and truncations
+    uint32_t reported; // offset of the first record whose event is still to come
+    uint8_t state;     // enum wal_batch_state
+    bool is_barrier;   // has a TRUNCATE: nothing is submitted behind it before it is durable
+    bool is_mark;      // has no records
 };
 
 enum wal_hard_step { WAL_HARD_IDLE, WAL_HARD_QUEUED, WAL_HARD_WRITING, WAL_HARD_REPORT };
@@ -75,27 +80,27 @@ struct wal {
     uint16_t run_group;
     bool is_volatile;
     bool open_is_barrier;
-    uint32_t open_records;  // entries and truncations in the open batch
-    uint8_t *run_at;        // RUN record of the open run
-    uint32_t header_bytes;  // 0 in a volatile log
+    uint32_t open_records; // entries and truncations in the open batch
+    uint8_t *run_at;       // RUN record of the open run
+    uint32_t header_bytes; // 0 in a volatile log
     uint32_t block_bytes;
     struct wal_counters *counters; // not inline: asking for room counts refusals of a const log
 
     // --- place ---
     uint8_t *arena;
-    uint64_t head;              // where the next batch may begin; the end of the newest sealed one
-    uint64_t lap_position;      // position of arena[0] in the lap of the head
+    uint64_t head;         // where the next batch may begin; the end of the newest sealed one
+    uint64_t lap_position; // position of arena[0] in the lap of the head
     uint64_t log_bytes, segment_bytes;
-    uint64_t tail_wanted;       // what the caller gave up
-    uint64_t tail;              // the same, at a segment's start and not above floor_position
-    uint64_t tail_recorded;     // ≤ tail; a durable header says so: only below it may be overwritten
+    uint64_t tail_wanted;   // what the caller gave up
+    uint64_t tail;          // the same, at a segment's start and not above floor_position
+    uint64_t tail_recorded; // ≤ tail; a durable header says so: only below it may be overwritten
     uint64_t reserve_bytes;
-    uint32_t batch_shift;       // 2^batch_shift ≤ batch_bytes_max: a division for wal_has_room
+    uint32_t batch_shift; // 2^batch_shift ≤ batch_bytes_max: a division for wal_has_room
     uint32_t batch_bytes_max;
-    uint32_t entry_bytes_max;   // payload: a quarter of a segment, at most RAFT_PAYLOAD_BYTES_MAX
+    uint32_t entry_bytes_max; // payload: a quarter of a segment, at most RAFT_PAYLOAD_BYTES_MAX
 
     // --- batches ---
-    uint64_t floor;             // slot: all batches before it are durable and reported
+    uint64_t floor; // slot: all batches before it are durable and reported
     uint64_t submit_next;
     uint64_t open_next;
     uint64_t barrier_next;      // submit nothing before floor reaches this slot
@@ -114,16 +119,16 @@ struct wal {
     struct wal_identity identity;
     uint64_t boot, boot_position;
     uint32_t groups_max;
-    uint32_t requests_out;      // handed to the disk, not completed
+    uint32_t requests_out; // handed to the disk, not completed
     struct disk *disk;
     uint32_t log_file, meta_file;
     bool has_log_file, has_meta_file;
 
     // --- commit floors ---
-    uint64_t *commits;          // groups_max: newest known
-    uint64_t *commits_noted;    // groups_max: newest put into a batch
-    uint32_t commit_cursor;     // round robin
-    uint32_t commits_dirty;     // groups with commits > commits_noted
+    uint64_t *commits;       // groups_max: newest known
+    uint64_t *commits_noted; // groups_max: newest put into a batch
+    uint32_t commit_cursor;  // round robin
+    uint32_t commits_dirty;  // groups with commits > commits_noted
 
     // --- hard states ---
     struct wal_hard *hards;     // groups_max
@@ -132,9 +137,9 @@ struct wal {
     struct wal_list hard_queue, hard_report;
 
     // --- end ---
-    int failed;                 // first error of the device; 0 while it is good
+    int failed; // first error of the device; 0 while it is good
     bool failure_reported;
-    uint64_t *sound_blocks;     // recovery: one bit a block of the file
+    uint64_t *sound_blocks; // recovery: one bit a block of the file
 };
 
 static inline uint64_t wal_offset(const struct wal *wal, uint64_t position)
@@ -181,7 +186,8 @@ void wal_batch_advance_tail(struct wal *wal);
 
 // wal_hard.c
 void wal_hard_init(struct wal *wal);
-// Takes what recovery read: both copies of a group, NULL where a copy is unreadable. False: the vote is lost.
+// Takes what recovery read: both copies of a group, NULL where a copy is unreadable. False: the
+// vote is lost.
 bool wal_hard_recover(struct wal *wal, uint16_t group, const struct wal_hard_slot *first,
                       const struct wal_hard_slot *second);
 void wal_hard_put(struct wal *wal, uint16_t group, struct raft_hard_state state);

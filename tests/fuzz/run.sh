@@ -19,6 +19,7 @@ if [ ! -f $build/build.ninja ]; then
         -Dbuildtype=debugoptimized \
         -Dc_args='-fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined' >$build.log 2>&1 || {
         cat $build.log
+        rm $build.log
         exit 1
     }
     mv $build.log $build/setup.log

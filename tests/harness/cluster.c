@@ -150,7 +150,7 @@ static void post_frame(struct cluster *cluster, const struct raft_message *messa
     struct cluster_event *event = cluster_post(cluster, cluster_node(cluster, message->to),
                                                CLUSTER_MESSAGE, link_delay_ns(cluster));
     event->message = *message;
-    if (message->type == RAFT_MSG_APPEND) {
+    if (message->type == RAFT_MSG_APPEND && message->append.count > 0) {
         memcpy(event->heads, message->append.heads,
                message->append.count * sizeof(event->heads[0]));
     }

@@ -78,7 +78,8 @@ static void reads_see_what_was_written(void)
             CHECK_EQUAL(contract_run(disk, writes[i], file, out, 4096, bytes), 0);
             CHECK_EQUAL(contract_run(disk, DISK_READ, file, in, 4096, bytes), 0);
             CHECK(memcmp(in, out, bytes) == 0);
-            CHECK_EQUAL(in[bytes == BUFFER_BYTES ? 0 : bytes], bytes == BUFFER_BYTES ? out[0] : 0xEE);
+            CHECK_EQUAL(in[bytes == BUFFER_BYTES ? 0 : bytes],
+                        bytes == BUFFER_BYTES ? out[0] : 0xEE);
         }
     }
     CHECK_EQUAL(contract_run(disk, DISK_FLUSH, file, NULL, 0, 0), 0);
@@ -91,9 +92,8 @@ static void smallest_block_works(void)
     CHECK(disk->block_bytes >= 512 && disk->block_bytes <= DISK_BLOCK_BYTES_MAX);
     uint32_t file = contract_open(disk, "a", DISK_OPEN_CREATE, 8 * DISK_BLOCK_BYTES_MAX);
     uint8_t *out = contract_buffer(0, 0x11), *in = contract_buffer(1, 0);
-    CHECK_EQUAL(contract_run(disk, DISK_WRITE_DURABLE, file, out, disk->block_bytes,
-                             disk->block_bytes),
-                0);
+    CHECK_EQUAL(
+        contract_run(disk, DISK_WRITE_DURABLE, file, out, disk->block_bytes, disk->block_bytes), 0);
     CHECK_EQUAL(contract_run(disk, DISK_READ, file, in, 0, 3 * disk->block_bytes), 0);
     for (uint32_t i = 0; i < 3 * disk->block_bytes; i++) {
         CHECK_EQUAL(in[i], i / disk->block_bytes == 1 ? 0x11 : 0);

@@ -1,4 +1,5 @@
-// The contract in memory: in order at once, late, out of order. Then the faults that only this driver can have.
+// The contract in memory: in order at once, late, out of order. Then the faults that only this
+// driver can have.
 #include "drivers/disk_memory/disk_memory.h"
 #include "tests/driver/disk/disk_contract.h"
 
@@ -49,11 +50,8 @@ static void a_flush_covers_only_what_was_written_before(void)
     uint32_t file = contract_open(disk, "a", DISK_OPEN_CREATE, 16384);
     struct disk_completion completions[2];
     struct disk_request flush = {.op = DISK_FLUSH, .file = file, .tag = 1};
-    struct disk_request write = {.op = DISK_WRITE,
-                                 .file = file,
-                                 .data = contract_buffer(0, 9),
-                                 .bytes = 4096,
-                                 .tag = 2};
+    struct disk_request write = {
+        .op = DISK_WRITE, .file = file, .data = contract_buffer(0, 9), .bytes = 4096, .tag = 2};
     disk_memory_hold(disk, true);
     CHECK(disk->ops->submit(disk, &flush));
     CHECK(disk->ops->submit(disk, &write));

@@ -112,12 +112,9 @@ static void absurd_depths_are_refused(void)
 int main(int argc, char **argv)
 {
     static const struct test_case own[] = {
-        TEST(a_missing_directory_is_named),
-        TEST(a_file_is_no_directory),
-        TEST(a_second_owner_is_refused),
-        TEST(nothing_buffered_where_direct_io_is_refused),
-        TEST(a_read_only_directory_is_refused),
-        TEST(absurd_depths_are_refused),
+        TEST(a_missing_directory_is_named),     TEST(a_file_is_no_directory),
+        TEST(a_second_owner_is_refused),        TEST(nothing_buffered_where_direct_io_is_refused),
+        TEST(a_read_only_directory_is_refused), TEST(absurd_depths_are_refused),
     };
     int failed = test_run("disk uring", own, TEST_COUNT(own), argc, argv);
     return test_run("disk contract, uring", contract_cases, contract_case_count, argc, argv) |

@@ -64,6 +64,9 @@ static void what_is_not_a_configuration_is_refused(void)
         {"app: \"k\\0v\"\n", ":1: app: a list or mapping where one value belongs"},
         {"nodes: 3\n", ":1: nodes: must be a list; begin each item with \"- \""},
         {"nodes: [3]\n", ":1: settings must stand here in nodes, as \"key: value\""},
+        {"\"a\\nb\": 1\n", ":1: unknown setting \"a?b\"; config/README.md lists all settings"},
+        {"cluster: 1\n---\ncluster: 2\n",
+         ":3: a second document begins here; a configuration has one"},
         {"cluster: 1\n", ": nodes: 0 given; a cluster has 1 to 7"});
 }
 

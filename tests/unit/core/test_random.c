@@ -215,6 +215,13 @@ static void heal_all(struct run *run)
         }
         cluster_start(cluster, id);
     }
+    for (uint16_t id = 1; id <= cluster->options.nodes; id++) {
+        // What was submitted to a slow disk still takes its time.
+        const struct cluster_disk *disk = &cluster_node(cluster, id)->disk;
+        uint64_t idle_ns =
+            disk->latest_ns > disk->hard_latest_ns ? disk->latest_ns : disk->hard_latest_ns;
+        cluster_run(cluster, idle_ns > cluster->now_ns ? idle_ns - cluster->now_ns : 0);
+    }
 }
 
 // Do enough nodes hold all they ever acknowledged?

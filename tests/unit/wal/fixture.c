@@ -146,8 +146,8 @@ int64_t fixture_find(const struct fixture *fixture, uint16_t group, uint64_t ter
 {
     for (uint32_t i = 0; i < fixture->record_count; i++) {
         const struct wal_record *record = &fixture->records[i];
-        if (record->kind == WAL_RECORD_ENTRY && record->group == group &&
-            record->id.term == term && record->id.index == index) {
+        if (record->kind == WAL_RECORD_ENTRY && record->group == group && record->id.term == term &&
+            record->id.index == index) {
             return i;
         }
     }

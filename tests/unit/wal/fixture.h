@@ -1,4 +1,5 @@
-// A log on a disk in memory, entries whose bytes follow from their name, and a recovery that is written down.
+// A log on a disk in memory, entries whose bytes follow from their name, and a recovery that is
+// written down.
 #ifndef PONTOON_TESTS_WAL_FIXTURE_H
 #define PONTOON_TESTS_WAL_FIXTURE_H
 
@@ -42,7 +43,8 @@ void fixture_drop(struct fixture *fixture);
 
 // The payload of an entry follows from group, term, index.
 void fixture_payload(uint8_t *payload, uint32_t bytes, uint16_t group, struct raft_entry_id id);
-struct raft_entry_head fixture_head(const uint8_t *payload, uint32_t bytes, struct raft_entry_id id);
+struct raft_entry_head fixture_head(const uint8_t *payload, uint32_t bytes,
+                                    struct raft_entry_id id);
 uint64_t fixture_append(struct fixture *fixture, uint16_t group, uint32_t epoch, uint64_t term,
                         uint64_t index, uint32_t bytes);
 // True when the record is an entry that fixture_append made, payload included.

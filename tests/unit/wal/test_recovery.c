@@ -1,5 +1,6 @@
-// Recovery of damaged logs: every cut, every flipped bit, everything misplaced. Nothing that a later mark calls durable is lost
-// unless the verdict says so, nothing is invented, and to recover twice changes nothing.
+// Recovery of damaged logs: every cut, every flipped bit, everything misplaced. Nothing that a
+// later mark calls durable is lost unless the verdict says so, nothing is invented, and to recover
+// twice changes nothing.
 #include "tests/harness/harness.h"
 #include "tests/unit/wal/fixture.h"
 
@@ -140,13 +141,11 @@ static enum wal_verdict recover_twice(struct fixture *fixture, uint32_t *found)
 static uint32_t records_below(uint64_t cut)
 {
     uint32_t count = 0;
-    uint32_t whole = 0;
     // A record counts when its batch lies below the cut whole: batches are one block each here.
     for (uint64_t block = 0; block < image.head; block += WAL_BLOCK_BYTES) {
         const struct wal_batch_header *header = (const void *)(image.log + block);
-        whole += block + header->bytes <= cut ? header->records : 0;
+        count += block + header->bytes <= cut ? header->records : 0;
     }
-    count = whole;
     return count;
 }
 
@@ -266,7 +265,7 @@ static void every_byte_of_meta(void)
         ((uint8_t *)disk_memory_image(fixture->disk, "meta.0", &bytes))[at] ^= 0x40;
         disk_memory_crash(fixture->disk, 0, 0);
         CHECK_EQUAL(fixture_start(fixture), 0); // one copy of anything may go
-        CHECK_EQUAL(fixture->recovery.boot, 4);
+        CHECK_EQUAL(fixture->recovery.boot, 3);
         CHECK_EQUAL(wal_hard_state(fixture->wal, 0).term, 9);
         CHECK_EQUAL(wal_hard_state(fixture->wal, 0).voted_for, 2);
         CHECK_EQUAL(fixture->record_count, image.record_count);
@@ -410,7 +409,8 @@ static void lost_votes_are_admitted(void)
     fixture_close(fixture);
 }
 
-// A write of one copy was cut: the vote before it counts, or the new one; and what recovery chose is in both copies.
+// A write of one copy was cut: the vote before it counts, or the new one; and what recovery chose
+// is in both copies.
 static void a_torn_vote_is_mended(void)
 {
     struct disk_memory_options options = {.tear_failed_writes = true};
@@ -450,8 +450,8 @@ static void lose_all_but(struct fixture *fixture, uint32_t first, uint32_t last)
         CHECK(disk_memory_release(fixture->disk, (UINT64_C(1) << 32) | slot));
     }
     wal_poll(fixture->wal, fixture->events, FIXTURE_EVENTS_MAX);
-    fixture_drop(fixture);
     disk_memory_crash(fixture->disk, 0, 0);
+    fixture_drop(fixture);
 }
 
 static void only_the_torn_batch_is_dropped(void)
@@ -503,8 +503,8 @@ static void a_hole_over_a_border_does_not_haunt_the_tail(void)
         for (int turn = 0; turn < 30; turn++) {
             uint64_t body = fixture_append(fixture, 0, 1, 1, ++index, 64);
             fixture_settle(fixture);
-            wal_advance_tail(fixture->wal, turn * (uint64_t)WAL_BLOCK_BYTES);
-            CHECK(body > turn * (uint64_t)WAL_BLOCK_BYTES);
+            wal_advance_tail(fixture->wal,
+                             body < 5 * WAL_BLOCK_BYTES ? 0 : body - 5 * WAL_BLOCK_BYTES);
             fixture_idle(fixture);
             if (turn % 3 == 0) {
                 fixture_stop(fixture);
@@ -517,42 +517,39 @@ static void a_hole_over_a_border_does_not_haunt_the_tail(void)
     }
 }
 
-// The old batches behind the head of a new start are whole, but of another life.
+// Batches that were in flight when the node died, and that the device brings to the medium only
+// after the next start has begun to write: whole, but of another life.
 static void an_older_start_does_not_return(void)
 {
-    struct fixture *fixture = fixture_open(NULL);
-    static uint8_t later[FIXTURE_LOG_BYTES];
-    CHECK_EQUAL(fixture_start(fixture), 0);
-    fixture_append(fixture, 0, 1, 1, 1, 64);
-    fixture_settle(fixture);
-    uint64_t here = wal_head(fixture->wal);
-    take_image(fixture);
-    load_image(fixture);
-    CHECK_EQUAL(fixture_start(fixture), 0); // a life that goes on, and is then undone
-    for (uint64_t index = 2; index < 6; index++) {
-        fixture_append(fixture, 0, 1, 1, index, 64);
+    for (uint32_t from = 3; from <= 5; from++) {
+        struct fixture *fixture = fixture_open(NULL);
+        static uint8_t late[FIXTURE_LOG_BYTES];
+        fixture->config.in_flight_max = 8;
+        CHECK_EQUAL(fixture_start(fixture), 0);
+        disk_memory_hold(fixture->disk, true);
+        for (uint64_t index = 1; index <= 6; index++) {
+            fixture_append(fixture, 0, 1, 1, index, 64);
+            wal_submit(fixture->wal, 1);
+        }
+        memcpy(late, fixture->config.arena, sizeof(late));
+        lose_all_but(fixture, 1, 0);
+        CHECK_EQUAL(fixture_start(fixture), 0);
+        CHECK_EQUAL(fixture->record_count, 0);
+        fixture_append(fixture, 0, 1, 2, 1, 64);
         fixture_settle(fixture);
+        fixture_stop(fixture); // blocks 0: first start; 1: second start; 2: its entry
+        memcpy(log_of(fixture) + from * WAL_BLOCK_BYTES, late + from * WAL_BLOCK_BYTES,
+               (7 - from) * WAL_BLOCK_BYTES);
+        disk_memory_crash(fixture->disk, 0, 0);
+        for (int again = 0; again < 2; again++) {
+            CHECK_EQUAL(fixture_start(fixture), 0);
+            CHECK_EQUAL(fixture->record_count, 1);
+            CHECK_EQUAL(fixture->records[0].id.term, 2);
+            CHECK_EQUAL(fixture->recovery.verdict, WAL_CLEAN);
+            fixture_stop(fixture);
+        }
+        fixture_close(fixture);
     }
-    memcpy(later, log_of(fixture), sizeof(later));
-    fixture_drop(fixture);
-    load_image(fixture);
-    meta_of(fixture)[0] ^= 0; // the boot counter of that life is known
-    disk_memory_crash(fixture->disk, 0, 0);
-    CHECK_EQUAL(fixture_start(fixture), 0);
-    fixture_stop(fixture);
-    CHECK_EQUAL(fixture_start(fixture), 0);
-    fixture_append(fixture, 0, 1, 2, 2, 64);
-    fixture_settle(fixture);
-    fixture_stop(fixture);
-    // Blocks of that life behind the new head, as if they had been in flight and landed.
-    uint64_t from = here + 4 * WAL_BLOCK_BYTES;
-    memcpy(log_of(fixture) + from, later + from, FIXTURE_LOG_BYTES - from);
-    disk_memory_crash(fixture->disk, 0, 0);
-    CHECK_EQUAL(fixture_start(fixture), 0);
-    CHECK_EQUAL(fixture->record_count, 2);
-    CHECK_EQUAL(fixture->records[1].id.term, 2);
-    CHECK(fixture->recovery.verdict != WAL_FAULTY);
-    fixture_close(fixture);
 }
 
 // --- reading ---
@@ -587,8 +584,8 @@ static void absurd_batches_are_unsound(void)
         struct wal_batch_header *header = (void *)block;
         for (int i = 0; i < 1 + round % 3; i++) {
             random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
-            uint64_t at = WAL_BATCH_HEADER_BYTES +
-                          (random >> 33) % (header->bytes - WAL_BATCH_HEADER_BYTES);
+            uint64_t at =
+                WAL_BATCH_HEADER_BYTES + (random >> 33) % (header->bytes - WAL_BATCH_HEADER_BYTES);
             static const uint8_t values[] = {0x00, 0xFF, 0x7F, 0x80, 0x81, 0x82, 0x01};
             block[at] = values[(random >> 20) % sizeof(values)];
         }

@@ -1,4 +1,5 @@
-// Appending, group commit, completions, truncation, room, marks, hard states, failure: without crashes.
+// Appending, group commit, completions, truncation, room, marks, hard states, failure: without
+// crashes.
 #include "tests/harness/harness.h"
 #include "tests/unit/wal/fixture.h"
 
@@ -132,7 +133,8 @@ static void completions_count_out_of_order(void)
     fixture_close(fixture);
 }
 
-// However long one write takes, no batch goes out that a recovery would have to look for further than the window.
+// However long one write takes, no batch goes out that a recovery would have to look for further
+// than the window.
 static void window_is_counted_from_the_floor(void)
 {
     struct fixture *fixture = started(NULL);
@@ -553,7 +555,8 @@ static void a_full_disk_leaves_nothing_behind(void)
     struct fixture *fixture = fixture_open(&options);
     CHECK_EQUAL(fixture_start(fixture), -ENOSPC);
     CHECK(strstr(fixture->reason, "no space") != NULL);
-    disk_memory_set_capacity(fixture->disk, FIXTURE_LOG_BYTES + 4096); // the log fits, meta does not
+    disk_memory_set_capacity(fixture->disk,
+                             FIXTURE_LOG_BYTES + 4096); // the log fits, meta does not
     CHECK_EQUAL(fixture_start(fixture), -ENOSPC);
     uint64_t bytes;
     CHECK(disk_memory_image(fixture->disk, "log.0", &bytes) == NULL);

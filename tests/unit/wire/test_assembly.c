@@ -122,6 +122,21 @@ static void the_largest_entry_in_the_smallest_fragments(void)
     free(assembly);
 }
 
+static void an_entry_one_byte_above_the_smallest_fragment(void)
+{
+    struct prng prng;
+    prng_init(&prng, 29);
+    struct assembly *assembly = open_assembly(1, 1000);
+    struct raft_entry_head head = make_entry(&prng, 0, WIRE_FRAGMENT_BYTES_MIN + 1);
+    struct assembly_key key = key_of(0);
+    struct wire_fragment parts[2] = {part_of(&head, 0, 0, WIRE_FRAGMENT_BYTES_MIN),
+                                     part_of(&head, 0, 1, WIRE_FRAGMENT_BYTES_MIN)};
+    CHECK(assembly_add(assembly, &key, &parts[1]) == NULL);
+    CHECK(assembly_add(assembly, &key, &parts[0]) != NULL);
+    CHECK_EQUAL(counters_of(assembly).refused, 0);
+    free(assembly);
+}
+
 static void what_is_not_a_fragment_is_refused(void)
 {
     struct prng prng;
@@ -509,6 +524,7 @@ int main(int argc, char **argv)
     static const struct test_case cases[] = {
         TEST(entries_of_every_size_come_together_in_any_order),
         TEST(the_largest_entry_in_the_smallest_fragments),
+        TEST(an_entry_one_byte_above_the_smallest_fragment),
         TEST(what_is_not_a_fragment_is_refused),
         TEST(a_contradiction_does_not_disturb),
         TEST(the_last_fragment_first_fixes_the_size),

@@ -1,0 +1,41 @@
+// A cluster of this program's own processes on this machine, in a directory of its own: for the
+// demonstration.
+#ifndef PONTOON_DRIVERS_CLI_CLUSTER_FILES_H
+#define PONTOON_DRIVERS_CLI_CLUSTER_FILES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+enum { CLUSTER_NODES = 3, CLUSTER_PATH_BYTES = 160 };
+
+struct cluster {
+    const char *link;       // memif, af_packet, udp
+    const char *durability; // memory, fsync
+    char directory[CLUSTER_PATH_BYTES];
+    char config[CLUSTER_PATH_BYTES + 16];
+    char program[4096];
+    pid_t nodes[CLUSTER_NODES + 1]; // by id; 0: not running
+};
+
+// Makes the directory and the configuration; for af_packet also a network namespace with a bridge.
+// 0 or -errno with a reason.
+int cluster_create(struct cluster *cluster, const char *parent, char *reason, size_t reason_bytes);
+// Removes the directory; with `keep` only the processes end.
+void cluster_destroy(struct cluster *cluster, bool keep);
+
+int cluster_start_node(struct cluster *cluster, int id, bool bootstrap);
+// Did node `id` end by itself? Then its last line of output.
+bool cluster_has_died(struct cluster *cluster, int id, char *line, size_t bytes);
+void cluster_signal_node(struct cluster *cluster, int id, int signal);
+
+// Starts `pontoon ARGUMENTS... --config FILE --client 1`. Result: its pid.
+pid_t cluster_run(const struct cluster *cluster, const char *const *arguments);
+
+// Status of a node (to be json_decref'ed), or NULL when it does not answer.
+json_t *cluster_status(const struct cluster *cluster, int id);
+// Id of the leader of group 0 as most nodes see it, or 0.
+int cluster_leader(const struct cluster *cluster);
+
+#endif
