@@ -277,3 +277,12 @@ void raft_restore_end(struct raft *raft, uint64_t now_ns)
         become_follower(raft, now_ns, term, 0);
     }
 }
+
+void raft_restore_commit(struct raft *raft, uint64_t index)
+{
+    uint64_t commit = index < raft->log.last ? index : raft->log.last;
+    if (commit > raft->commit) {
+        raft->commit = commit;
+        raft->verified = commit;
+    }
+}

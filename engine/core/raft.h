@@ -190,6 +190,10 @@ void raft_restore_truncate(struct raft *raft, uint64_t first);
 void raft_restore_identity(struct raft *raft, struct raft_hard_state hard_state, uint64_t boot,
                            bool intact);
 void raft_restore_end(struct raft *raft, uint64_t now_ns);
+// After raft_restore_end: entries up to index were known committed when something behind them in
+// file order was written (0: nothing known). Without it a node that restarts with a full log could
+// never apply, trim, and so make the room that the no-op of the next leader needs.
+void raft_restore_commit(struct raft *raft, uint64_t index);
 
 enum raft_outcome raft_step(struct raft *raft, uint64_t now_ns, const struct raft_input *input,
                             struct raft_accept *accept);

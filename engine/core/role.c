@@ -5,6 +5,7 @@
 // Term and vote change here at once and are handed out by collect as one record. What must wait for
 // its durability asks role_is_hard_synced(): the vote reply, our own vote, requests for votes,
 // acks.
+#include "engine/core/entry_crc.h"
 #include "engine/core/state.h"
 
 static void set_term(struct raft *raft, uint64_t term, uint16_t voted_for)
@@ -118,6 +119,7 @@ void become_leader(struct raft *raft, uint64_t now_ns, struct raft_accept *accep
     accept->range = (struct raft_range){.first = log->last + 1, .last = log->last + 1};
     accept->prev_term = log_term_at(log, log->last);
     struct raft_entry_head head = {.kind = RAFT_ENTRY_NOOP};
+    head.crc = raft_entry_crc(&head, NULL);
     log_hold(log, log->last + 1, raft->term, &head);
     for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
         raft->peers[slot].append_due = true;

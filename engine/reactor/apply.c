@@ -92,7 +92,7 @@ static void run_entries(struct reactor *reactor, struct apply_job *job, uint32_t
     uint32_t count = 0;
     for (uint32_t at = 0; at < job->count; at++) {
         struct apply_item *item = &job->items[at];
-        if (item->kind != RAFT_ENTRY_NOOP && is_damaged(item)) {
+        if (is_damaged(item)) {
             job->is_corrupt = true;
             job->count = at; // what is before it was sound
             break;

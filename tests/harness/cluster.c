@@ -532,9 +532,11 @@ void cluster_crash(struct cluster *cluster, uint16_t id)
 
 static void restore(struct cluster *cluster, struct cluster_node *node)
 {
+    uint64_t commit = 0;
     raft_restore_begin(node->raft, node->checkpoint.id);
     for (uint32_t at = 0; at < node->disk.record_count; at++) {
         const struct cluster_record *record = &node->disk.records[at];
+        commit = record->commit > commit ? record->commit : commit;
         if (record->is_truncate) {
             raft_restore_truncate(node->raft, record->id.index);
         } else {
@@ -544,6 +546,9 @@ static void restore(struct cluster *cluster, struct cluster_node *node)
         }
     }
     raft_restore_end(node->raft, cluster->now_ns);
+    if (!cluster->options.is_disk_unordered) { // else what the record stands behind may be lost
+        raft_restore_commit(node->raft, commit);
+    }
 }
 
 void cluster_start(struct cluster *cluster, uint16_t id)

@@ -55,6 +55,7 @@ struct cluster_record {
     struct raft_entry_id id;
     uint64_t prev_term;
     struct raft_entry_head head;
+    uint64_t commit; // commit index when it was written
 };
 
 // What recovery would find at an index.

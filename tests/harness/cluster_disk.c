@@ -51,6 +51,8 @@ void cluster_disk_submit(struct cluster *cluster, struct cluster_node *node,
 {
     struct cluster_disk *disk = &node->disk;
     uint32_t position = disk->record_count;
+    struct raft_view view;
+    raft_view(node->raft, &view);
     if (accept->truncate_from != 0) {
         struct cluster_record record = {.is_truncate = true,
                                         .id = {.index = accept->truncate_from}};
@@ -65,6 +67,7 @@ void cluster_disk_submit(struct cluster *cluster, struct cluster_node *node,
             struct cluster_record record = {.id = {.term = entry->term, .index = index},
                                             .prev_term = prev_term,
                                             .head = entry->head,
+                                            .commit = view.commit,
                                             .epoch = entry->epoch};
             add_record(disk, &record);
             raft_entry_placed(node->raft, index, entry->head.sequence);

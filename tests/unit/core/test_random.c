@@ -47,7 +47,7 @@ struct run {
 };
 
 struct totals {
-    uint64_t events, elections, commits, reads, snapshots, halted, heal_max_ns, level_max_ns;
+    uint64_t events, elections, commits, reads, snapshots, halted, full, heal_max_ns, level_max_ns;
     uint64_t outcomes[RAFT_OUTCOMES];
 };
 static struct totals totals;
@@ -250,6 +250,17 @@ static bool wait_until(struct run *run, bool (*holds)(const struct cluster *clus
     return false;
 }
 
+// Without a recovered commit index nodes with full logs cannot make room: raft_restore_commit.
+static bool is_any_log_full(const struct cluster *cluster)
+{
+    bool is_full = false;
+    for (uint32_t slot = 0; slot < cluster->options.nodes; slot++) {
+        const struct raft_view *view = &cluster->nodes[slot].view;
+        is_full |= view->held - view->base == cluster->options.log_entries;
+    }
+    return is_full;
+}
+
 static void must_recover(struct run *run)
 {
     struct cluster *cluster = run->cluster;
@@ -263,6 +274,10 @@ static void must_recover(struct run *run)
     uint64_t backlog_ns = 2 * cluster->known_count * round_trip_ns / window;
     uint64_t start_ns = cluster->now_ns;
     if (!wait_until(run, has_leader_of_term, 20 * timeout_ns + backlog_ns)) {
+        if (options->is_disk_unordered && is_any_log_full(cluster)) {
+            totals.full++;
+            return;
+        }
         cluster_fail(cluster, NULL, "nothing was committed after healing");
     }
     uint64_t took_ns = cluster->now_ns - start_ns;
@@ -345,9 +360,9 @@ static void clusters_keep_the_guarantees_of_raft(void)
     }
     printf("  %" PRIu64 " seeds, %" PRIu64 " events, %" PRIu64 " elections, %" PRIu64
            " commits, %" PRIu64 " reads, %" PRIu64 " snapshots, %" PRIu64
-           " halted, commit after %.1f ms and level after %.1f ms at most\n  steps:",
+           " halted, %" PRIu64 " full, commit after %.1f ms and level after %.1f ms at most\n  steps:",
            seed_count, totals.events, totals.elections, totals.commits, totals.reads,
-           totals.snapshots, totals.halted, (double)totals.heal_max_ns / 1e6,
+           totals.snapshots, totals.halted, totals.full, (double)totals.heal_max_ns / 1e6,
            (double)totals.level_max_ns / 1e6);
     for (uint32_t outcome = 0; outcome < RAFT_OUTCOMES; outcome++) {
         printf(" %s %" PRIu64, raft_outcome_name((enum raft_outcome)outcome),

@@ -1,0 +1,294 @@
+// The ring of commands of a group: how they come in and how they end.
+//
+// Writes  commands[], lowest, next, payload ring, and the lists `sent` and `again`.
+// Ends    DONE, EXPIRED (with all of the session), INVALID, and UNKNOWN when time is up. All other
+//         answers mean "not here, not now": the command is sent again.
+#include "engine/client/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+void commands_push(struct group *group, struct slot_list *list, uint32_t slot)
+{
+    struct command *command = &group->commands[slot];
+    command->next = SLOT_NONE;
+    command->previous = list->last;
+    if (list->last == SLOT_NONE) {
+        list->first = slot;
+    } else {
+        group->commands[list->last].next = slot;
+    }
+    list->last = slot;
+}
+
+void commands_remove(struct group *group, struct slot_list *list, uint32_t slot)
+{
+    const struct command *command = &group->commands[slot];
+    if (command->previous == SLOT_NONE) {
+        list->first = command->next;
+    } else {
+        group->commands[command->previous].next = command->next;
+    }
+    if (command->next == SLOT_NONE) {
+        list->last = command->previous;
+    } else {
+        group->commands[command->next].previous = command->previous;
+    }
+}
+
+uint32_t commands_pop(struct group *group, struct slot_list *list)
+{
+    uint32_t slot = list->first;
+    commands_remove(group, list, slot);
+    return slot;
+}
+
+// Where a payload of this size goes, contiguous; UINT64_MAX: no room. Payloads are freed in the
+// order of tickets. With nothing in flight the ring begins anew, where it is warm.
+static uint64_t place_payload(struct client *client, struct group *group, uint32_t bytes)
+{
+    uint64_t size = client->config.payload_bytes;
+    if (group->lowest == group->next) {
+        group->payloads_head = 0;
+        return 0;
+    }
+    uint64_t at = group->payloads_head;
+    uint64_t straight = size - (at & (size - 1));
+    at += bytes > straight ? straight : 0;
+    return at + bytes - command_at(group, group->lowest)->payload_at > size ? UINT64_MAX : at;
+}
+
+int client_propose(struct client *client, uint16_t id, const void *payload, uint32_t bytes,
+                   pontoon_done *done, void *context)
+{
+    if (id >= client->config.groups || bytes > RAFT_PAYLOAD_BYTES_MAX) {
+        return -EINVAL;
+    }
+    struct group *group = group_obtain(client, id);
+    if (group == NULL) {
+        return -ENOMEM;
+    }
+    if (group->in_flight == client->config.depth_max ||
+        group->next - group->lowest == client->slots) {
+        return -EAGAIN;
+    }
+    uint64_t at = place_payload(client, group, bytes);
+    if (at == UINT64_MAX) {
+        return -EAGAIN;
+    }
+    if (bytes > 0) {
+        memcpy(group->payloads + (at & (client->config.payload_bytes - 1)), payload, bytes);
+    }
+    group->payloads_head = at + (((uint64_t)bytes + 7) & ~UINT64_C(7));
+    struct command *command = command_at(group, group->next++);
+    *command = (struct command){.done = done,
+                                .context = context,
+                                .payload_at = at,
+                                .proposed_ns = client->now_ns,
+                                .bytes = bytes,
+                                .state = COMMAND_FRESH};
+    group->in_flight++;
+    client->commands_in_flight++;
+    client->counters.commands.proposed++;
+    group_activate(client, group);
+    return 0;
+}
+
+// Takes a command out of whatever its state put it in.
+static void detach(struct group *group, uint32_t slot)
+{
+    struct command *command = &group->commands[slot];
+    switch ((enum command_state)command->state) {
+    case COMMAND_FREE:
+    case COMMAND_FRESH:
+        break;
+    case COMMAND_SENDING:
+        group->sending = SLOT_NONE;
+        group->outstanding--;
+        group->large_out--;
+        break;
+    case COMMAND_SENT:
+        commands_remove(group, &group->sent, slot);
+        group->outstanding--;
+        group->large_out -= command->is_large;
+        break;
+    case COMMAND_AGAIN:
+        commands_remove(group, &group->again, slot);
+        break;
+    }
+}
+
+static void put_again(struct group *group, uint32_t slot)
+{
+    detach(group, slot);
+    group->commands[slot].state = COMMAND_AGAIN;
+    commands_push(group, &group->again, slot);
+}
+
+static void count_end(struct client *client, enum pontoon_status status)
+{
+    struct pontoon_client_counters *counters = &client->counters.commands;
+    counters->done += status == PONTOON_DONE;
+    counters->unknown += status == PONTOON_UNKNOWN;
+    counters->expired += status == PONTOON_EXPIRED;
+    counters->failed += status == PONTOON_INVALID;
+}
+
+// Ends a command. The callback runs last: it may propose.
+static void finish(struct client *client, struct group *group, uint32_t slot,
+                   enum pontoon_status status, uint32_t value)
+{
+    struct command *command = &group->commands[slot];
+    pontoon_done *done = command->done;
+    void *context = command->context;
+    detach(group, slot);
+    command->state = COMMAND_FREE;
+    group->in_flight--;
+    client->commands_in_flight--;
+    while (group->lowest < group->next && command_at(group, group->lowest)->state == COMMAND_FREE) {
+        group->lowest++;
+    }
+    count_end(client, status);
+    const struct pontoon_result result = {.status = status, .value = value};
+    done(context, &result);
+}
+
+// The command this result is about, or SLOT_NONE: answered before, never sent, or nonsense.
+static uint32_t slot_of(const struct group *group, uint64_t sequence)
+{
+    uint64_t from_lowest = sequence - (group->lowest - group->base);
+    if (from_lowest >= group->fresh - group->lowest) {
+        return SLOT_NONE;
+    }
+    uint32_t slot = (uint32_t)((group->lowest + from_lowest) & group->mask);
+    return group->commands[slot].state == COMMAND_FREE ? SLOT_NONE : slot;
+}
+
+// Everything but DONE. True: the session is gone, the rest of the reply means nothing.
+static bool on_refusal(struct client *client, struct group *group, uint32_t place, uint16_t hint,
+                       uint32_t slot, enum wire_status status)
+{
+    switch (status) {
+    case WIRE_DONE:
+        break;
+    case WIRE_NOT_LEADER:
+    case WIRE_UNKNOWN:
+    case WIRE_FAILED:
+        route_refused(client, group, place, hint);
+        break;
+    case WIRE_BUSY:
+    case WIRE_OUTSIDE_WINDOW: // this replica has not applied what moves the window: not yet
+        client->counters.commands.busy++;
+        if (place == group->place) {
+            put_again(group, slot);
+            transmit_back_off(client, group);
+        }
+        break;
+    case WIRE_EXPIRED:
+        commands_expire(client, group);
+        return true;
+    case WIRE_INVALID:
+        group->is_abandoned = true;
+        finish(client, group, slot, PONTOON_INVALID, 0);
+        break;
+    }
+    return false;
+}
+
+void commands_on_reply(struct client *client, struct group *group, uint32_t place,
+                       const struct wire_propose_reply *reply)
+{
+    if (group->enrol != ENROL_OPEN || reply->client != group->session) {
+        client->counters.stale += reply->count;
+        return;
+    }
+    uint32_t done = 0;
+    for (uint32_t at = 0; at < reply->count; at++) {
+        const struct wire_result *result = &reply->results[at];
+        uint32_t slot = slot_of(group, result->sequence);
+        if (slot == SLOT_NONE) {
+            client->counters.stale++;
+        } else if (result->status == WIRE_DONE) {
+            done++;
+            finish(client, group, slot, PONTOON_DONE, result->result);
+        } else if (on_refusal(client, group, place, reply->leader_hint, slot,
+                              (enum wire_status)result->status)) {
+            return;
+        }
+    }
+    if (done > 0) {
+        route_served(group, place);
+        transmit_grow(client, group, done);
+    }
+}
+
+// Whatever was sent is to be sent again, to another node: first what waited longest.
+void commands_requeue(struct group *group)
+{
+    struct slot_list waiting = group->again;
+    group->again = group->sent;
+    for (uint32_t slot = group->sent.first; slot != SLOT_NONE; slot = group->commands[slot].next) {
+        group->commands[slot].state = COMMAND_AGAIN;
+    }
+    group->sent = (struct slot_list){SLOT_NONE, SLOT_NONE};
+    group->outstanding = group->sending != SLOT_NONE;
+    group->large_out = group->outstanding;
+    if (group->sending != SLOT_NONE) {
+        put_again(group, group->sending);
+    }
+    while (waiting.first != SLOT_NONE) {
+        uint32_t slot = commands_pop(group, &waiting);
+        commands_push(group, &group->again, slot);
+    }
+}
+
+// The session is gone. What was sent in it ends; what was not goes into the next one.
+void commands_expire(struct client *client, struct group *group)
+{
+    uint64_t end = group->fresh;
+    enrol_forget(group);
+    for (uint64_t ticket = group->lowest; ticket < end; ticket++) {
+        if (command_at(group, ticket)->state != COMMAND_FREE) {
+            finish(client, group, (uint32_t)(ticket & group->mask), PONTOON_EXPIRED, 0);
+        }
+    }
+}
+
+// A command that was never sent leaves no gap in the session's numbers: the next one gets its own.
+static void give_up_lowest(struct client *client, struct group *group)
+{
+    if (group->lowest == group->fresh) {
+        group->fresh++;
+        group->base++;
+    } else {
+        group->is_abandoned = true;
+    }
+    finish(client, group, (uint32_t)(group->lowest & group->mask), PONTOON_UNKNOWN, 0);
+}
+
+// Repeats attempts and gives up commands whose time has come.
+void commands_check_time(struct client *client, struct group *group)
+{
+    uint64_t now_ns = client->now_ns;
+    while (group->sent.first != SLOT_NONE && now_ns - group->commands[group->sent.first].sent_ns >=
+                                                 client->config.attempt_timeout_ns) {
+        transmit_on_loss(client, group);
+        put_again(group, group->sent.first);
+    }
+    uint64_t end = group->next;
+    while (client->config.give_up_ns != 0 && group->lowest < end &&
+           now_ns - command_at(group, group->lowest)->proposed_ns >= client->config.give_up_ns) {
+        give_up_lowest(client, group);
+    }
+}
+
+// Ends everything, on close.
+void commands_end(struct client *client, struct group *group, enum pontoon_status status)
+{
+    uint64_t end = group->next;
+    for (uint64_t ticket = group->lowest; ticket < end; ticket++) {
+        if (command_at(group, ticket)->state != COMMAND_FREE) {
+            finish(client, group, (uint32_t)(ticket & group->mask), status, 0);
+        }
+    }
+}
