@@ -41,7 +41,7 @@ static int run_words(char *const *words)
                : -1;
 }
 
-static int ip(const char *line)
+int cluster_ip(const char *line)
 {
     char copy[256];
     char *words[24] = {"ip"};
@@ -89,9 +89,8 @@ static int map_root(void)
     return 0;
 }
 
-// A namespace of our own with a bridge, and a veth pair a member: `pN` is the member's end. It is
-// gone when we end.
-static int make_bridge(char *reason, size_t reason_bytes)
+// A network namespace of our own, with nothing but loopback. It is gone when we end.
+static int make_network(char *reason, size_t reason_bytes)
 {
     int error = geteuid() == 0 ? 0 : map_root();
     if (error != 0 || unshare(CLONE_NEWNET) != 0) {
@@ -102,16 +101,29 @@ static int make_bridge(char *reason, size_t reason_bytes)
                     error);
     }
     silence_ipv6();
+    if (cluster_ip("link set lo up") != 0) {
+        snprintf(reason, reason_bytes, "`ip` does not work; install iproute2, or use --link memif");
+        return -EIO;
+    }
+    return 0;
+}
+
+// A bridge, and a veth pair a member: `pN` is the member's end.
+static int make_bridge(char *reason, size_t reason_bytes)
+{
     char line[256];
-    int failed = ip("link set lo up") + ip("link add br0 type bridge forward_delay 0 stp_state 0") +
-                 ip("link set br0 up");
+    int failed = cluster_ip("link add br0 type bridge forward_delay 0 stp_state 0") +
+                 cluster_ip("link set br0 up");
     for (int member = 1; member <= MEMBERS; member++) {
-        snprintf(line, sizeof(line), "link add p%d type veth peer name b%d", member, member);
-        failed += ip(line);
+        // net_af_packet makes its fan-out group of process id and interface index: neighbouring
+        // numbers would collide.
+        snprintf(line, sizeof(line), "link add p%d index %d type veth peer name b%d", member,
+                 member << 12, member);
+        failed += cluster_ip(line);
         snprintf(line, sizeof(line), "link set b%d master br0 up", member);
-        failed += ip(line);
+        failed += cluster_ip(line);
         snprintf(line, sizeof(line), "link set p%d up promisc on", member);
-        failed += ip(line);
+        failed += cluster_ip(line);
     }
     if (failed != 0) {
         snprintf(reason, reason_bytes,
@@ -139,8 +151,9 @@ static int write_config(struct cluster *cluster, char *reason, size_t reason_byt
     if (file == NULL) {
         return fail(reason, reason_bytes, cluster->config, errno);
     }
-    fprintf(file, "cluster: %d\nlink: %s\ndurability: %s\nnodes:\n", getpid(), cluster->link,
-            cluster->durability);
+    fprintf(file, "cluster: %llu\nlink: %s\ndurability: %s\n%snodes:\n",
+            (unsigned long long)cluster->number, cluster->link, cluster->durability,
+            cluster->settings == NULL ? "" : cluster->settings);
     for (int id = 1; id <= CLUSTER_NODES; id++) {
         write_member(file, cluster, id, id, true);
     }
@@ -149,20 +162,43 @@ static int write_config(struct cluster *cluster, char *reason, size_t reason_byt
     return fclose(file) == 0 ? 0 : fail(reason, reason_bytes, cluster->config, errno);
 }
 
-int cluster_create(struct cluster *cluster, const char *parent, char *reason, size_t reason_bytes)
+static int find_program(struct cluster *cluster, char *reason, size_t reason_bytes)
 {
     ssize_t bytes = readlink("/proc/self/exe", cluster->program, sizeof(cluster->program) - 1);
     if (bytes <= 0) {
         return fail(reason, reason_bytes, "/proc/self/exe", errno);
     }
     cluster->program[bytes] = '\0';
+    return 0;
+}
+
+int cluster_create(struct cluster *cluster, const char *parent, char *reason, size_t reason_bytes)
+{
+    bool has_bridge = strcmp(cluster->link, "af_packet") == 0;
+    int error = cluster->program[0] == '\0' ? find_program(cluster, reason, reason_bytes) : 0;
+    if (error != 0) {
+        return error;
+    }
+    cluster->number = (uint64_t)getpid();
     snprintf(cluster->directory, sizeof(cluster->directory), "%s/pontoon-demo-XXXXXX", parent);
     if (mkdtemp(cluster->directory) == NULL) {
         return fail(reason, reason_bytes, cluster->directory, errno);
     }
     snprintf(cluster->config, sizeof(cluster->config), "%s/cluster.yaml", cluster->directory);
-    int error = strcmp(cluster->link, "af_packet") == 0 ? make_bridge(reason, reason_bytes) : 0;
+    if (has_bridge || cluster->is_isolated) {
+        error = make_network(reason, reason_bytes);
+    }
+    if (error == 0 && has_bridge) {
+        error = make_bridge(reason, reason_bytes);
+    }
     return error != 0 ? error : write_config(cluster, reason, reason_bytes);
+}
+
+int cluster_set_link(int member, bool is_up)
+{
+    char line[64];
+    snprintf(line, sizeof(line), "link set b%d %s", member, is_up ? "up" : "down");
+    return cluster_ip(line);
 }
 
 static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *walk)

@@ -1,11 +1,12 @@
-// A cluster of this program's own processes on this machine, in a directory of its own: for the
-// demonstration.
+// A cluster of `pontoon` processes on this machine, in a directory of its own: for the
+// demonstration and for tests/cluster.
 #ifndef PONTOON_DRIVERS_CLI_CLUSTER_FILES_H
 #define PONTOON_DRIVERS_CLI_CLUSTER_FILES_H
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum { CLUSTER_NODES = 3, CLUSTER_PATH_BYTES = 160 };
@@ -13,19 +14,29 @@ enum { CLUSTER_NODES = 3, CLUSTER_PATH_BYTES = 160 };
 struct cluster {
     const char *link;       // memif, af_packet, udp
     const char *durability; // memory, fsync
+    const char *settings;   // further lines of the configuration; NULL: none
+    bool is_isolated;       // a network namespace of its own on every link (af_packet always has)
+    uint64_t number;        // of the cluster
     char directory[CLUSTER_PATH_BYTES];
     char config[CLUSTER_PATH_BYTES + 16];
-    char program[4096];
+    char program[4096];             // empty: the running one
     pid_t nodes[CLUSTER_NODES + 1]; // by id; 0: not running
 };
 
 // Makes the directory and the configuration; for af_packet also a network namespace with a bridge.
-// 0 or -errno with a reason.
+// The caller's process moves into the namespace, so it must have one thread. 0 or -errno with a
+// reason.
 int cluster_create(struct cluster *cluster, const char *parent, char *reason, size_t reason_bytes);
 // Removes the directory; with `keep` only the processes end.
 void cluster_destroy(struct cluster *cluster, bool keep);
 
 int cluster_start_node(struct cluster *cluster, int id, bool bootstrap);
+// af_packet: takes the cable of a member (nodes by id, then the client) out, or puts it back. 0:
+// done.
+int cluster_set_link(int member, bool is_up);
+// Runs `ip LINE`. 0: it exited with 0.
+int cluster_ip(const char *line);
+
 // Did node `id` end by itself? Then its last line of output.
 bool cluster_has_died(struct cluster *cluster, int id, char *line, size_t bytes);
 void cluster_signal_node(struct cluster *cluster, int id, int signal);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FILL_BYTES = 1 << 20, BLOCK_BYTES_MIN = 512 };
@@ -46,6 +47,8 @@ static int open_directory(struct uring_disk *uring, const char *directory, char 
     return -error;
 }
 
+enum { LOCK_TRIES = 300 }; // of 10 ms
+
 static int lock_directory(struct uring_disk *uring, const char *directory, char *reason,
                           size_t reason_bytes)
 {
@@ -55,7 +58,14 @@ static int lock_directory(struct uring_disk *uring, const char *directory, char 
         snprintf(reason, reason_bytes, "disk: cannot write in %s: %s", directory, strerror(error));
         return -error;
     }
-    if (flock(uring->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    // A process that was killed may hold it a while longer: the kernel has its memory and requests to take down.
+    const struct timespec pause = {.tv_nsec = 10000000};
+    int refused = flock(uring->lock_fd, LOCK_EX | LOCK_NB);
+    for (int tries = 0; refused != 0 && errno == EWOULDBLOCK && tries < LOCK_TRIES; tries++) {
+        nanosleep(&pause, NULL);
+        refused = flock(uring->lock_fd, LOCK_EX | LOCK_NB);
+    }
+    if (refused != 0) {
         int error = errno == EWOULDBLOCK ? EBUSY : errno;
         snprintf(reason, reason_bytes, "disk: %s is in use by another process (%s)", directory,
                  strerror(error));

@@ -1,10 +1,11 @@
 // When may a port change under the reactors? Keeps EAL's interrupt thread and the reactors out of
 // each other's way.
 //
-// net_memif of DPDK 22.11 takes a connection apart in EAL's interrupt thread, at the moment its
-// peer dies: it unmaps the shared memory while a reactor may be in the middle of a burst on it, or
-// while another thread stops the same port. Both end in a segmentation fault (tests/driver/net
-// reproduces it). So, while a driver with memif links is open:
+// net_memif of DPDK 22.11 takes a connection apart in EAL's interrupt thread at the moment its peer
+// dies, without a lock: it unmaps the shared memory. A thread that stops or closes the same port at
+// that moment dies of a segmentation fault (seen each time both ends were closed in one process); a
+// reactor preempted in the middle of a burst would, too (seen in the source; rare: not met in 240
+// kills). So, while a driver with memif links is open:
 //
 //   * the interrupt thread is parked in a callback of ours, unless there is something for it to do;
 //   * the keeper, a thread of this module, sleeps until there is; then it closes the gate, waits

@@ -162,8 +162,13 @@ static void deactivate(struct client *client, struct group *group)
 
 static void on_message(struct client *client, uint32_t place, const struct wire_message *message)
 {
-    struct group *group = group_obtain(client, message->group);
+    struct group *group = client->groups[message->group];
+    if (message->type == WIRE_STATUS_REPLY) {
+        probes_on_reply(client, group, place, &message->status_reply);
+        return;
+    }
     if (group == NULL) {
+        client->counters.stale++;
         return;
     }
     route_heard(client, group, place);
@@ -176,9 +181,6 @@ static void on_message(struct client *client, uint32_t place, const struct wire_
         break;
     case WIRE_READ_REPLY:
         queries_on_reply(client, group, place, &message->read_reply);
-        break;
-    case WIRE_STATUS_REPLY:
-        probes_on_reply(client, group, &message->status_reply);
         break;
     default:
         client->counters.refused[WIRE_BAD_TYPE]++;
@@ -237,7 +239,6 @@ static void check_time(struct client *client)
 static void send_all(struct client *client)
 {
     uint32_t count = client->active_count;
-    client->frames.budget = FRAMES_A_POLL;
     client->turn = count == 0 ? 0 : (client->turn + 1) % count;
     for (uint32_t step = 0; step < count; step++) {
         transmit(client, client->active[(client->turn + step) % count]);
@@ -258,11 +259,20 @@ bool client_poll(struct client *client)
 {
     client->now_ns = clock_now_ns(client->config.clock);
     client->was_busy = false;
+    client->frames.budget = FRAMES_A_POLL;
     client->config.net->ops->poll(client->config.net, client->now_ns);
     receive(client);
     check_time(client);
     send_all(client);
     return client->was_busy;
+}
+
+// Before something is asked for: the time of the last poll is good enough while the caller polls.
+void client_wake(struct client *client)
+{
+    if (client->commands_in_flight + client->queries_waiting + client->statuses_waiting == 0) {
+        client->now_ns = clock_now_ns(client->config.clock);
+    }
 }
 
 uint32_t client_in_flight(const struct client *client)

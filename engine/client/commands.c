@@ -76,6 +76,7 @@ int client_propose(struct client *client, uint16_t id, const void *payload, uint
     if (at == UINT64_MAX) {
         return -EAGAIN;
     }
+    client_wake(client);
     if (bytes > 0) {
         memcpy(group->payloads + (at & (client->config.payload_bytes - 1)), payload, bytes);
     }
@@ -94,8 +95,17 @@ int client_propose(struct client *client, uint16_t id, const void *payload, uint
     return 0;
 }
 
+static void count_large_answered(struct client *client, struct command *command)
+{
+    if (command->is_large) {
+        command->is_large = false;
+        client->large_out--;
+        client->large_out_bytes -= command->bytes;
+    }
+}
+
 // Takes a command out of whatever its state put it in.
-static void detach(struct group *group, uint32_t slot)
+static void detach(struct client *client, struct group *group, uint32_t slot)
 {
     struct command *command = &group->commands[slot];
     switch ((enum command_state)command->state) {
@@ -105,12 +115,12 @@ static void detach(struct group *group, uint32_t slot)
     case COMMAND_SENDING:
         group->sending = SLOT_NONE;
         group->outstanding--;
-        group->large_out--;
+        count_large_answered(client, command);
         break;
     case COMMAND_SENT:
         commands_remove(group, &group->sent, slot);
         group->outstanding--;
-        group->large_out -= command->is_large;
+        count_large_answered(client, command);
         break;
     case COMMAND_AGAIN:
         commands_remove(group, &group->again, slot);
@@ -118,9 +128,9 @@ static void detach(struct group *group, uint32_t slot)
     }
 }
 
-static void put_again(struct group *group, uint32_t slot)
+static void put_again(struct client *client, struct group *group, uint32_t slot)
 {
-    detach(group, slot);
+    detach(client, group, slot);
     group->commands[slot].state = COMMAND_AGAIN;
     commands_push(group, &group->again, slot);
 }
@@ -141,7 +151,7 @@ static void finish(struct client *client, struct group *group, uint32_t slot,
     struct command *command = &group->commands[slot];
     pontoon_done *done = command->done;
     void *context = command->context;
-    detach(group, slot);
+    detach(client, group, slot);
     command->state = COMMAND_FREE;
     group->in_flight--;
     client->commands_in_flight--;
@@ -164,9 +174,14 @@ static uint32_t slot_of(const struct group *group, uint64_t sequence)
     return group->commands[slot].state == COMMAND_FREE ? SLOT_NONE : slot;
 }
 
-// Everything but DONE. True: the session is gone, the rest of the reply means nothing.
-static bool on_refusal(struct client *client, struct group *group, uint32_t place, uint16_t hint,
-                       uint32_t slot, enum wire_status status)
+// What a reply said besides DONE.
+struct verdict {
+    bool is_refused; // by a node that does not lead
+    bool is_expired; // the session is gone, the rest of the reply means nothing
+};
+
+static void on_refusal(struct client *client, struct group *group, uint32_t place, uint32_t slot,
+                       enum wire_status status, struct verdict *verdict)
 {
     switch (status) {
     case WIRE_DONE:
@@ -174,25 +189,24 @@ static bool on_refusal(struct client *client, struct group *group, uint32_t plac
     case WIRE_NOT_LEADER:
     case WIRE_UNKNOWN:
     case WIRE_FAILED:
-        route_refused(client, group, place, hint);
+        verdict->is_refused = true;
         break;
     case WIRE_BUSY:
     case WIRE_OUTSIDE_WINDOW: // this replica has not applied what moves the window: not yet
         client->counters.commands.busy++;
         if (place == group->place) {
-            put_again(group, slot);
+            put_again(client, group, slot);
             transmit_back_off(client, group);
         }
         break;
     case WIRE_EXPIRED:
-        commands_expire(client, group);
-        return true;
+        verdict->is_expired = true;
+        break;
     case WIRE_INVALID:
         group->is_abandoned = true;
         finish(client, group, slot, PONTOON_INVALID, 0);
         break;
     }
-    return false;
 }
 
 void commands_on_reply(struct client *client, struct group *group, uint32_t place,
@@ -203,7 +217,8 @@ void commands_on_reply(struct client *client, struct group *group, uint32_t plac
         return;
     }
     uint32_t done = 0;
-    for (uint32_t at = 0; at < reply->count; at++) {
+    struct verdict verdict = {0};
+    for (uint32_t at = 0; at < reply->count && !verdict.is_expired; at++) {
         const struct wire_result *result = &reply->results[at];
         uint32_t slot = slot_of(group, result->sequence);
         if (slot == SLOT_NONE) {
@@ -211,30 +226,34 @@ void commands_on_reply(struct client *client, struct group *group, uint32_t plac
         } else if (result->status == WIRE_DONE) {
             done++;
             finish(client, group, slot, PONTOON_DONE, result->result);
-        } else if (on_refusal(client, group, place, reply->leader_hint, slot,
-                              (enum wire_status)result->status)) {
-            return;
+        } else {
+            on_refusal(client, group, place, slot, (enum wire_status)result->status, &verdict);
         }
     }
     if (done > 0) {
         route_served(group, place);
         transmit_grow(client, group, done);
     }
+    if (verdict.is_expired) {
+        commands_expire(client, group);
+    } else if (verdict.is_refused) {
+        route_refused(client, group, place, reply->leader_hint);
+    }
 }
 
 // Whatever was sent is to be sent again, to another node: first what waited longest.
-void commands_requeue(struct group *group)
+void commands_requeue(struct client *client, struct group *group)
 {
     struct slot_list waiting = group->again;
     group->again = group->sent;
     for (uint32_t slot = group->sent.first; slot != SLOT_NONE; slot = group->commands[slot].next) {
         group->commands[slot].state = COMMAND_AGAIN;
+        count_large_answered(client, &group->commands[slot]);
     }
     group->sent = (struct slot_list){SLOT_NONE, SLOT_NONE};
     group->outstanding = group->sending != SLOT_NONE;
-    group->large_out = group->outstanding;
     if (group->sending != SLOT_NONE) {
-        put_again(group, group->sending);
+        put_again(client, group, group->sending);
     }
     while (waiting.first != SLOT_NONE) {
         uint32_t slot = commands_pop(group, &waiting);
@@ -273,7 +292,7 @@ void commands_check_time(struct client *client, struct group *group)
     while (group->sent.first != SLOT_NONE && now_ns - group->commands[group->sent.first].sent_ns >=
                                                  client->config.attempt_timeout_ns) {
         transmit_on_loss(client, group);
-        put_again(group, group->sent.first);
+        put_again(client, group, group->sent.first);
     }
     uint64_t end = group->next;
     while (client->config.give_up_ns != 0 && group->lowest < end &&

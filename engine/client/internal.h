@@ -20,8 +20,9 @@
 enum {
     RX_BURST = 32,
     TX_PENDING_MAX = 64,
-    FRAMES_A_POLL = 64,  // sent in one poll at most: what arrived is looked at in between
-    LARGE_OUT_MAX = 8,   // commands larger than a frame under way, a group: nodes assemble 16
+    FRAMES_A_POLL = 64, // sent in one poll at most: what arrived is looked at in between
+    LARGE_OUT_BYTES_MAX =
+        1 << 20,         // of commands larger than a frame: nodes put few together at once
     WINDOW_START = 1024, // commands sent before the first answer
 };
 
@@ -98,7 +99,6 @@ struct group {
     uint64_t cut_ns;            // when it was last halved for loss
     uint32_t sending;           // slot, or SLOT_NONE
     uint32_t sending_offset;    // its bytes that are sent
-    uint32_t large_out;
 
     // route.c
     uint32_t place;      // of the node asked: in config.nodes
@@ -188,10 +188,13 @@ struct client {
     struct status_wait statuses[CLIENT_STATUS_MAX];
     uint32_t statuses_waiting;
     uint32_t commands_in_flight;
+    uint32_t large_out;       // commands that were sent in fragments and are not answered
+    uint64_t large_out_bytes; // of them; at most LARGE_OUT_BYTES_MAX, or a single one
     struct client_counters counters;
 };
 
 // client.c
+void client_wake(struct client *client);
 struct group *group_obtain(struct client *client, uint16_t id);
 void group_activate(struct client *client, struct group *group);
 
@@ -202,7 +205,7 @@ static inline struct command *command_at(const struct group *group, uint64_t tic
 }
 void commands_on_reply(struct client *client, struct group *group, uint32_t place,
                        const struct wire_propose_reply *reply);
-void commands_requeue(struct group *group);
+void commands_requeue(struct client *client, struct group *group);
 void commands_expire(struct client *client, struct group *group);
 void commands_check_time(struct client *client, struct group *group);
 void commands_end(struct client *client, struct group *group, enum pontoon_status status);
@@ -248,7 +251,7 @@ void queries_end(struct client *client);
 // probes.c
 void probes_transmit(struct client *client);
 void probes_leader(struct client *client, struct group *group);
-void probes_on_reply(struct client *client, struct group *group,
+void probes_on_reply(struct client *client, struct group *group, uint32_t place,
                      const struct wire_status_reply *reply);
 void probes_end(struct client *client);
 

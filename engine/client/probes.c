@@ -27,6 +27,7 @@ int client_status(struct client *client, uint16_t node, uint16_t group, bool wan
     if (group >= client->config.groups || place == SLOT_NONE) {
         return -EINVAL;
     }
+    client_wake(client);
     for (uint32_t slot = 0; slot < CLIENT_STATUS_MAX; slot++) {
         struct status_wait *wait = &client->statuses[slot];
         if (!wait->is_used) {
@@ -95,17 +96,19 @@ void probes_leader(struct client *client, struct group *group)
     }
 }
 
-void probes_on_reply(struct client *client, struct group *group,
+void probes_on_reply(struct client *client, struct group *group, uint32_t place,
                      const struct wire_status_reply *reply)
 {
     if (reply->request == 0) {
-        route_on_probe(client, group, reply);
+        if (group != NULL) {
+            route_on_probe(client, group, reply);
+        }
         return;
     }
     uint32_t slot = (uint32_t)reply->request - 1;
     struct status_wait *wait = slot < CLIENT_STATUS_MAX ? &client->statuses[slot] : NULL;
     if (wait == NULL || !wait->is_used || reply->request != request_of(wait, slot) ||
-        reply->node != client->config.nodes[wait->place]) {
+        wait->place != place) {
         client->counters.stale++;
         return;
     }

@@ -116,6 +116,7 @@ int client_read(struct client *client, uint16_t id, const void *text, uint32_t b
     if (group == NULL) {
         return -ENOMEM;
     }
+    client_wake(client);
     struct query *query = &client->queries[slot];
     client->query_free = query->next;
     query->answer = answer;

@@ -58,7 +58,7 @@ void route_move(struct client *client, struct group *group, uint32_t place)
     group->quiet_ns = client->now_ns;
     group->enrol_ns = 0;
     client->counters.commands.redirected++;
-    commands_requeue(group);
+    commands_requeue(client, group);
     queries_requeue(client, group);
 }
 

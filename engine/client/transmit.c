@@ -187,18 +187,24 @@ static bool send_fragments(struct client *client, struct group *group)
     return true;
 }
 
+static bool may_begin_large(const struct client *client, uint32_t bytes)
+{
+    return client->large_out == 0 || client->large_out_bytes + bytes <= LARGE_OUT_BYTES_MAX;
+}
+
 // Begins with a command that is larger than a frame. False: enough of those are under way.
 static bool begin_large(struct client *client, struct group *group)
 {
     struct raft_entry_head head;
     uint32_t slot = candidate(group);
-    if (slot == SLOT_NONE || group->large_out == LARGE_OUT_MAX) {
+    if (slot == SLOT_NONE || !may_begin_large(client, group->commands[slot].bytes)) {
         return false;
     }
     take(client, group, slot, &head);
     group->commands[slot].state = COMMAND_SENDING;
     group->commands[slot].is_large = true;
-    group->large_out++;
+    client->large_out++;
+    client->large_out_bytes += group->commands[slot].bytes;
     group->sending = slot;
     group->sending_offset = 0;
     return true;

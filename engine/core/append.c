@@ -50,8 +50,8 @@ static void reject(struct raft *raft, struct raft_entry_id prev)
     }
     raft->conflict.term = log_term_at(&raft->log, prev.index);
     raft->conflict.index = log_first_of_term(&raft->log, prev.index);
-    if (raft->conflict.index <= raft->commit) {
-        raft->conflict.index = raft->commit + 1; // committed entries need no comparing
+    if (raft->conflict.index <= raft->verified) {
+        raft->conflict.index = raft->verified + 1; // up to there we are equal
         raft->conflict.term = 0;
     }
 }
@@ -158,6 +158,7 @@ enum raft_outcome on_append(struct raft *raft, uint64_t now_ns, const struct raf
         append->commit > raft->leader_commit ? append->commit : raft->leader_commit;
     rejoin_on_append(raft, append);
     note_hole(raft, append);
+    append_advance_commit(raft);
 
     struct raft_entry_id prev = append->prev;
     if (prev.index <= raft->commit ||
