@@ -58,7 +58,8 @@ static int lock_directory(struct uring_disk *uring, const char *directory, char 
         snprintf(reason, reason_bytes, "disk: cannot write in %s: %s", directory, strerror(error));
         return -error;
     }
-    // A process that was killed may hold it a while longer: the kernel has its memory and requests to take down.
+    // A process that was killed may hold it a while longer: the kernel has its memory and requests
+    // to take down.
     const struct timespec pause = {.tv_nsec = 10000000};
     int refused = flock(uring->lock_fd, LOCK_EX | LOCK_NB);
     for (int tries = 0; refused != 0 && errno == EWOULDBLOCK && tries < LOCK_TRIES; tries++) {
@@ -190,13 +191,53 @@ static int fill(int fd, uint64_t bytes)
     return error;
 }
 
-static int create(struct uring_disk *uring, const char *name, uint64_t bytes, int *fd)
+// Writes that a killed process had in flight may still land. Each holds the open file it was made
+// on, and with it this lock: who has the lock knows that they are over. The directory's lock keeps
+// living owners out.
+static int wait_for_ghosts(int fd)
 {
-    *fd = openat(uring->directory_fd, name, O_RDWR | O_CREAT | O_EXCL | O_DIRECT | O_CLOEXEC, 0600);
+    for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms++) {
+        if (errno != EWOULDBLOCK || waited_ms == GHOST_WAIT_MS) {
+            return errno == EWOULDBLOCK ? -EBUSY : -errno;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return 0;
+}
+
+static int open_locked(struct uring_disk *uring, const char *name, int flags, int *fd)
+{
+    *fd = openat(uring->directory_fd, name, flags | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
     if (*fd < 0) {
         return -errno;
     }
-    int error = fill(*fd, bytes);
+    int error = wait_for_ghosts(*fd);
+    if (error != 0) {
+        close(*fd);
+    }
+    return error;
+}
+
+static int replace(struct uring_disk *uring, const char *name, int *fd)
+{
+    int error = open_locked(uring, name, O_CREAT, fd);
+    if (error != 0) {
+        return error;
+    }
+    error = ftruncate(*fd, 0) == 0 ? flush_directory(uring) : -errno;
+    if (error != 0) {
+        close(*fd);
+    }
+    return error;
+}
+
+static int create(struct uring_disk *uring, const char *name, uint64_t bytes, int *fd)
+{
+    int error = open_locked(uring, name, O_CREAT | O_EXCL, fd);
+    if (error != 0) {
+        return error;
+    }
+    error = fill(*fd, bytes);
     if (error == 0) {
         error = flush_directory(uring);
     }
@@ -210,16 +251,13 @@ static int create(struct uring_disk *uring, const char *name, uint64_t bytes, in
 static int open_one(struct uring_disk *uring, const char *name, enum disk_open how, uint64_t bytes,
                     int *fd)
 {
-    int flags = O_RDWR | O_DIRECT | O_CLOEXEC;
     switch (how) {
     case DISK_OPEN_EXISTING:
-        *fd = openat(uring->directory_fd, name, flags);
-        return *fd < 0 ? -errno : 0;
+        return open_locked(uring, name, 0, fd);
     case DISK_OPEN_CREATE:
         return create(uring, name, bytes, fd);
     case DISK_OPEN_REPLACE:
-        *fd = openat(uring->directory_fd, name, flags | O_CREAT | O_TRUNC, 0600);
-        return *fd < 0 ? -errno : flush_directory(uring);
+        return replace(uring, name, fd);
     }
     return -EINVAL;
 }

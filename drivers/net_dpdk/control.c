@@ -159,36 +159,44 @@ static void open_gate(void)
     atomic_store_explicit(&control_gate_closed, false, memory_order_release);
 }
 
-// Lets the interrupt thread work off what it has. Gate closed.
-static void run_interrupts(void)
+// Lets the interrupt thread work off what it has. Result: it has nothing left.
+static bool run_interrupts(void)
 {
-    for (int round = 0; round < ROUNDS_MAX; round++) {
+    bool quiet = false;
+    close_gate();
+    for (int round = 0; round < ROUNDS_MAX && !quiet; round++) {
         post(control.park_fd); // first, so that it comes back after one turn
         sem_post(&control.go);
         wait_for(&control.parked);
         find_events_fd();
-        if (control.events_fd < 0 || !has_events()) {
-            return;
-        }
+        quiet = control.events_fd < 0 || !has_events();
     }
+    open_gate();
+    return quiet;
 }
 
-// Starts a memif client again when its time has come. Gate closed. Result: when to look again.
+// Starts a memif client again when its time has come. The interrupt thread is parked, and no
+// reactor touches a link that has been down for this long, so the gate stays open. Result: when to
+// look again.
 static uint64_t tend(struct link *link, uint64_t now_ns)
 {
     if (!link->device.memif_client || link->held_down) {
         return UINT64_MAX;
     }
     if (device_is_up(&link->device)) {
+        link->was_up = true;
         link->retry_ns = 0;
         return UINT64_MAX;
     }
-    if (link->retry_ns == 0) {
-        link->retry_ns = now_ns + TRY_EVERY_NS; // it was up until now
-    } else if (now_ns >= link->retry_ns) {
+    if (link->retry_ns != 0 && now_ns >= link->retry_ns) {
         device_stop(&link->device);
         device_start(&link->device);
-        link->retry_ns = now_ns + (link->device.started ? CONNECT_WITHIN_NS : TRY_EVERY_NS);
+        link->was_up = false;
+        link->retry_ns = 0;
+    }
+    if (link->retry_ns == 0) {
+        bool is_connecting = link->device.started && !link->was_up;
+        link->retry_ns = now_ns + (is_connecting ? CONNECT_WITHIN_NS : TRY_EVERY_NS);
     }
     return link->retry_ns;
 }
@@ -205,14 +213,16 @@ static uint64_t tend_links(void)
     return next_ns;
 }
 
-static void sleep_until(uint64_t next_ns)
+// Sleeps until then, or until somebody wakes us or the interrupt thread gets work. is_deaf: not for
+// the latter, because an event that nobody clears would keep the gate closed.
+static void sleep_until(uint64_t next_ns, bool is_deaf)
 {
     struct pollfd fds[2] = {{.fd = control.wake_fd, .events = POLLIN},
-                            {.fd = control.events_fd, .events = POLLIN}}; // negative: ignored
+                            {.fd = is_deaf ? -1 : control.events_fd, .events = POLLIN}};
     uint64_t now_ns = monotonic_ns();
     uint64_t wait_ms = next_ns <= now_ns ? 0 : (next_ns - now_ns) / 1000000 + 1;
     int timeout = next_ns == UINT64_MAX ? -1 : (int)RTE_MIN(wait_ms, (uint64_t)1000);
-    if (control.events_fd < 0 && (timeout < 0 || timeout > BLIND_PERIOD_MS)) {
+    if (fds[1].fd < 0 && (timeout < 0 || timeout > BLIND_PERIOD_MS)) {
         timeout = BLIND_PERIOD_MS;
     }
     pthread_mutex_unlock(&control.lock);
@@ -226,15 +236,13 @@ static void *keep(void *unused)
     uint64_t next_ns = 0;
     pthread_mutex_lock(&control.lock);
     while (control.running) {
-        if (control.look_again || control.events_fd < 0 || has_events() ||
-            next_ns <= monotonic_ns()) {
+        bool has_work = control.events_fd < 0 || has_events();
+        bool quiet = !has_work || run_interrupts();
+        if (has_work || control.look_again || next_ns <= monotonic_ns()) {
             control.look_again = false;
-            close_gate();
-            run_interrupts();
             next_ns = tend_links();
-            open_gate();
         }
-        sleep_until(next_ns);
+        sleep_until(next_ns, !quiet);
     }
     pthread_mutex_unlock(&control.lock);
     return unused;

@@ -46,7 +46,8 @@ struct link {
     uint16_t owner;        // view that supervises, and has queue 0 if there is one queue
     atomic_bool up;        // as last seen by the owner
     atomic_bool held_down; // by net_dpdk_set_link
-    uint64_t retry_ns;     // control.c: when a memif client that is down is started again
+    uint64_t retry_ns; // control.c: when a memif client that is down is started again, 0: not set
+    bool was_up;       // control.c: since its port was last started
     struct rte_ring
         *outbox[NET_DPDK_REACTORS_MAX]; // by sending view; NULL where it has a queue of its own
     struct leftover leftover[NET_DPDK_REACTORS_MAX]; // owner's

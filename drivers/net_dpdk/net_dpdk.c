@@ -461,6 +461,8 @@ int net_dpdk_set_link(struct net *net, uint16_t link, bool up)
         device_stop(&chosen->device);
     } else if (!chosen->device.started) {
         result = device_start(&chosen->device);
+        chosen->was_up = false;
+        chosen->retry_ns = 0;
     }
     control_end();
     control_wake();

@@ -3,13 +3,15 @@
 // A `struct disk` belongs to one thread. open_file, remove_file and close may block and are for start, stop and
 // checkpoints' creation only; everything else never blocks.
 //
-// Guarantees (tests/driver/disk_contract.c):
+// Guarantees (tests/driver/disk/disk_contract.c):
 //  1. A durable write's completion with result 0 means: these bytes survive a power cut. A plain write's completion does
 //     not; a FLUSH completion covers the plain writes of that file completed before the FLUSH was submitted.
 //  2. Completions come in any order, each exactly once, through poll().
 //  3. Short transfers are resubmitted by the driver. A result is 0 or a negative errno. After a failed durable write
 //     or flush the engine never uses that file again (fail-stop); the driver never retries a failed flush.
-//  4. Addresses, offsets and lengths are multiples of block_bytes; the buffer stays untouched until completion.
+//  4. When open_file returns, nothing that an earlier process had in flight on that file can land any more. A file is opened once at
+//     a time, and closed only when nothing is in flight on it.
+//  5. Addresses, offsets and lengths are multiples of block_bytes; the buffer stays untouched until completion.
 #ifndef PONTOON_DRIVER_API_DISK_H
 #define PONTOON_DRIVER_API_DISK_H
 

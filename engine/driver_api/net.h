@@ -73,7 +73,10 @@ struct net_ops {
                         uint32_t count);
     // Sends frames[0..count) to their .remote (link, ipv4, udp_port; local_port is the source
     // port). Takes a prefix; the result is its length. The rest stays the caller's. Frames of
-    // different links may be mixed.
+    // different links may be mixed. A short result means that the link of frames[result] has no
+    // room now. Frames to a link that is down, or to an address not resolved yet, are taken and
+    // lost, so that they do not block the others. Any call may take none for a moment (a port is
+    // being changed).
     uint32_t (*send)(struct net *net, struct net_frame *frames, uint32_t count);
     // Where node `id` is reached for steering class `class`. False while its address is not
     // resolved.

@@ -1,0 +1,240 @@
+// Elections: pre-vote, who may stand, who is answered.
+#include "tests/harness/cluster.h"
+#include "tests/harness/harness.h"
+#include "tests/unit/core/replica.h"
+
+static struct replica node;
+
+static bool pre_vote_answer(uint64_t term, struct raft_entry_id last, bool is_intact)
+{
+    struct raft_message ask = replica_vote(RAFT_MSG_PRE_VOTE, 3, term, last);
+    ask.intact = is_intact;
+    struct raft_view before = node.view;
+    replica_receive(&node, &ask);
+    replica_collect(&node);
+    const struct raft_message *reply = replica_sent(&node, RAFT_MSG_PRE_VOTE_REPLY, 3);
+    CHECK_EQUAL(reply->term, reply->vote_reply.granted ? term : before.term);
+    CHECK_EQUAL(node.view.term, before.term);
+    CHECK_EQUAL(node.view.role, before.role);
+    CHECK(!node.effects.hard_state_due);
+    return reply->vote_reply.granted;
+}
+
+// What decides a pre-vote: our log, our term, whether a leader is heard, and that both sides hold
+// all they acknowledged.
+static void a_pre_vote_is_granted_only_where_an_election_could_be_won(void)
+{
+    replica_open(&node, 3);
+    replica_follow(&node, 2, (uint64_t[]){1, 2, 0}, 1);
+    struct raft_entry_id equal = {2, 2}, behind = {2, 1};
+    CHECK(!pre_vote_answer(3, equal, true)); // the leader is heard
+    replica_tick(&node, node.config.election_timeout_min_ns);
+    CHECK(pre_vote_answer(3, equal, true));
+    CHECK(pre_vote_answer(9, equal, true));
+    CHECK(!pre_vote_answer(3, behind, true));
+    CHECK(!pre_vote_answer(2, equal, true)); // there was an election in term 2
+    CHECK(!pre_vote_answer(3, equal, false));
+    struct raft_input failed = {.kind = RAFT_IN_DISK_FAILED};
+    replica_step(&node, &failed);
+    CHECK(!pre_vote_answer(3, equal, true));
+    replica_close(&node);
+    replica_open(&node, 3);
+    replica_lead(&node);
+    CHECK(!pre_vote_answer(9, (struct raft_entry_id){9, 9}, true));
+    replica_close(&node);
+}
+
+static void a_pre_candidate_disturbs_nobody(void)
+{
+    replica_open(&node, 3);
+    replica_tick(&node, node.config.election_timeout_max_ns);
+    replica_collect(&node);
+    CHECK_EQUAL(node.view.role, RAFT_PRE_CANDIDATE);
+    CHECK_EQUAL(node.view.term, 0);
+    CHECK(!node.effects.hard_state_due);
+    CHECK_EQUAL(replica_sent(&node, RAFT_MSG_PRE_VOTE, 2)->term, 1);
+    CHECK_EQUAL(replica_sent(&node, RAFT_MSG_PRE_VOTE, 3)->term, 1);
+    replica_collect(&node);
+    CHECK_EQUAL(node.effects.message_count, 0); // asked once an election
+    struct raft_message granted = replica_granted(RAFT_MSG_PRE_VOTE_REPLY, 3, 1);
+    replica_receive(&node, &granted);
+    CHECK_EQUAL(node.view.role, RAFT_CANDIDATE);
+    CHECK_EQUAL(node.view.term, 1);
+    replica_close(&node);
+}
+
+// Thesis §4.2.3: a vote request does not reach who hears a leader, whatever its term.
+static void votes_are_ignored_while_a_leader_is_heard(void)
+{
+    replica_open(&node, 3);
+    replica_follow(&node, 2, (uint64_t[]){1, 2, 0}, 1);
+    struct raft_message ask = replica_vote(RAFT_MSG_VOTE, 3, 9, (struct raft_entry_id){9, 9});
+    CHECK_EQUAL(replica_receive(&node, &ask), RAFT_IGNORED);
+    CHECK_EQUAL(node.view.term, 2);
+    replica_tick(&node, node.config.election_timeout_min_ns - 1);
+    CHECK_EQUAL(replica_receive(&node, &ask), RAFT_IGNORED);
+    replica_tick(&node, 1);
+    CHECK_EQUAL(replica_receive(&node, &ask), RAFT_OK);
+    CHECK_EQUAL(node.view.term, 9);
+    replica_close(&node);
+    replica_open(&node, 3);
+    replica_lead(&node);
+    CHECK_EQUAL(replica_receive(&node, &ask), RAFT_IGNORED);
+    CHECK_EQUAL(node.view.role, RAFT_LEADER);
+    replica_close(&node);
+}
+
+static void a_refusal_carries_the_newer_term(void)
+{
+    replica_open(&node, 3);
+    replica_stand(&node);
+    struct raft_message refused = replica_message(RAFT_MSG_VOTE_REPLY, 2, 8);
+    replica_receive(&node, &refused);
+    CHECK_EQUAL(node.view.role, RAFT_FOLLOWER);
+    CHECK_EQUAL(node.view.term, 8);
+    replica_close(&node);
+}
+
+// A promise that was not durable when a newer one overtook it is never told.
+static void an_overtaken_promise_is_not_told(void)
+{
+    replica_open(&node, 3);
+    struct raft_message ask = replica_vote(RAFT_MSG_VOTE, 2, 1, (struct raft_entry_id){0});
+    replica_receive(&node, &ask);
+    replica_collect(&node);
+    struct raft_hard_state first = node.hard_state;
+    ask = replica_vote(RAFT_MSG_VOTE, 3, 2, (struct raft_entry_id){0});
+    replica_receive(&node, &ask);
+    replica_collect(&node);
+    struct raft_input synced = {.kind = RAFT_IN_HARD_STATE, .hard_state = first};
+    replica_step(&node, &synced);
+    replica_collect(&node);
+    CHECK_EQUAL(node.effects.message_count, 0);
+    replica_sync_hard(&node);
+    CHECK_EQUAL(node.effects.message_count, 1);
+    CHECK_EQUAL(replica_sent(&node, RAFT_MSG_VOTE_REPLY, 3)->term, 2);
+    replica_close(&node);
+}
+
+static void votes_of_strangers_and_of_nodes_that_lost_entries_do_not_count(void)
+{
+    replica_open(&node, 3);
+    replica_stand(&node);
+    replica_sync_hard(&node);
+    struct raft_message granted = replica_granted(RAFT_MSG_VOTE_REPLY, 9, 1);
+    CHECK_EQUAL(replica_receive(&node, &granted), RAFT_IGNORED);
+    granted.from = REPLICA_SELF;
+    CHECK_EQUAL(replica_receive(&node, &granted), RAFT_IGNORED);
+    granted.from = 2;
+    granted.to = 3;
+    CHECK_EQUAL(replica_receive(&node, &granted), RAFT_IGNORED);
+    granted.to = REPLICA_SELF;
+    granted.intact = false;
+    CHECK_EQUAL(replica_receive(&node, &granted), RAFT_STALE);
+    CHECK_EQUAL(node.view.role, RAFT_CANDIDATE);
+    replica_close(&node);
+}
+
+// A log without a free slot has no place for the no-op of a new term.
+static void a_node_with_a_full_log_does_not_stand(void)
+{
+    replica_open(&node, 3);
+    struct raft_message append =
+        replica_append(2, 1, (struct raft_entry_id){0}, 1, node.config.log_entries, 5);
+    replica_receive(&node, &append);
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.last, node.config.log_entries);
+    replica_tick(&node, node.config.election_timeout_max_ns + 1);
+    struct raft_message granted = replica_granted(RAFT_MSG_PRE_VOTE_REPLY, 2, 2);
+    replica_receive(&node, &granted);
+    CHECK_EQUAL(node.view.role, RAFT_PRE_CANDIDATE);
+    replica_applied(&node, 5);
+    raft_trim(node.raft, 5);
+    replica_receive(&node, &granted);
+    CHECK_EQUAL(node.view.role, RAFT_CANDIDATE);
+    replica_close(&node);
+}
+
+static void a_failed_disk_ends_candidacy_for_good(void)
+{
+    replica_open(&node, 3);
+    replica_stand(&node);
+    struct raft_input failed = {.kind = RAFT_IN_DISK_FAILED};
+    replica_step(&node, &failed);
+    CHECK_EQUAL(node.view.role, RAFT_FOLLOWER);
+    replica_collect(&node);
+    CHECK(!node.effects.hard_state_due);
+    CHECK_EQUAL(node.effects.deadline_ns, UINT64_MAX);
+    replica_tick(&node, 100 * node.config.election_timeout_max_ns);
+    CHECK_EQUAL(node.view.role, RAFT_FOLLOWER);
+    struct raft_message ask = replica_vote(RAFT_MSG_VOTE, 2, 9, (struct raft_entry_id){9, 9});
+    CHECK_EQUAL(replica_receive(&node, &ask), RAFT_IGNORED);
+    replica_close(&node);
+}
+
+static void a_leader_stands_down_when_told(void)
+{
+    replica_open(&node, 3);
+    replica_lead(&node);
+    struct raft_input down = {.kind = RAFT_IN_STAND_DOWN};
+    replica_step(&node, &down);
+    CHECK_EQUAL(node.view.role, RAFT_FOLLOWER);
+    CHECK_EQUAL(node.view.term, 1);
+    replica_collect(&node);
+    CHECK(node.effects.role_changed);
+    replica_lead(&node); // and may lead again, in another term
+    CHECK_EQUAL(node.view.term, 2);
+    replica_close(&node);
+}
+
+static void timeouts_differ_and_stay_within_their_bounds(void)
+{
+    uint64_t seen[50];
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        replica_configure(&node, 3);
+        node.config.seed = seed;
+        replica_start(&node);
+        replica_collect(&node);
+        seen[seed] = node.effects.deadline_ns - node.now_ns;
+        CHECK(seen[seed] >= node.config.election_timeout_min_ns);
+        CHECK(seen[seed] <= node.config.election_timeout_max_ns);
+        for (uint64_t other = 0; other < seed; other++) {
+            CHECK(seen[other] != seen[seed]);
+        }
+        replica_close(&node);
+    }
+}
+
+// Everybody starts at once, again and again: somebody leads within five timeouts.
+static void elections_end(void)
+{
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct cluster_options options;
+        cluster_default_options(&options, seed % 2 ? 3 : 5, seed);
+        struct cluster *cluster = cluster_open(&options);
+        CHECK(cluster_run_until(cluster, cluster_has_leader, 5 * options.election_max_ns));
+        uint16_t leader = cluster_leader(cluster);
+        cluster_crash(cluster, leader);
+        CHECK(cluster_run_until(cluster, cluster_has_leader, 5 * options.election_max_ns));
+        CHECK(cluster_leader(cluster) != leader);
+        cluster_close(cluster);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        TEST(a_pre_vote_is_granted_only_where_an_election_could_be_won),
+        TEST(a_pre_candidate_disturbs_nobody),
+        TEST(votes_are_ignored_while_a_leader_is_heard),
+        TEST(a_refusal_carries_the_newer_term),
+        TEST(an_overtaken_promise_is_not_told),
+        TEST(votes_of_strangers_and_of_nodes_that_lost_entries_do_not_count),
+        TEST(a_node_with_a_full_log_does_not_stand),
+        TEST(a_failed_disk_ends_candidacy_for_good),
+        TEST(a_leader_stands_down_when_told),
+        TEST(timeouts_differ_and_stay_within_their_bounds),
+        TEST(elections_end),
+    };
+    return test_run("core vote", cases, TEST_COUNT(cases), argc, argv);
+}
