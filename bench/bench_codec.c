@@ -34,13 +34,12 @@ struct bench {
     struct wire_message messages[FRAMES];
     struct wire_scratch scratches[FRAMES];
     struct raft_entry_head heads[WIRE_ENTRIES_MAX];
-    uint8_t payload[4096];                           // of every entry
-    double samples_ns[SIZES][STAGES][ROUNDS_MAX];    // an entry
+    uint8_t payload[4096];                        // of every entry
+    double samples_ns[SIZES][STAGES][ROUNDS_MAX]; // an entry
     char keys[SIZES][STAGES][KEY_BYTES];
 };
 
-static const struct wire_filter filter = {
-    .cluster = CLUSTER, .self = 2, .peers = 1, .groups = 1};
+static const struct wire_filter filter = {.cluster = CLUSTER, .self = 2, .peers = 1, .groups = 1};
 
 static double now_ns(void)
 {
@@ -85,7 +84,8 @@ static void encode(struct bench *bench, uint32_t bytes, uint32_t count)
     for (uint32_t at = 0; at < FRAMES; at++) {
         struct wire_append_writer append;
         wire_begin(&bench->writers[at], bench->frames[at], (uint32_t)bench->frame_bytes, &envelope);
-        bool fits = wire_append_open(&append, &bench->writers[at], 0, &message, count, count * bytes);
+        bool fits =
+            wire_append_open(&append, &bench->writers[at], 0, &message, count, count * bytes);
         ASSERT(fits);
         for (uint32_t i = 0; i < count; i++) {
             wire_append_put(&append, &bench->heads[i], bench->payload);
@@ -148,8 +148,7 @@ static void describe(struct bench *bench, struct result *result)
         for (enum stage stage = STAGE_ENCODE; stage < STAGES; stage++) {
             char *key = bench->keys[size][stage];
             snprintf(key, KEY_BYTES, "%s_%u_ns", stage_names[stage], sizes[size]);
-            struct median median =
-                median_of(bench->samples_ns[size][stage], (size_t)bench->rounds);
+            struct median median = median_of(bench->samples_ns[size][stage], (size_t)bench->rounds);
             result_add_real(result, key, median.median, 2);
         }
     }

@@ -274,12 +274,8 @@ static void describe(const struct bench *bench, struct result *result, double ra
 int main(int argc, char **argv)
 {
     static const char *const logs[] = {"volatile", "durable", NULL};
-    static struct bench bench = {.directory = ".",
-                                 .bytes = 64,
-                                 .batch = 512,
-                                 .seconds = 2,
-                                 .lone = 2000,
-                                 .log_mib = 64};
+    static struct bench bench = {
+        .directory = ".", .bytes = 64, .batch = 512, .seconds = 2, .lone = 2000, .log_mib = 64};
     uint64_t log = 0;
     const char *json_path = NULL, *hdr_path = NULL;
     const struct option_row rows[] = {
@@ -293,8 +289,8 @@ int main(int argc, char **argv)
         {"json", OPTION_TEXT, &json_path, 0, 0, NULL, "file for the result as JSON"},
         {"hdr", OPTION_TEXT, &hdr_path, 0, 0, NULL, "durable: percentiles of lone entries"},
     };
-    options_parse(rows, sizeof(rows) / sizeof(rows[0]),
-                  "append, submit and poll of the log, alone", argc, argv);
+    options_parse(rows, sizeof(rows) / sizeof(rows[0]), "append, submit and poll of the log, alone",
+                  argc, argv);
     bench.is_durable = log == 1;
     bench.payload = calloc(1, PAYLOAD_MAX);
     bench.bodies = calloc(BODIES, sizeof(*bench.bodies));

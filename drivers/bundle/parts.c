@@ -3,6 +3,7 @@
 #include "engine/embed/parts.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,8 +27,20 @@ enum {
     CHECKPOINT_IN_FLIGHT = 4,
 };
 
+// Shared by the nodes of a process, and never set back under one of them.
 static struct clock_tsc tsc_clock;
 static struct clock_monotonic monotonic_clock;
+static pthread_once_t tsc_once = PTHREAD_ONCE_INIT, monotonic_once = PTHREAD_ONCE_INIT;
+
+static void start_tsc_clock(void)
+{
+    clock_tsc_init(&tsc_clock);
+}
+
+static void start_monotonic_clock(void)
+{
+    clock_monotonic_init(&monotonic_clock);
+}
 
 static void say(struct parts *parts, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -104,7 +117,7 @@ static int open_dpdk(const struct pontoon_config *config, const struct net_confi
     int error = net_dpdk_open(net, &eal, parts->views, reason, reason_bytes);
     if (error == 0) {
         say(parts, "EAL: %s\nEAL memory: %s\n", eal_line(), eal_mode());
-        clock_tsc_init(&tsc_clock);
+        pthread_once(&tsc_once, start_tsc_clock);
         parts->clock = &tsc_clock.clock;
     }
     return error;
@@ -118,7 +131,7 @@ static int open_udp(const struct pontoon_config *config, const struct net_config
     int error = net_udp_open(net, classes, parts->views, reason, reason_bytes);
     if (error == 0) {
         say(parts, "network: kernel UDP sockets, polled (no DPDK)\n");
-        clock_monotonic_init(&monotonic_clock);
+        pthread_once(&monotonic_once, start_monotonic_clock);
         parts->clock = &monotonic_clock.clock;
     }
     return error;

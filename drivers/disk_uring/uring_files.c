@@ -13,7 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FILL_BYTES = 1 << 20, BLOCK_BYTES_MIN = 512 };
+enum {
+    FILL_BYTES = 1 << 20,
+    BLOCK_BYTES_MIN = 512,
+    GHOST_WAIT_MS = 10000, // for writes that a killed owner left in the kernel
+};
 
 static const char lock_name[] = "lock";
 static const char probe_name[] = "probe";

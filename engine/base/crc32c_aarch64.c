@@ -46,7 +46,7 @@ static bool cpu_has_extensions(void)
     return ((features >> 16) & 0xF) != 0 && ((features >> 4) & 0xF) >= 2;
 }
 
-uint32_t crc32c(uint32_t crc, const void *data, size_t bytes)
+static bool is_by_extension(void)
 {
     enum { UNKNOWN, ABSENT, PRESENT };
     // Relaxed on both sides: every thread that finds it unknown computes the same answer.
@@ -56,6 +56,17 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t bytes)
         known = cpu_has_extensions() ? PRESENT : ABSENT;
         atomic_store_explicit(&extensions, known, memory_order_relaxed);
     }
-    return known == PRESENT ? crc32c_by_extension(crc, data, bytes)
-                            : crc32c_by_tables(crc, data, bytes);
+    return known == PRESENT;
+}
+
+uint32_t crc32c(uint32_t crc, const void *data, size_t bytes)
+{
+    return is_by_extension() ? crc32c_by_extension(crc, data, bytes)
+                             : crc32c_by_tables(crc, data, bytes);
+}
+
+uint32_t crc32c_record(struct crc32c_head head, const void *data, size_t bytes)
+{
+    return is_by_extension() ? crc32c_record_by_instruction(&head, data, bytes)
+                             : crc32c_record_by_tables(&head, data, bytes);
 }

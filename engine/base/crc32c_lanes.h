@@ -109,16 +109,20 @@ CRC32C_TARGET static inline uint32_t three_lanes(uint32_t state, const uint8_t *
     return step_64(state_3, word_at(third + last) ^ ahead);
 }
 
-CRC32C_TARGET static inline uint32_t crc32c_by_instruction(uint32_t crc, const void *data,
-                                                           size_t bytes)
+// Result: the register after `bytes` more.
+CRC32C_TARGET static inline uint32_t advance_over(uint32_t state, const uint8_t *at, size_t bytes)
 {
-    const uint8_t *at = data;
-    uint32_t state = ~crc;
     while (bytes >= LANES_BYTES_MIN) {
         size_t words = bytes / 24 < LANE_WORDS_MAX ? bytes / 24 : LANE_WORDS_MAX;
         state = three_lanes(state, at, words);
         at += 24 * words;
         bytes -= 24 * words;
+    }
+    for (; bytes >= 32; bytes -= 32, at += 32) {
+        state = step_64(state, word_at(at));
+        state = step_64(state, word_at(at + 8));
+        state = step_64(state, word_at(at + 16));
+        state = step_64(state, word_at(at + 24));
     }
     for (; bytes >= 8; bytes -= 8, at += 8) {
         state = step_64(state, word_at(at));
@@ -132,7 +136,23 @@ CRC32C_TARGET static inline uint32_t crc32c_by_instruction(uint32_t crc, const v
     for (bytes &= 3; bytes > 0; bytes--, at++) {
         state = step_8(state, *at);
     }
-    return ~state;
+    return state;
+}
+
+CRC32C_TARGET static inline uint32_t crc32c_by_instruction(uint32_t crc, const void *data,
+                                                           size_t bytes)
+{
+    return ~advance_over(~crc, data, bytes);
+}
+
+CRC32C_TARGET static inline uint32_t
+crc32c_record_by_instruction(const struct crc32c_head *head, const void *data, size_t bytes)
+{
+    uint32_t state = step_64(~UINT32_C(0), head->first);
+    state = step_64(state, head->second);
+    state = step_32(state, head->third);
+    state = step_8(state, head->fourth);
+    return ~advance_over(state, data, bytes);
 }
 
 #endif

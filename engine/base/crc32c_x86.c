@@ -5,6 +5,7 @@
 #include "engine/base/crc32c_tables.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 
 #define CRC32C_TARGET __attribute__((target("sse4.2,pclmul")))
 
@@ -36,12 +37,27 @@ CRC32C_TARGET static uint32_t crc32c_by_sse42(uint32_t crc, const void *data, si
     return crc32c_by_instruction(crc, data, bytes);
 }
 
+CRC32C_TARGET static uint32_t crc32c_record_by_sse42(struct crc32c_head head, const void *data,
+                                                     size_t bytes)
+{
+    return crc32c_record_by_instruction(&head, data, bytes);
+}
+
 // The compiler run-time fills in the CPU's features before main; asking is a load and a predictable
 // branch.
+static inline bool cpu_has_instructions(void)
+{
+    return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
+}
+
 uint32_t crc32c(uint32_t crc, const void *data, size_t bytes)
 {
-    if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul")) {
-        return crc32c_by_sse42(crc, data, bytes);
-    }
-    return crc32c_by_tables(crc, data, bytes);
+    return cpu_has_instructions() ? crc32c_by_sse42(crc, data, bytes)
+                                  : crc32c_by_tables(crc, data, bytes);
+}
+
+uint32_t crc32c_record(struct crc32c_head head, const void *data, size_t bytes)
+{
+    return cpu_has_instructions() ? crc32c_record_by_sse42(head, data, bytes)
+                                  : crc32c_record_by_tables(&head, data, bytes);
 }

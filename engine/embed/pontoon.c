@@ -1,4 +1,7 @@
 // pontoon_open … pontoon_close: a node, its reactors and their threads.
+//
+// Either every reactor and apply worker has a thread of its own (pontoon_start), or the opener's
+// thread is all of them (pontoon_poll, and the draining in pontoon_stop).
 #include "engine/embed/pontoon_node.h"
 
 #include <errno.h>
@@ -7,9 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/embed/idle.h"
+
+_Thread_local const struct reactor *node_reactor_here;
 
 static int open_app(void *context, uint16_t group, struct app **app, char *reason,
                     size_t reason_bytes)
@@ -40,6 +44,13 @@ static int compare_ids(const void *a, const void *b)
     return *(const uint16_t *)a - *(const uint16_t *)b;
 }
 
+// New log of one reactor after which a checkpoint is due.
+static uint64_t checkpoint_bytes(const struct pontoon_config *config, uint64_t log_bytes)
+{
+    uint64_t given = ((uint64_t)config->checkpoint_mib << 20) / config->reactors;
+    return given != 0 ? given : log_bytes / 2;
+}
+
 static struct reactor_config reactor_settings(struct pontoon *node, uint32_t which)
 {
     const struct pontoon_config *config = &node->config;
@@ -49,41 +60,42 @@ static struct reactor_config reactor_settings(struct pontoon *node, uint32_t whi
         segment_bytes *= 2;
     }
     uint64_t log_bytes = parts->arena_bytes / segment_bytes * segment_bytes;
-    struct reactor_config settings = {
-        .cluster = config->cluster,
-        .node = config->node,
-        .node_count = config->node_count,
-        .reactor = (uint16_t)which,
-        .reactors = (uint16_t)parts->reactors,
-        .groups_total = config->groups,
-        .order = (enum raft_order)config->order,
-        .election_timeout_min_ns = config->election_timeout_min_ns,
-        .election_timeout_max_ns = config->election_timeout_max_ns,
-        .heartbeat_ns = config->heartbeat_ns,
-        .log_entries = config->log_entries,
-        .window_entries = config->window_entries,
-        .window_bytes = (uint64_t)config->window_kib << 10,
-        .session_pages = config->session_pages,
-        .sessions_max = config->session_pages,
-        .app_bytes_max = ((uint64_t)config->app_memory_mib << 21) +
-                         ((uint64_t)config->session_pages << 13) + (1 << 20),
-        .apply_workers = config->apply_workers,
-        .seed = clock_now_ns(parts->clock),
-        .wal = {.log_bytes = log_bytes,
-                .segment_bytes = segment_bytes,
-                .batch_bytes_max = 1 << 20,
-                .in_flight_max = 16,
-                .durable_mark_delay_ns = 1000000,
-                .is_volatile = config->durability == PONTOON_MEMORY,
-                .bootstrap = config->bootstrap,
-                .arena = parts->arenas[which]},
-        .net = parts->views[which],
-        .disk = parts->disks[which],
-        .checkpoint_disk = parts->checkpoint_disks[which],
-        .clock = parts->clock,
-        .app_open = open_app,
-        .role_change = on_role_change,
-        .context = node};
+    struct reactor_config settings = {.cluster = config->cluster,
+                                      .node = config->node,
+                                      .node_count = config->node_count,
+                                      .reactor = (uint16_t)which,
+                                      .reactors = (uint16_t)parts->reactors,
+                                      .groups_total = config->groups,
+                                      .order = (enum raft_order)config->order,
+                                      .election_timeout_min_ns = config->election_timeout_min_ns,
+                                      .election_timeout_max_ns = config->election_timeout_max_ns,
+                                      .heartbeat_ns = config->heartbeat_ns,
+                                      .log_entries = config->log_entries,
+                                      .window_entries = config->window_entries,
+                                      .window_bytes = (uint64_t)config->window_kib << 10,
+                                      .session_pages = config->session_pages,
+                                      .sessions_max = config->session_pages,
+                                      .app_bytes_max = ((uint64_t)config->app_memory_mib << 21) +
+                                                       ((uint64_t)config->session_pages << 13) +
+                                                       (1 << 20),
+                                      .checkpoint_bytes = checkpoint_bytes(config, log_bytes),
+                                      .apply_workers = config->apply_workers,
+                                      .seed = clock_now_ns(parts->clock),
+                                      .wal = {.log_bytes = log_bytes,
+                                              .segment_bytes = segment_bytes,
+                                              .batch_bytes_max = 1 << 20,
+                                              .in_flight_max = 16,
+                                              .durable_mark_delay_ns = 1000000,
+                                              .is_volatile = config->durability == PONTOON_MEMORY,
+                                              .bootstrap = config->bootstrap,
+                                              .arena = parts->arenas[which]},
+                                      .net = parts->views[which],
+                                      .disk = parts->disks[which],
+                                      .checkpoint_disk = parts->checkpoint_disks[which],
+                                      .clock = parts->clock,
+                                      .app_open = open_app,
+                                      .role_change = on_role_change,
+                                      .context = node};
     for (uint32_t at = 0; at < config->node_count; at++) {
         settings.nodes[at] = config->nodes[at].id;
     }
@@ -106,18 +118,35 @@ static void describe(struct pontoon *node)
              (unsigned long long)engine_mib, config->app_memory_mib);
 }
 
+static int open_reactors(struct pontoon *node, char *reason, size_t reason_bytes)
+{
+    int error = 0;
+    for (uint32_t which = 0; which < node->parts.reactors && error == 0; which++) {
+        const struct reactor_config settings = reactor_settings(node, which);
+        error = reactor_open(&settings, &node->reactors[which], reason, reason_bytes);
+    }
+    return error;
+}
+
 int pontoon_open(const struct pontoon_config *config, const struct pontoon_options *options,
                  struct pontoon **out, char *reason, size_t reason_bytes)
 {
+    char unasked[1];
+    if (reason == NULL || reason_bytes == 0) {
+        reason = unasked;
+        reason_bytes = sizeof(unasked);
+    }
     int error = pontoon_config_check(config, reason, reason_bytes);
     if (error != 0) {
         return error;
     }
     struct pontoon *node = calloc(1, sizeof(*node));
     if (node == NULL) {
+        snprintf(reason, reason_bytes, "no memory for a node of %zu bytes", sizeof(*node));
         return -ENOMEM;
     }
     node->config = *config;
+    node->opener = pthread_self();
     if (options != NULL) {
         node->options = *options;
     }
@@ -127,15 +156,13 @@ int pontoon_open(const struct pontoon_config *config, const struct pontoon_optio
         return error;
     }
     node->idle = idle_choose(config->idle, parts_pollers(config), parts_cpus());
-    for (uint32_t which = 0; which < node->parts.reactors; which++) {
-        const struct reactor_config settings = reactor_settings(node, which);
-        error = reactor_open(&settings, &node->reactors[which], reason, reason_bytes);
-        if (error != 0) {
-            pontoon_close(node);
-            return error;
-        }
+    error = open_reactors(node, reason, reason_bytes);
+    if (error != 0) {
+        pontoon_close(node);
+        return error;
     }
     describe(node);
+    reason[0] = '\0';
     *out = node;
     return 0;
 }
@@ -169,6 +196,7 @@ static void *run_reactor(void *argument)
     struct pontoon *node = thread->node;
     struct idle idle;
     idle_init(&idle, node->idle);
+    node_reactor_here = node->reactors[thread->which];
     pin(node->config.cores[thread->which]);
     while (!atomic_load_explicit(&node->should_stop, memory_order_acquire)) {
         uint64_t deadline_ns;
@@ -214,11 +242,19 @@ static void join_threads(struct pontoon *node)
         pthread_join(node->threads[--node->thread_count].thread, NULL);
     }
     atomic_store_explicit(&node->should_stop, false, memory_order_relaxed);
+    atomic_store_explicit(&node->is_running, false, memory_order_relaxed);
 }
 
 int pontoon_start(struct pontoon *node)
 {
     int error = 0;
+    if (atomic_load_explicit(&node->is_closed, memory_order_relaxed)) {
+        return -ESHUTDOWN;
+    }
+    if (node->thread_count > 0) {
+        return -EALREADY;
+    }
+    atomic_store_explicit(&node->is_running, true, memory_order_relaxed);
     for (uint32_t which = 0; which < node->parts.reactors && error == 0; which++) {
         for (uint32_t worker = 0; worker < node->config.apply_workers && error == 0; worker++) {
             error = start_thread(node, run_worker, which, worker);
@@ -231,14 +267,23 @@ int pontoon_start(struct pontoon *node)
     return error;
 }
 
+static bool poll_here(struct pontoon *node, uint32_t which)
+{
+    bool was_busy = false;
+    node_reactor_here = node->reactors[which];
+    for (uint32_t worker = 0; worker < node->config.apply_workers; worker++) {
+        was_busy |= reactor_apply_poll(node->reactors[which], worker);
+    }
+    was_busy |= reactor_poll(node->reactors[which], NULL);
+    node_reactor_here = NULL;
+    return was_busy;
+}
+
 bool pontoon_poll(struct pontoon *node)
 {
     bool was_busy = false;
     for (uint32_t which = 0; which < node->parts.reactors; which++) {
-        for (uint32_t worker = 0; worker < node->config.apply_workers; worker++) {
-            was_busy |= reactor_apply_poll(node->reactors[which], worker);
-        }
-        was_busy |= reactor_poll(node->reactors[which], NULL);
+        was_busy |= poll_here(node, which);
     }
     return was_busy;
 }
@@ -248,19 +293,18 @@ static bool is_drained(struct pontoon *node)
     bool drained = true;
     for (uint32_t which = 0; which < node->parts.reactors; which++) {
         reactor_drain(node->reactors[which]);
-        reactor_poll(node->reactors[which], NULL);
-        for (uint32_t worker = 0; worker < node->config.apply_workers; worker++) {
-            reactor_apply_poll(node->reactors[which], worker);
-        }
+        poll_here(node, which);
         drained &= reactor_is_drained(node->reactors[which]);
     }
     return drained;
 }
 
 // The threads end first; then the caller's thread drives the reactors until nothing accepted is
-// left unanswered.
+// left unanswered. A proposal that overtakes is_closed in another thread is answered by
+// pontoon_close.
 int pontoon_stop(struct pontoon *node, uint64_t timeout_ns)
 {
+    atomic_store_explicit(&node->is_closed, true, memory_order_relaxed);
     join_threads(node);
     uint64_t deadline_ns = clock_now_ns(node->parts.clock) + timeout_ns;
     while (!is_drained(node)) {
@@ -274,139 +318,16 @@ int pontoon_stop(struct pontoon *node, uint64_t timeout_ns)
 
 void pontoon_close(struct pontoon *node)
 {
+    atomic_store_explicit(&node->is_closed, true, memory_order_relaxed);
     join_threads(node);
     for (uint32_t which = 0; which < node->parts.reactors; which++) {
         if (node->reactors[which] != NULL) {
+            node_reactor_here = node->reactors[which];
+            reactor_abandon(node->reactors[which]);
+            node_reactor_here = NULL;
             reactor_close(node->reactors[which]);
         }
     }
     parts_close(&node->parts);
     free(node);
-}
-
-// -----------------------------------------------------------------------------------------------
-// requests
-
-static void finish_propose(void *context, reactor_user *user, const struct reactor_reply *reply)
-{
-    const struct pontoon_result result = {.status = (enum pontoon_status)reply->status,
-                                          .value = reply->result,
-                                          .index = reply->index};
-    ((pontoon_done *)user)(context, &result);
-}
-
-static void finish_read(void *context, reactor_user *user, const struct reactor_reply *reply)
-{
-    ((pontoon_answer *)user)(context, (enum pontoon_status)reply->status, reply->answer,
-                             reply->answer_bytes);
-}
-
-int pontoon_propose_mt(struct pontoon *node, uint16_t group, const void *payload, uint32_t bytes,
-                       pontoon_done *done, void *context)
-{
-    struct reactor *reactor = node_reactor_of(node, group);
-    if (reactor == NULL || done == NULL) {
-        return -EINVAL;
-    }
-    return reactor_propose_mt(reactor, group, payload, bytes, finish_propose, (reactor_user *)done,
-                              context);
-}
-
-int pontoon_read_mt(struct pontoon *node, uint16_t group, const void *query, uint32_t bytes,
-                    pontoon_answer *answer, void *context)
-{
-    struct reactor *reactor = node_reactor_of(node, group);
-    if (reactor == NULL || answer == NULL) {
-        return -EINVAL;
-    }
-    return reactor_read_mt(reactor, group, query, bytes, finish_read, (reactor_user *)answer,
-                           context);
-}
-
-// A call that the caller may give up waiting for, as long as it has not begun. The one that moves
-// `state` away from WAITING decides; an abandoned call is freed by the reactor, any other by the
-// caller.
-enum { CALL_WAITING, CALL_RUNNING, CALL_DONE, CALL_ABANDONED };
-
-struct waiting_call {
-    atomic_int state;
-    reactor_call *call;
-    void *context;
-};
-
-static void run_waiting_call(struct reactor *reactor, void *context)
-{
-    struct waiting_call *waiting = context;
-    int expected = CALL_WAITING;
-    if (!atomic_compare_exchange_strong(&waiting->state, &expected, CALL_RUNNING)) {
-        free(waiting);
-        return;
-    }
-    waiting->call(reactor, waiting->context);
-    // Pairs with the caller's acquire load: it may read what the call wrote.
-    atomic_store_explicit(&waiting->state, CALL_DONE, memory_order_release);
-}
-
-int node_call_wait(struct pontoon *node, struct reactor *reactor, reactor_call *call, void *context)
-{
-    if (node->thread_count == 0) {
-        call(reactor, context); // the caller's thread is the reactor's
-        return 0;
-    }
-    struct waiting_call *waiting = calloc(1, sizeof(*waiting));
-    if (waiting == NULL) {
-        return -ENOMEM;
-    }
-    waiting->call = call;
-    waiting->context = context;
-    if (reactor_call_mt(reactor, run_waiting_call, waiting) != 0) {
-        free(waiting);
-        return -EAGAIN;
-    }
-    const struct timespec pause = {.tv_nsec = 50000};
-    for (int tries = 0; atomic_load_explicit(&waiting->state, memory_order_acquire) != CALL_DONE;
-         tries++) {
-        int expected = CALL_WAITING;
-        if (tries > 40000 &&
-            atomic_compare_exchange_strong(&waiting->state, &expected, CALL_ABANDONED)) {
-            return -ETIMEDOUT;
-        }
-        nanosleep(&pause, NULL);
-    }
-    free(waiting);
-    return 0;
-}
-
-struct status_call {
-    uint16_t group;
-    struct pontoon_group_status *status;
-};
-
-static void take_status(struct reactor *reactor, void *context)
-{
-    const struct status_call *call = context;
-    struct reactor_group_status inner;
-    if (reactor_group_status(reactor, call->group, true, &inner) == 0) {
-        *call->status = (struct pontoon_group_status){.role = (enum pontoon_role)inner.raft.role,
-                                                      .leader = inner.raft.leader,
-                                                      .intact = inner.raft.intact,
-                                                      .halted = inner.raft.halted,
-                                                      .failed = inner.raft.failed,
-                                                      .term = inner.raft.term,
-                                                      .last = inner.raft.last,
-                                                      .synced = inner.raft.synced,
-                                                      .commit = inner.raft.commit,
-                                                      .applied = inner.raft.applied,
-                                                      .digest = inner.digest};
-    }
-}
-
-int pontoon_status_mt(struct pontoon *node, uint16_t group, struct pontoon_group_status *status)
-{
-    struct reactor *reactor = node_reactor_of(node, group);
-    if (reactor == NULL) {
-        return -EINVAL;
-    }
-    struct status_call call = {.group = group, .status = status};
-    return node_call_wait(node, reactor, take_status, &call);
 }

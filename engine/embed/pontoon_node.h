@@ -27,14 +27,20 @@ struct pontoon {
     struct reactor *reactors[PONTOON_REACTORS_MAX];
     enum pontoon_idle idle;
     struct node_thread threads[NODE_THREADS_MAX];
-    uint32_t thread_count;   // 0: nobody but the caller polls
+    uint32_t thread_count;   // the opener's: threads to join
+    pthread_t opener;        // who polls when no threads run
     atomic_bool should_stop; // release by the stopper, acquire by the threads
+    atomic_bool is_running;  // threads poll, not the opener
+    atomic_bool is_closed;   // nothing more is accepted: pontoon_stop or _close was called
     char description[NODE_DESCRIPTION_BYTES];
 };
 
+// The reactor that the calling thread is inside of (its loop, or pontoon_poll); NULL: none.
+extern _Thread_local const struct reactor *node_reactor_here;
+
 struct reactor *node_reactor_of(struct pontoon *node, uint16_t group);
-// Runs `call` on the reactor's thread and waits for it; -ETIMEDOUT: it did not begin within 2 s,
-// and will not.
+// Runs `call` on the reactor's thread and waits for it; at once when that is the caller's.
+// -ETIMEDOUT: it did not begin within 2 s, and will not.
 int node_call_wait(struct pontoon *node, struct reactor *reactor, reactor_call *call,
                    void *context);
 

@@ -93,7 +93,7 @@ void client_result(struct reactor *reactor, struct origin origin, uint16_t group
     if ((origin.slot & ORIGIN_MAILBOX) != 0) {
         const struct reactor_reply reply = {
             .status = (enum wire_status)result->status, .result = result->result, .index = index};
-        mailbox_done(reactor, origin.slot & ~ORIGIN_MAILBOX, &reply);
+        mailbox_done(reactor, origin, &reply);
         return;
     }
     struct client *client = client_at(reactor, origin);

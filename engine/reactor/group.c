@@ -208,6 +208,7 @@ static void on_role_change(struct group *group)
     raft_view(group->raft, &view);
     if (group->role == RAFT_LEADER && view.role != RAFT_LEADER) {
         on_leadership_lost(group);
+        mailbox_leadership_lost(group);
     }
     reactor->counters.elections += view.role == RAFT_CANDIDATE && group->role != RAFT_CANDIDATE;
     group->role = view.role;

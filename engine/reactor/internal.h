@@ -65,7 +65,7 @@ struct client {
     struct wire_result results[WIRE_RESULTS_MAX];
 };
 
-// Who waits for a log entry or a read: a client slot with its generation, or a mailbox slot.
+// Who waits for a log entry or a read: a client slot or a mailbox slot, with its generation.
 struct origin {
     uint32_t slot; // 0: nobody; else 1 + client slot, or ORIGIN_MAILBOX | mailbox slot
     uint32_t generation;
@@ -127,8 +127,12 @@ struct mail {
     reactor_user *user;
     reactor_call *call;
     void *context;
-    void *large;  // payload above MAILBOX_INLINE_BYTES: from malloc
-    uint32_t crc; // PROPOSE: of the entry
+    // The reactor's: callers do not touch these.
+    bool is_out;         // dequeued, not answered yet
+    bool is_placed;      // PROPOSE: it is an entry of the log
+    uint32_t generation; // counts uses of the slot: an origin of an earlier use means nothing
+    void *large;         // payload above MAILBOX_INLINE_BYTES: from malloc
+    uint32_t crc;        // PROPOSE: of the entry
     uint8_t payload[MAILBOX_INLINE_BYTES];
 };
 
@@ -335,7 +339,10 @@ void read_answered(struct apply_job *job);
 int mailbox_open(struct reactor *reactor);
 void mailbox_close(struct reactor *reactor);
 bool mailbox_poll(struct reactor *reactor);
-void mailbox_done(struct reactor *reactor, uint32_t slot, const struct reactor_reply *reply);
+bool mailbox_is_idle(const struct reactor *reactor);
+void mailbox_done(struct reactor *reactor, struct origin origin, const struct reactor_reply *reply);
+void mailbox_leadership_lost(struct group *group);
+void mailbox_abandon(struct reactor *reactor);
 
 // checkpoint.c
 void stream_begin(struct stream_out *stream, struct group *group);

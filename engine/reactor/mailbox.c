@@ -129,15 +129,61 @@ static void free_mail(struct reactor *reactor, struct mail *mail)
 {
     free(mail->large);
     mail->large = NULL;
+    mail->is_out = mail->is_placed = false;
+    mail->generation++;
     rte_ring_enqueue(reactor->free_mail_ring, mail);
 }
 
-// Ends a request: the callback first (it may look at the answer), then the slot is free again.
-void mailbox_done(struct reactor *reactor, uint32_t slot, const struct reactor_reply *reply)
+static struct origin origin_of(const struct reactor *reactor, const struct mail *mail)
 {
-    struct mail *mail = &reactor->mails[slot];
-    mail->done(mail->context, mail->user, reply);
-    free_mail(reactor, mail);
+    return (struct origin){.slot = ORIGIN_MAILBOX | (uint32_t)(mail - reactor->mails),
+                           .generation = mail->generation};
+}
+
+// Ends a request: the callback first (it may look at the answer), then the slot is free again.
+// Nothing happens when it was answered before (mailbox_leadership_lost).
+void mailbox_done(struct reactor *reactor, struct origin origin, const struct reactor_reply *reply)
+{
+    struct mail *mail = &reactor->mails[origin.slot & ~ORIGIN_MAILBOX];
+    if (mail->generation == origin.generation) {
+        mail->done(mail->context, mail->user, reply);
+        free_mail(reactor, mail);
+    }
+}
+
+// Proposals that became entries of a leader that is none any more. They are found here and not
+// through the entries: a new leader's append may have replaced those before the loss is told.
+void mailbox_leadership_lost(struct group *group)
+{
+    struct reactor *reactor = group->reactor;
+    const struct reactor_reply reply = {.status = WIRE_UNKNOWN};
+    for (uint32_t slot = 0; slot < MAILBOX_SLOTS; slot++) {
+        struct mail *mail = &reactor->mails[slot];
+        if (mail->is_placed && mail->group == group->id) {
+            mailbox_done(reactor, origin_of(reactor, mail), &reply);
+        }
+    }
+}
+
+// Everything accepted is answered once and for all. What was not looked at yet was not done; of the
+// rest nobody knows.
+void mailbox_abandon(struct reactor *reactor)
+{
+    const struct reactor_reply reply = {.status = WIRE_UNKNOWN};
+    reactor->is_draining = true;
+    while (mailbox_poll(reactor)) {
+    }
+    for (uint32_t slot = 0; slot < MAILBOX_SLOTS; slot++) {
+        struct mail *mail = &reactor->mails[slot];
+        if (mail->is_out) {
+            mailbox_done(reactor, origin_of(reactor, mail), &reply);
+        }
+    }
+}
+
+bool mailbox_is_idle(const struct reactor *reactor)
+{
+    return rte_ring_count(reactor->free_mail_ring) == MAILBOX_SLOTS;
 }
 
 static enum wire_status propose(struct reactor *reactor, struct mail *mail, struct origin origin)
@@ -163,13 +209,14 @@ static enum wire_status propose(struct reactor *reactor, struct mail *mail, stru
     }
     reactor->counters.proposals++;
     group->origins[(view.last + 1) & (reactor->config.log_entries - 1)] = origin;
+    mail->is_placed = true;
     return WIRE_DONE;
 }
 
 static void on_mail(struct reactor *reactor, struct mail *mail)
 {
-    uint32_t slot = (uint32_t)(mail - reactor->mails);
-    struct origin origin = {.slot = ORIGIN_MAILBOX | slot};
+    mail->is_out = true;
+    struct origin origin = origin_of(reactor, mail);
     enum wire_status status = WIRE_DONE;
     if (mail->kind == MAIL_CALL) {
         mail->call(reactor, mail->context);
@@ -184,7 +231,7 @@ static void on_mail(struct reactor *reactor, struct mail *mail)
     }
     if (status != WIRE_DONE) {
         const struct reactor_reply reply = {.status = status};
-        mailbox_done(reactor, slot, &reply);
+        mailbox_done(reactor, origin, &reply);
     }
 }
 

@@ -324,16 +324,25 @@ void reactor_drain(struct reactor *reactor)
     reactor->is_draining = true;
     for (uint32_t slot = 0; slot < reactor->group_count; slot++) {
         struct group *group = &reactor->groups[slot];
-        if (group->applied >= group->apply_last && group->role == RAFT_LEADER) {
+        struct raft_view view;
+        raft_view(group->raft, &view);
+        bool is_answered = group->applied >= view.last && group->read_first == UINT32_MAX;
+        if (group->role == RAFT_LEADER && (is_answered || group->is_halted)) {
             group_step(group, &input, NULL, 0);
         }
     }
 }
 
+void reactor_abandon(struct reactor *reactor)
+{
+    mailbox_abandon(reactor);
+}
+
 bool reactor_is_drained(const struct reactor *reactor)
 {
-    bool is_drained = !wal_is_busy(reactor->wal) && reactor->reads_waiting == 0 &&
-                      reactor->checkpointing == NULL && reactor->outbox.pending_count == 0;
+    bool is_drained = !wal_is_busy(reactor->wal) && mailbox_is_idle(reactor) &&
+                      reactor->reads_waiting == 0 && reactor->checkpointing == NULL &&
+                      reactor->outbox.pending_count == 0;
     for (uint32_t slot = 0; slot < reactor->group_count && is_drained; slot++) {
         const struct group *group = &reactor->groups[slot];
         is_drained = group->jobs_out == 0 &&

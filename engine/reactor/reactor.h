@@ -58,10 +58,14 @@ void reactor_close(struct reactor *reactor);
 // latest.
 bool reactor_poll(struct reactor *reactor, uint64_t *next_deadline_ns);
 
-// Stops taking proposals and gives up leadership; reactor_is_drained says when nothing accepted is
-// unanswered or unwritten.
+// Stops taking proposals, and gives up leadership once the accepted ones are answered (a leader
+// that lost its majority steps down by itself); to be called once an iteration. reactor_is_drained
+// says when nothing accepted is unanswered or unwritten.
 void reactor_drain(struct reactor *reactor);
 bool reactor_is_drained(const struct reactor *reactor);
+// Answers every request of other threads now: NOT_LEADER where nothing was done, else UNKNOWN. For
+// the end: the reactor is not polled afterwards.
+void reactor_abandon(struct reactor *reactor);
 
 // An apply worker's body, on its own thread: one iteration; true when it did work. worker <
 // apply_workers.

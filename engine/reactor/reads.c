@@ -109,7 +109,7 @@ static void answer(struct reactor *reactor, struct origin origin, struct group *
     if ((origin.slot & ORIGIN_MAILBOX) != 0) {
         const struct reactor_reply reply = {
             .status = status, .answer = data, .answer_bytes = bytes};
-        mailbox_done(reactor, origin.slot & ~ORIGIN_MAILBOX, &reply);
+        mailbox_done(reactor, origin, &reply);
         return;
     }
     struct client *client = client_at(reactor, origin);

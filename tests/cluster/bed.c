@@ -17,17 +17,17 @@ struct cluster bed;
 
 static bool is_open;
 
-uint64_t bed_deadline_ns(void)
+uint64_t bed_deadline_ns(uint32_t after_ms)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return ((uint64_t)now.tv_sec + BED_PATIENCE_S) * 1000000000 + (uint64_t)now.tv_nsec;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + after_ms * UINT64_C(1000000);
 }
 
 bool bed_pause(uint64_t deadline_ns)
 {
     usleep(PAUSE_US);
-    return bed_deadline_ns() - BED_PATIENCE_S * UINT64_C(1000000000) < deadline_ns;
+    return bed_deadline_ns(0) < deadline_ns;
 }
 
 // The program stands at the top of the build directory: two folders above the tests' own.
@@ -57,8 +57,8 @@ void bed_close(void)
     }
 }
 
-// Nodes of udp and memif could meet those of another cluster of this machine: a network of their own
-// where that is possible.
+// Nodes of udp and memif could meet those of another cluster of this machine: a network of their
+// own where that is possible.
 bool bed_create(const char *link, const char *durability, const char *settings)
 {
     static bool is_registered;
@@ -279,8 +279,8 @@ void bed_report(void)
         } else {
             printf("    node %d: %s, leader %d, term %" PRIu64 ", last %" PRIu64 ", commit %" PRIu64
                    ", applied %" PRIu64 ", boot %" PRIu64 ", digest %s%s%s%s\n",
-                   id, view.is_leader ? "leads" : "does not lead", view.leader, view.term, view.last,
-                   view.commit, view.applied, view.boot, view.digest,
+                   id, view.is_leader ? "leads" : "does not lead", view.leader, view.term,
+                   view.last, view.commit, view.applied, view.boot, view.digest,
                    view.intact ? "" : ", not intact", view.halted ? ", halted" : "",
                    view.failed ? ", failed" : "");
         }

@@ -1,9 +1,9 @@
 // The bed of the cluster tests: one cluster of real `pontoon node` processes at a time.
 //
-// A case opens it, does something to it and waits for what must follow. A case that failed leaves it
-// behind; the next bed_open, or the end of the program, ends its processes and removes its files.
-// Machines are shared and poll gaps of 40 ms are normal: nothing here depends on tight timing, every
-// wait polls until BED_PATIENCE_S.
+// A case opens it, does something to it and waits for what must follow. A case that failed leaves
+// it behind; the next bed_open, or the end of the program, ends its processes and removes its
+// files. Machines are shared and poll gaps of 40 ms are normal: nothing here depends on tight
+// timing, every wait polls until BED_PATIENCE_MS.
 #ifndef PONTOON_TESTS_CLUSTER_BED_H
 #define PONTOON_TESTS_CLUSTER_BED_H
 
@@ -14,7 +14,7 @@
 #include "tests/harness/harness.h"
 
 enum {
-    BED_PATIENCE_S = 30,
+    BED_PATIENCE_MS = 30000,
     BED_ALL = 0xe, // bits 1 to 3: sets of nodes are bits by id
 };
 
@@ -40,9 +40,9 @@ void bed_close(void);
 
 void bed_start(int id);
 void bed_bootstrap(int id);
-void bed_kill(int id);                // SIGKILL
-int bed_await_exit(int id);           // exit status; -1: ended by a signal
-const char *bed_last_line(int id);    // of the node's output
+void bed_kill(int id);             // SIGKILL
+int bed_await_exit(int id);        // exit status; -1: ended by a signal
+const char *bed_last_line(int id); // of the node's output
 bool bed_output_has(int id, const char *text);
 
 bool bed_look(int id, struct bed_view *view); // false: no answer
@@ -53,14 +53,14 @@ int bed_await_leader(unsigned nodes); // of the set
 void bed_await_equal(unsigned nodes, uint64_t index);
 json_t *bed_status(int id); // to be json_decref'ed; NULL: no answer
 
-// A deadline, and a short sleep that is false when it has passed.
-uint64_t bed_deadline_ns(void);
+// A deadline that far from now, and a short sleep that is false when it has passed.
+uint64_t bed_deadline_ns(uint32_t after_ms);
 bool bed_pause(uint64_t deadline_ns);
 void bed_report(void); // prints what the nodes say, for a case that is about to fail
 
 #define WAIT_UNTIL(condition)                                                                      \
-    for (uint64_t until_ns = bed_deadline_ns(); !(condition);) {                                   \
-        if (!bed_pause(until_ns)) {                                                                \
+    for (uint64_t wait_until_ns = bed_deadline_ns(BED_PATIENCE_MS); !(condition);) {               \
+        if (!bed_pause(wait_until_ns)) {                                                           \
             bed_report();                                                                          \
             test_check(false, __FILE__, __LINE__, "in time: " #condition);                         \
         }                                                                                          \

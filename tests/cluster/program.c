@@ -34,7 +34,7 @@ static pid_t spawn(uid_t user, const char *const *words, int out, int err)
 int program_await(pid_t pid)
 {
     int status = 0;
-    uint64_t deadline_ns = bed_deadline_ns();
+    uint64_t deadline_ns = bed_deadline_ns(BED_PATIENCE_MS);
     while (waitpid(pid, &status, WNOHANG) == 0) {
         if (!bed_pause(deadline_ns)) {
             kill(pid, SIGKILL);

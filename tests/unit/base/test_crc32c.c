@@ -76,6 +76,23 @@ static void matches_twin_at_all_lengths_and_alignments(void)
     }
 }
 
+// A record is its head, byte by byte, then its data.
+static void record_matches_two_calls(void)
+{
+    fill_buffer();
+    for (size_t bytes = 0; bytes < 700; bytes++) {
+        struct crc32c_head head;
+        memcpy(&head.first, buffer + bytes, 8);
+        memcpy(&head.second, buffer + bytes + 8, 8);
+        memcpy(&head.third, buffer + bytes + 16, 4);
+        head.fourth = buffer[bytes + 20];
+        const uint8_t *data = buffer + 1000 + bytes % 8;
+        uint32_t twin = crc32c(crc32c(0, buffer + bytes, CRC32C_HEAD_BYTES), data, bytes);
+        CHECK_EQUAL(crc32c_record(head, data, bytes), twin);
+        CHECK_EQUAL(crc32c_record_by_tables(&head, data, bytes), twin);
+    }
+}
+
 static void matches_twin_on_long_buffers(void)
 {
     fill_buffer();

@@ -237,8 +237,10 @@ void replica_follow(struct replica *replica, uint64_t term, const uint64_t *term
 
 void replica_stand(struct replica *replica)
 {
-    replica_tick(replica, replica->config.election_timeout_max_ns + 1);
-    replica_collect(replica);
+    do { // a leader steps down first
+        replica_tick(replica, replica->config.election_timeout_max_ns + 1);
+        replica_collect(replica);
+    } while (replica->view.role == RAFT_FOLLOWER);
     uint64_t term = replica->view.term + 1;
     for (uint16_t from = 2; replica->view.role == RAFT_PRE_CANDIDATE; from++) {
         struct raft_message granted = replica_granted(RAFT_MSG_PRE_VOTE_REPLY, from, term);

@@ -1,0 +1,161 @@
+// Requests of any thread: proposals, reads, status.
+//
+// They go through the reactor's mailbox; a status asked for on the reactor's own thread is taken at
+// once.
+#include "engine/embed/pontoon_node.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { CALL_PAUSE_NS = 50000, CALL_TRIES = 40000 };
+
+static bool is_closed(const struct pontoon *node)
+{
+    return atomic_load_explicit(&node->is_closed, memory_order_relaxed);
+}
+
+static void finish_propose(void *context, reactor_user *user, const struct reactor_reply *reply)
+{
+    const struct pontoon_result result = {.status = (enum pontoon_status)reply->status,
+                                          .value = reply->result,
+                                          .index = reply->index};
+    ((pontoon_done *)user)(context, &result);
+}
+
+static void finish_read(void *context, reactor_user *user, const struct reactor_reply *reply)
+{
+    ((pontoon_answer *)user)(context, (enum pontoon_status)reply->status, reply->answer,
+                             reply->answer_bytes);
+}
+
+int pontoon_propose_mt(struct pontoon *node, uint16_t group, const void *payload, uint32_t bytes,
+                       pontoon_done *done, void *context)
+{
+    struct reactor *reactor = node_reactor_of(node, group);
+    if (reactor == NULL || done == NULL) {
+        return -EINVAL;
+    }
+    if (is_closed(node)) {
+        return -ESHUTDOWN;
+    }
+    return reactor_propose_mt(reactor, group, payload, bytes, finish_propose, (reactor_user *)done,
+                              context);
+}
+
+int pontoon_read_mt(struct pontoon *node, uint16_t group, const void *query, uint32_t bytes,
+                    pontoon_answer *answer, void *context)
+{
+    struct reactor *reactor = node_reactor_of(node, group);
+    if (reactor == NULL || answer == NULL) {
+        return -EINVAL;
+    }
+    if (is_closed(node)) {
+        return -ESHUTDOWN;
+    }
+    return reactor_read_mt(reactor, group, query, bytes, finish_read, (reactor_user *)answer,
+                           context);
+}
+
+// A call that the caller may give up waiting for, as long as it has not begun. The one that moves
+// `state` away from WAITING decides; an abandoned call is freed by the reactor, any other by the
+// caller.
+enum { CALL_WAITING, CALL_RUNNING, CALL_DONE, CALL_ABANDONED };
+
+struct waiting_call {
+    atomic_int state;
+    reactor_call *call;
+    void *context;
+};
+
+static void run_waiting_call(struct reactor *reactor, void *context)
+{
+    struct waiting_call *waiting = context;
+    int expected = CALL_WAITING;
+    if (!atomic_compare_exchange_strong(&waiting->state, &expected, CALL_RUNNING)) {
+        free(waiting);
+        return;
+    }
+    waiting->call(reactor, waiting->context);
+    // Pairs with the caller's acquire load: it may read what the call wrote.
+    atomic_store_explicit(&waiting->state, CALL_DONE, memory_order_release);
+}
+
+static bool is_callers_own(const struct pontoon *node, const struct reactor *reactor)
+{
+    bool is_running = atomic_load_explicit(&node->is_running, memory_order_relaxed);
+    return node_reactor_here == reactor ||
+           (!is_running && pthread_equal(node->opener, pthread_self()));
+}
+
+static void pause_call(void)
+{
+    const struct timespec pause = {.tv_nsec = CALL_PAUSE_NS};
+    nanosleep(&pause, NULL);
+}
+
+int node_call_wait(struct pontoon *node, struct reactor *reactor, reactor_call *call, void *context)
+{
+    if (is_callers_own(node, reactor)) {
+        call(reactor, context);
+        return 0;
+    }
+    struct waiting_call *waiting = calloc(1, sizeof(*waiting));
+    if (waiting == NULL) {
+        return -ENOMEM;
+    }
+    waiting->call = call;
+    waiting->context = context;
+    int tries = 0;
+    while (reactor_call_mt(reactor, run_waiting_call, waiting) != 0) {
+        if (++tries > CALL_TRIES) {
+            free(waiting);
+            return -ETIMEDOUT;
+        }
+        pause_call(); // the mailbox is full
+    }
+    while (atomic_load_explicit(&waiting->state, memory_order_acquire) != CALL_DONE) {
+        int expected = CALL_WAITING;
+        if (++tries > CALL_TRIES &&
+            atomic_compare_exchange_strong(&waiting->state, &expected, CALL_ABANDONED)) {
+            return -ETIMEDOUT;
+        }
+        pause_call();
+    }
+    free(waiting);
+    return 0;
+}
+
+struct status_call {
+    uint16_t group;
+    struct pontoon_group_status *status;
+};
+
+static void take_status(struct reactor *reactor, void *context)
+{
+    const struct status_call *call = context;
+    struct reactor_group_status inner;
+    if (reactor_group_status(reactor, call->group, true, &inner) == 0) {
+        *call->status = (struct pontoon_group_status){.role = (enum pontoon_role)inner.raft.role,
+                                                      .leader = inner.raft.leader,
+                                                      .intact = inner.raft.intact,
+                                                      .halted = inner.raft.halted,
+                                                      .failed = inner.raft.failed,
+                                                      .term = inner.raft.term,
+                                                      .last = inner.raft.last,
+                                                      .synced = inner.raft.synced,
+                                                      .commit = inner.raft.commit,
+                                                      .applied = inner.raft.applied,
+                                                      .digest = inner.digest};
+    }
+}
+
+int pontoon_status_mt(struct pontoon *node, uint16_t group, struct pontoon_group_status *status)
+{
+    struct reactor *reactor = node_reactor_of(node, group);
+    if (reactor == NULL) {
+        return -EINVAL;
+    }
+    struct status_call call = {.group = group, .status = status};
+    return node_call_wait(node, reactor, take_status, &call);
+}
