@@ -252,6 +252,15 @@ static int open_disks(const struct pontoon_config *config, struct parts *parts, 
     return error;
 }
 
+// Was there ever a start from this directory?
+static bool has_log(const struct pontoon_config *config)
+{
+    char path[PONTOON_PATH_BYTES + 32];
+    struct stat status;
+    snprintf(path, sizeof(path), "%s/log-0", config->directory);
+    return stat(path, &status) == 0;
+}
+
 // Huge pages where there are any: the log is walked from end to end, over and over. Touched now, so
 // that no page fault comes later.
 static void *map_arena(uint64_t bytes, bool want_huge, bool *is_huge)
@@ -293,9 +302,15 @@ int parts_open_node(const struct pontoon_config *config, struct parts *parts, ch
         snprintf(reason, reason_bytes, "node %u is not in the list of nodes", config->node);
         return -EINVAL;
     }
-    // The directory comes first: what is wrong there is found without starting EAL.
-    int error = open_disks(config, parts, reason, reason_bytes);
+    // A directory that is there comes first: what is wrong in it is found without starting EAL, and
+    // a second process of this node never reaches the network. A new one is made last: whoever is
+    // refused for another reason leaves nothing behind.
+    bool is_new = config->bootstrap && !has_log(config);
+    int error = is_new ? 0 : open_disks(config, parts, reason, reason_bytes);
     error = error != 0 ? error : open_network(config, self, parts, reason, reason_bytes);
+    if (error == 0 && is_new) {
+        error = open_disks(config, parts, reason, reason_bytes);
+    }
     error = error != 0 ? error : open_arenas(config, parts, reason, reason_bytes);
     if (error != 0) {
         parts_close(parts);

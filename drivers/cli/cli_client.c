@@ -99,19 +99,19 @@ bool cli_client_status(struct cli_client *client, uint16_t node, uint16_t group,
 }
 
 // One look at all replicas of one group.
-static enum replicas_verdict look(struct cli_client *client, uint16_t group,
+static enum replicas_verdict look(struct cli_client *client, uint16_t group, bool with_digest,
                                   struct pontoon_group_status *status, struct replicas *replicas)
 {
     enum replicas_verdict verdict = REPLICAS_EQUAL;
     for (uint32_t place = 0; place < client->config.node_count; place++) {
         uint16_t node = client->config.nodes[place].id;
-        if (!cli_client_status(client, node, group, true, &status[place])) {
+        if (!cli_client_status(client, node, group, with_digest, &status[place])) {
             replicas->node = node;
             return REPLICAS_SILENT;
         }
         const struct pontoon_group_status *first = &status[0], *this = &status[place];
         bool is_level = this->applied == first->applied && this->commit == this->applied &&
-                        this->last == this->applied && this->digest != 0;
+                        this->last == this->applied && (this->digest != 0 || !with_digest);
         if (!is_level) {
             replicas->node = node;
             verdict = REPLICAS_BEHIND;
@@ -124,15 +124,16 @@ static enum replicas_verdict look(struct cli_client *client, uint16_t group,
 }
 
 static enum replicas_verdict compare_group(struct cli_client *client, uint16_t group,
-                                           uint64_t deadline_ns, struct replicas *replicas)
+                                           bool with_digest, uint64_t deadline_ns,
+                                           struct replicas *replicas)
 {
     struct pontoon_group_status status[PONTOON_NODES_MAX];
     replicas->group = group;
-    enum replicas_verdict verdict = look(client, group, status, replicas);
+    enum replicas_verdict verdict = look(client, group, with_digest, status, replicas);
     while ((verdict == REPLICAS_SILENT || verdict == REPLICAS_BEHIND) &&
            cli_now_ns() < deadline_ns) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-        verdict = look(client, group, status, replicas);
+        verdict = look(client, group, with_digest, status, replicas);
     }
     for (uint32_t place = 0; verdict == REPLICAS_EQUAL && place < client->config.node_count;
          place++) {
@@ -142,12 +143,14 @@ static enum replicas_verdict compare_group(struct cli_client *client, uint16_t g
     return verdict;
 }
 
-void cli_client_compare(struct cli_client *client, uint64_t timeout_ns, struct replicas *replicas)
+void cli_client_compare(struct cli_client *client, bool with_digest, uint64_t timeout_ns,
+                        struct replicas *replicas)
 {
     uint64_t deadline_ns = cli_now_ns() + timeout_ns;
     *replicas = (struct replicas){.verdict = REPLICAS_EQUAL};
     for (uint32_t group = 0; group < client->config.groups; group++) {
-        replicas->verdict = compare_group(client, (uint16_t)group, deadline_ns, replicas);
+        replicas->verdict =
+            compare_group(client, (uint16_t)group, with_digest, deadline_ns, replicas);
         if (replicas->verdict != REPLICAS_EQUAL) {
             return;
         }

@@ -36,9 +36,11 @@ struct replicas {
     uint64_t digest;                     // of the last group compared
 };
 
-// Waits until all replicas of every group have applied the same index, and compares their digests.
+// Waits until all replicas of every group have applied the same index, and compares their digests
+// (where wanted).
 // Bounded by timeout_ns.
-void cli_client_compare(struct cli_client *client, uint64_t timeout_ns, struct replicas *replicas);
+void cli_client_compare(struct cli_client *client, bool with_digest, uint64_t timeout_ns,
+                        struct replicas *replicas);
 
 // Monotonic.
 uint64_t cli_now_ns(void);

@@ -6,7 +6,7 @@
 extern const struct cli_command command_config_check, command_config_show, command_config_knobs,
     command_doctor, command_demo, command_node, command_status, command_help, command_version,
     command_kv_put, command_kv_get, command_kv_del, command_kv_cas, command_kv_load,
-    command_kv_verify;
+    command_kv_verify, command_bench;
 
 const struct cli_command *const cli_commands[] = {
     &command_demo,
@@ -18,6 +18,7 @@ const struct cli_command *const cli_commands[] = {
     &command_kv_cas,
     &command_kv_load,
     &command_kv_verify,
+    &command_bench,
     &command_doctor,
     &command_config_check,
     &command_config_show,

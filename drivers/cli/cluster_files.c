@@ -180,7 +180,8 @@ int cluster_create(struct cluster *cluster, const char *parent, char *reason, si
         return error;
     }
     cluster->number = (uint64_t)getpid();
-    snprintf(cluster->directory, sizeof(cluster->directory), "%s/pontoon-demo-XXXXXX", parent);
+    snprintf(cluster->directory, sizeof(cluster->directory), "%s/%s-XXXXXX", parent,
+             cluster->name == NULL ? "pontoon-demo" : cluster->name);
     if (mkdtemp(cluster->directory) == NULL) {
         return fail(reason, reason_bytes, cluster->directory, errno);
     }

@@ -15,6 +15,7 @@ struct cluster {
     const char *link;       // memif, af_packet, udp
     const char *durability; // memory, fsync
     const char *settings;   // further lines of the configuration; NULL: none
+    const char *name;       // its directory is NAME-XXXXXX; NULL: pontoon-demo
     bool is_isolated;       // a network namespace of its own on every link (af_packet always has)
     uint64_t number;        // of the cluster
     char directory[CLUSTER_PATH_BYTES];

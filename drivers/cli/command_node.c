@@ -11,8 +11,9 @@
 
 #include "drivers/cli/control.h"
 #include "drivers/cli/status_json.h"
+#include "drivers/cli/telemetry.h"
 
-enum { REASON_BYTES = 512 };
+enum { REASON_BYTES = 512, TELEMETRY_BYTES = 512 };
 
 #define DRAIN_NS UINT64_C(2000000000)
 
@@ -83,6 +84,15 @@ static void wait_for_end(const sigset_t *signals)
     }
 }
 
+static void offer_telemetry(struct pontoon *node)
+{
+    char how[TELEMETRY_BYTES];
+    if (telemetry_start(node, how, sizeof(how)) == 0 && !is_quiet) {
+        printf("telemetry: %s\n", how);
+        fflush(stdout);
+    }
+}
+
 static int serve(const struct cli_arguments *arguments, struct pontoon *node,
                  const struct pontoon_config *config, const sigset_t *signals)
 {
@@ -96,7 +106,9 @@ static int serve(const struct cli_arguments *arguments, struct pontoon *node,
     if (error != 0) {
         return cli_fail(arguments, CLI_ENVIRONMENT, "%s", reason);
     }
+    offer_telemetry(node);
     wait_for_end(signals);
+    telemetry_stop();
     control_stop(control);
     error = pontoon_stop(node, DRAIN_NS);
     if (error != 0 && !is_quiet) {

@@ -355,7 +355,7 @@ static int report(const struct tree *tree, double seconds)
 static int compare_replicas(struct tree *tree)
 {
     struct replicas replicas;
-    cli_client_compare(&tree->client, cli_number(tree->arguments, "timeout") * 1000000000,
+    cli_client_compare(&tree->client, true, cli_number(tree->arguments, "timeout") * 1000000000,
                        &replicas);
     switch (replicas.verdict) {
     case REPLICAS_EQUAL:

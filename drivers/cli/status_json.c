@@ -131,7 +131,7 @@ static json_t *reactor_json(struct reactor *reactor)
     return object;
 }
 
-static json_t *net_json(struct pontoon *node, uint32_t which)
+json_t *status_net_json(struct pontoon *node, uint32_t which)
 {
     struct net *net = node->parts.views[which];
     struct net_counters counters;
@@ -154,7 +154,8 @@ static json_t *net_json(struct pontoon *node, uint32_t which)
     return object;
 }
 
-// On the reactor's thread.
+// What follows up to `ask` runs on the reactor's thread.
+
 static void collect(struct reactor *reactor, void *context)
 {
     struct collection *collection = context;
@@ -169,6 +170,92 @@ static void collect(struct reactor *reactor, void *context)
     json_array_append_new(collection->reactors, reactor_json(reactor));
 }
 
+// One object of a reactor, or the sums over its groups.
+struct question {
+    uint16_t group;
+    struct status_summary *summary;
+    json_t *answer; // NULL: there is no such object
+};
+
+static void take_group(struct reactor *reactor, void *context)
+{
+    struct question *question = context;
+    struct reactor_group_status status;
+    if (reactor_group_status(reactor, question->group, false, &status) == 0) {
+        question->answer = group_json(question->group, &status);
+    }
+}
+
+static void take_reactor(struct reactor *reactor, void *context)
+{
+    struct question *question = context;
+    question->answer = reactor_json(reactor);
+}
+
+static void take_summary(struct reactor *reactor, void *context)
+{
+    struct status_summary *summary = ((struct question *)context)->summary;
+    static _Thread_local uint16_t ids[PONTOON_GROUPS_MAX];
+    uint32_t count = reactor_groups(reactor, ids, PONTOON_GROUPS_MAX);
+    for (uint32_t at = 0; at < count; at++) {
+        struct reactor_group_status status;
+        if (reactor_group_status(reactor, ids[at], false, &status) == 0) {
+            summary->groups++;
+            summary->roles[status.raft.role]++;
+            summary->without_leader += status.raft.leader == 0;
+            summary->not_intact += !status.raft.intact;
+            summary->halted += status.raft.halted;
+            summary->failed += status.raft.failed;
+        }
+    }
+}
+
+static json_t *ask(struct pontoon *node, uint32_t which, reactor_call *call,
+                   struct question *question)
+{
+    if (which >= node->parts.reactors ||
+        node_call_wait(node, node->reactors[which], call, question) != 0) {
+        return NULL;
+    }
+    return question->answer;
+}
+
+json_t *status_group_json(struct pontoon *node, uint16_t group)
+{
+    struct question question = {.group = group};
+    return ask(node, group % 64 % node->parts.reactors, take_group, &question);
+}
+
+json_t *status_reactor_json(struct pontoon *node, uint32_t which)
+{
+    struct question question = {.group = 0};
+    return ask(node, which, take_reactor, &question);
+}
+
+int status_summary(struct pontoon *node, struct status_summary *summary)
+{
+    int error = 0;
+    struct question question = {.summary = summary};
+    *summary = (struct status_summary){.groups = 0};
+    for (uint32_t which = 0; which < node->parts.reactors && error == 0; which++) {
+        error = node_call_wait(node, node->reactors[which], take_summary, &question);
+    }
+    return error;
+}
+
+json_t *status_node_json(struct pontoon *node)
+{
+    const struct pontoon_config *config = &node->config;
+    const struct wal_recovery *recovery = reactor_recovery(node->reactors[0]);
+    static const char *const verdicts[] = {"clean", "torn", "faulty"};
+    return json_pack("{s:o, s:i, s:s, s:s, s:s, s:s, s:o, s:s}", "cluster", number(config->cluster),
+                     "node", (int)config->node, "durability",
+                     config->durability == PONTOON_FSYNC ? "fsync" : "memory", "order",
+                     config->order == PONTOON_STRICT ? "strict" : "parallel", "app", config->app,
+                     "idle", idle_name(node->idle), "boot", number(recovery->boot), "recovery",
+                     verdicts[recovery->verdict]);
+}
+
 json_t *status_json(struct pontoon *node, bool want_digest)
 {
     struct collection collection = {
@@ -178,7 +265,7 @@ json_t *status_json(struct pontoon *node, bool want_digest)
         error = node_call_wait(node, node->reactors[which], collect, &collection);
         json_t *reactor = json_array_get(collection.reactors, which);
         if (error == 0 && reactor != NULL) {
-            json_object_set_new(reactor, "net", net_json(node, which));
+            json_object_set_new(reactor, "net", status_net_json(node, which));
         }
     }
     if (error != 0) {
@@ -186,15 +273,7 @@ json_t *status_json(struct pontoon *node, bool want_digest)
         json_decref(collection.reactors);
         return json_pack("{s:s}", "error", "the reactor does not answer");
     }
-    const struct pontoon_config *config = &node->config;
-    const struct wal_recovery *recovery = reactor_recovery(node->reactors[0]);
-    static const char *const verdicts[] = {"clean", "torn", "faulty"};
-    json_t *object = json_pack("{s:o, s:i, s:s, s:s, s:s, s:s, s:o, s:s}", "cluster",
-                               number(config->cluster), "node", (int)config->node, "durability",
-                               config->durability == PONTOON_FSYNC ? "fsync" : "memory", "order",
-                               config->order == PONTOON_STRICT ? "strict" : "parallel", "app",
-                               config->app, "idle", idle_name(node->idle), "boot",
-                               number(recovery->boot), "recovery", verdicts[recovery->verdict]);
+    json_t *object = status_node_json(node);
     json_object_set_new(object, "groups", collection.groups);
     json_object_set_new(object, "reactors", collection.reactors);
     return object;

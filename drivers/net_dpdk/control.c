@@ -19,6 +19,7 @@
 #include <rte_interrupts.h>
 
 #include "drivers/net_dpdk/driver.h"
+#include "drivers/net_dpdk/plugs.h"
 #include "engine/base/assert.h"
 
 enum { DRIVERS_MAX = 64, PARK_WITHIN_S = 5, ROUNDS_MAX = 64, BLIND_PERIOD_MS = 20 };
@@ -27,7 +28,7 @@ enum { DRIVERS_MAX = 64, PARK_WITHIN_S = 5, ROUNDS_MAX = 64, BLIND_PERIOD_MS = 2
 // One that has connected but is not up within a second was lost (the server listened before its
 // port was started); stopped any sooner, it can crash the other process.
 #define TRY_EVERY_NS UINT64_C(100000000)
-#define CONNECT_WITHIN_NS UINT64_C(1000000000)
+#define CONNECT_WITHIN_NS UINT64_C(3000000000)
 
 atomic_bool control_gate_closed;
 
@@ -85,8 +86,8 @@ static void park(void *unused)
     }
 }
 
-// Is `fd` the epoll instance that watches park_fd?
-static bool watches_park_fd(const char *fd)
+// Is `fd` an epoll instance that watches `wanted`?
+static bool watches(const char *fd, int wanted)
 {
     char path[300], line[256], target[64];
     snprintf(path, sizeof(path), "/proc/self/fd/%s", fd);
@@ -99,7 +100,7 @@ static bool watches_park_fd(const char *fd)
     bool found = false;
     while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
         int watched;
-        found = sscanf(line, "tfd: %d", &watched) == 1 && watched == control.park_fd;
+        found = sscanf(line, "tfd: %d", &watched) == 1 && watched == wanted;
     }
     if (file != NULL) {
         fclose(file);
@@ -113,20 +114,28 @@ static void find_events_fd(void)
 {
     char text[16];
     snprintf(text, sizeof(text), "%d", control.events_fd);
-    if (control.events_fd >= 0 && watches_park_fd(text)) {
+    if (control.events_fd >= 0 && watches(text, control.park_fd)) {
         return;
     }
     control.events_fd = -1;
     DIR *directory = opendir("/proc/self/fd");
     struct dirent *entry;
     while (directory != NULL && control.events_fd < 0 && (entry = readdir(directory)) != NULL) {
-        if (watches_park_fd(entry->d_name)) {
+        if (watches(entry->d_name, control.park_fd)) {
             control.events_fd = atoi(entry->d_name);
         }
     }
     if (directory != NULL) {
         closedir(directory);
     }
+}
+
+// Not knowing counts as yes: a plug that stays costs a number, one that goes may cost the process.
+static bool is_watched(int fd)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%d", control.events_fd);
+    return control.events_fd < 0 || watches(text, fd);
 }
 
 static bool has_events(void)
@@ -164,12 +173,17 @@ static bool run_interrupts(void)
 {
     bool quiet = false;
     close_gate();
+    plugs_fill();
     for (int round = 0; round < ROUNDS_MAX && !quiet; round++) {
         post(control.park_fd); // first, so that it comes back after one turn
         sem_post(&control.go);
         wait_for(&control.parked);
         find_events_fd();
+        plugs_release(is_watched);
         quiet = control.events_fd < 0 || !has_events();
+        if (!quiet) {
+            plugs_fill(); // its next turn may look at its list of sources anew
+        }
     }
     open_gate();
     return quiet;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <rte_bus_vdev.h>
@@ -205,17 +206,65 @@ static void split(struct device *device, const char *text, char *arguments, size
     }
 }
 
+static void name_ready_socket(struct device *device, const char *arguments)
+{
+    char socket[64] = "memif.sock", id[12] = "0", abstract[8] = "yes";
+    argument_of(arguments, "socket", socket, sizeof(socket));
+    argument_of(arguments, "id", id, sizeof(id));
+    argument_of(arguments, "socket-abstract", abstract, sizeof(abstract));
+    if (strcmp(abstract, "no") != 0) {
+        snprintf(device->ready_name, sizeof(device->ready_name), "%s.%s.ready", socket, id);
+    }
+}
+
+static int ready_socket(const struct device *device, struct sockaddr_un *address, socklen_t *bytes)
+{
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    size_t length = strlen(device->ready_name);
+    memcpy(address->sun_path + 1, device->ready_name, length); // a leading zero byte: abstract
+    *bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+    return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+static void announce_ready(struct device *device)
+{
+    struct sockaddr_un address;
+    socklen_t bytes;
+    device->ready_fd = ready_socket(device, &address, &bytes);
+    if (device->ready_fd >= 0 && (bind(device->ready_fd, (struct sockaddr *)&address, bytes) != 0 ||
+                                  listen(device->ready_fd, 1) != 0)) {
+        close(device->ready_fd);
+        device->ready_fd = -1;
+    }
+}
+
+// Nobody accepts there: a full queue says "ready" as well.
+static bool is_server_ready(const struct device *device)
+{
+    struct sockaddr_un address;
+    socklen_t bytes;
+    int fd = ready_socket(device, &address, &bytes);
+    bool is_ready =
+        fd >= 0 && (connect(fd, (struct sockaddr *)&address, bytes) == 0 || errno == EAGAIN);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return is_ready;
+}
+
 int device_open(struct device *device, const char *text, uint32_t mbuf_bytes,
                 struct eal_fault *fault)
 {
     char arguments[ARGUMENTS_BYTES];
     memset(device, 0, sizeof(*device));
+    device->ready_fd = -1;
     split(device, text, arguments, sizeof(arguments));
     device->point_to_point = device->kind == DEVICE_MEMIF || device->kind == DEVICE_RING;
     if (device->kind == DEVICE_MEMIF) {
         char value[32];
         device->memif_client = !argument_of(arguments, "role", value, sizeof(value)) ||
                                strcmp(value, "client") == 0 || strcmp(value, "slave") == 0;
+        name_ready_socket(device, arguments);
         if (!argument_of(arguments, "bsize", value, sizeof(value))) {
             size_t at = strlen(arguments);
             snprintf(arguments + at, sizeof(arguments) - at, "%sbsize=%u", at == 0 ? "" : ",",
@@ -341,13 +390,25 @@ int device_configure(struct device *device, uint16_t queues, uint32_t frame_byte
 
 int device_start(struct device *device)
 {
+    bool has_ready_socket = device->ready_name[0] != '\0';
+    if (has_ready_socket && device->memif_client && !is_server_ready(device)) {
+        device->started = false;
+        return 0;
+    }
     int result = rte_eth_dev_start(device->port);
     device->started = result == 0;
+    if (has_ready_socket && device->started && !device->memif_client) {
+        announce_ready(device);
+    }
     return device->started || device->memif_client ? 0 : result;
 }
 
 void device_stop(struct device *device)
 {
+    if (device->ready_fd > 0) { // 0 before device_open
+        close(device->ready_fd);
+        device->ready_fd = -1;
+    }
     if (device->started) {
         rte_eth_dev_stop(device->port);
         device->started = false;

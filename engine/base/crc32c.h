@@ -13,16 +13,10 @@
 // Continues `crc` (0 to begin) over bytes. crc32c(crc32c(0, a), b) == crc32c(0, a followed by b).
 uint32_t crc32c(uint32_t crc, const void *data, size_t bytes);
 
-// The small head of a record, in the order in which it is summed: 21 bytes.
+// crc32c of a record: of a head of 21 bytes (the four values one after the other, little-endian),
+// then of the data. The same as two calls, but the head goes from registers into the instruction.
 enum { CRC32C_HEAD_BYTES = 21 };
-struct crc32c_head {
-    uint64_t first, second;
-    uint32_t third;
-    uint8_t fourth;
-};
-
-// crc32c of the head (each field little-endian), then of the data. The same as two calls, but the
-// head goes from registers into the instruction, and one call decides how.
-uint32_t crc32c_record(struct crc32c_head head, const void *data, size_t bytes);
+uint32_t crc32c_record(uint64_t first, uint64_t second, uint32_t third, uint8_t fourth,
+                       const void *data, size_t bytes);
 
 #endif

@@ -21,12 +21,12 @@ CRC32C_TARGET static inline uint32_t step_32(uint32_t state, uint32_t half)
     return __crc32cw(state, half);
 }
 
-CRC32C_TARGET static inline uint32_t step_64(uint32_t state, uint64_t word)
+CRC32C_TARGET static inline uint64_t step_64(uint64_t state, uint64_t word)
 {
-    return __crc32cd(state, word);
+    return __crc32cd((uint32_t)state, word);
 }
 
-CRC32C_TARGET static inline uint64_t multiply(uint32_t left, uint32_t right)
+CRC32C_TARGET static inline uint64_t multiply(uint64_t left, uint32_t right)
 {
     return (uint64_t)vmull_p64(left, right);
 }
@@ -65,8 +65,10 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t bytes)
                              : crc32c_by_tables(crc, data, bytes);
 }
 
-uint32_t crc32c_record(struct crc32c_head head, const void *data, size_t bytes)
+uint32_t crc32c_record(uint64_t first, uint64_t second, uint32_t third, uint8_t fourth,
+                       const void *data, size_t bytes)
 {
-    return is_by_extension() ? crc32c_record_by_instruction(&head, data, bytes)
-                             : crc32c_record_by_tables(&head, data, bytes);
+    return is_by_extension()
+               ? crc32c_record_by_instruction(first, second, third, fourth, data, bytes)
+               : crc32c_record_by_tables(first, second, third, fourth, data, bytes);
 }

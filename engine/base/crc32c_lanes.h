@@ -17,8 +17,8 @@
 //
 //     static uint32_t step_8(uint32_t state, uint8_t byte);
 //     static uint32_t step_32(uint32_t state, uint32_t half);
-//     static uint32_t step_64(uint32_t state, uint64_t word);
-//     static uint64_t multiply(uint32_t left, uint32_t right);    // carry-less: 63 bits of result
+//     static uint64_t step_64(uint64_t state, uint64_t word);     // the state is 32 bits wide
+//     static uint64_t multiply(uint64_t left, uint32_t right);    // carry-less: 63 bits of result
 #ifndef PONTOON_BASE_CRC32C_LANES_H
 #define PONTOON_BASE_CRC32C_LANES_H
 
@@ -93,12 +93,20 @@ static inline uint64_t word_at(const uint8_t *at)
 }
 
 // Result: the register after three lanes of `words` >= 1 words each.
-CRC32C_TARGET static inline uint32_t three_lanes(uint32_t state, const uint8_t *at, size_t words)
+CRC32C_TARGET static inline uint64_t three_lanes(uint64_t state, const uint8_t *at, size_t words)
 {
     const uint8_t *second = at + 8 * words, *third = second + 8 * words;
-    uint32_t state_2 = 0, state_3 = 0;
-    size_t last = 8 * (words - 1);
-    for (size_t offset = 0; offset < last; offset += 8) {
+    uint64_t state_2 = 0, state_3 = 0;
+    size_t last = 8 * (words - 1), offset = 0;
+    for (; offset + 8 < last; offset += 16) {
+        state = step_64(state, word_at(at + offset));
+        state_2 = step_64(state_2, word_at(second + offset));
+        state_3 = step_64(state_3, word_at(third + offset));
+        state = step_64(state, word_at(at + offset + 8));
+        state_2 = step_64(state_2, word_at(second + offset + 8));
+        state_3 = step_64(state_3, word_at(third + offset + 8));
+    }
+    if (offset < last) {
         state = step_64(state, word_at(at + offset));
         state_2 = step_64(state_2, word_at(second + offset));
         state_3 = step_64(state_3, word_at(third + offset));
@@ -109,24 +117,19 @@ CRC32C_TARGET static inline uint32_t three_lanes(uint32_t state, const uint8_t *
     return step_64(state_3, word_at(third + last) ^ ahead);
 }
 
-// Result: the register after `bytes` more.
-CRC32C_TARGET static inline uint32_t advance_over(uint32_t state, const uint8_t *at, size_t bytes)
+// Fewer than LANES_BYTES_MIN.
+CRC32C_TARGET static inline uint32_t advance_short(uint64_t wide, const uint8_t *at, size_t bytes)
 {
-    while (bytes >= LANES_BYTES_MIN) {
-        size_t words = bytes / 24 < LANE_WORDS_MAX ? bytes / 24 : LANE_WORDS_MAX;
-        state = three_lanes(state, at, words);
-        at += 24 * words;
-        bytes -= 24 * words;
-    }
     for (; bytes >= 32; bytes -= 32, at += 32) {
-        state = step_64(state, word_at(at));
-        state = step_64(state, word_at(at + 8));
-        state = step_64(state, word_at(at + 16));
-        state = step_64(state, word_at(at + 24));
+        wide = step_64(wide, word_at(at));
+        wide = step_64(wide, word_at(at + 8));
+        wide = step_64(wide, word_at(at + 16));
+        wide = step_64(wide, word_at(at + 24));
     }
     for (; bytes >= 8; bytes -= 8, at += 8) {
-        state = step_64(state, word_at(at));
+        wide = step_64(wide, word_at(at));
     }
+    uint32_t state = (uint32_t)wide;
     if (bytes & 4) {
         uint32_t half;
         memcpy(&half, at, sizeof(half));
@@ -139,20 +142,37 @@ CRC32C_TARGET static inline uint32_t advance_over(uint32_t state, const uint8_t 
     return state;
 }
 
+// Apart, so that short data does not pay for its registers.
+CRC32C_TARGET __attribute__((noinline)) static uint32_t
+advance_lanes(uint64_t state, const uint8_t *at, size_t bytes)
+{
+    while (bytes >= LANES_BYTES_MIN) {
+        size_t words = bytes / 24 < LANE_WORDS_MAX ? bytes / 24 : LANE_WORDS_MAX;
+        state = three_lanes(state, at, words);
+        at += 24 * words;
+        bytes -= 24 * words;
+    }
+    return advance_short(state, at, bytes);
+}
+
+CRC32C_TARGET static inline uint32_t advance_over(uint64_t state, const uint8_t *at, size_t bytes)
+{
+    return bytes < LANES_BYTES_MIN ? advance_short(state, at, bytes)
+                                   : advance_lanes(state, at, bytes);
+}
+
 CRC32C_TARGET static inline uint32_t crc32c_by_instruction(uint32_t crc, const void *data,
                                                            size_t bytes)
 {
-    return ~advance_over(~crc, data, bytes);
+    return ~advance_over((uint32_t)~crc, data, bytes);
 }
 
-CRC32C_TARGET static inline uint32_t
-crc32c_record_by_instruction(const struct crc32c_head *head, const void *data, size_t bytes)
+CRC32C_TARGET static inline uint32_t crc32c_record_by_instruction(uint64_t first, uint64_t second,
+                                                                  uint32_t third, uint8_t fourth,
+                                                                  const void *data, size_t bytes)
 {
-    uint32_t state = step_64(~UINT32_C(0), head->first);
-    state = step_64(state, head->second);
-    state = step_32(state, head->third);
-    state = step_8(state, head->fourth);
-    return ~advance_over(state, data, bytes);
+    uint32_t state = (uint32_t)step_64(step_64(~UINT32_C(0), first), second);
+    return ~advance_over(step_8(step_32(state, third), fourth), data, bytes);
 }
 
 #endif

@@ -128,16 +128,17 @@ uint32_t crc32c_by_tables(uint32_t crc, const void *data, size_t bytes)
     return ~state;
 }
 
-uint32_t crc32c_record_by_tables(const struct crc32c_head *head, const void *data, size_t bytes)
+uint32_t crc32c_record_by_tables(uint64_t first, uint64_t second, uint32_t third, uint8_t fourth,
+                                 const void *data, size_t bytes)
 {
     uint8_t packed[CRC32C_HEAD_BYTES];
     for (uint32_t at = 0; at < 8; at++) {
-        packed[at] = (uint8_t)(head->first >> 8 * at);
-        packed[8 + at] = (uint8_t)(head->second >> 8 * at);
+        packed[at] = (uint8_t)(first >> 8 * at);
+        packed[8 + at] = (uint8_t)(second >> 8 * at);
     }
     for (uint32_t at = 0; at < 4; at++) {
-        packed[16 + at] = (uint8_t)(head->third >> 8 * at);
+        packed[16 + at] = (uint8_t)(third >> 8 * at);
     }
-    packed[20] = head->fourth;
+    packed[20] = fourth;
     return crc32c_by_tables(crc32c_by_tables(0, packed, sizeof(packed)), data, bytes);
 }

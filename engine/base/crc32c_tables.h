@@ -11,6 +11,7 @@
 uint32_t crc32c_by_tables(uint32_t crc, const void *data, size_t bytes);
 
 // Same contract as crc32c_record().
-uint32_t crc32c_record_by_tables(const struct crc32c_head *head, const void *data, size_t bytes);
+uint32_t crc32c_record_by_tables(uint64_t first, uint64_t second, uint32_t third, uint8_t fourth,
+                                 const void *data, size_t bytes);
 
 #endif

@@ -19,14 +19,15 @@ CRC32C_TARGET static inline uint32_t step_32(uint32_t state, uint32_t half)
     return _mm_crc32_u32(state, half);
 }
 
-CRC32C_TARGET static inline uint32_t step_64(uint32_t state, uint64_t word)
+CRC32C_TARGET static inline uint64_t step_64(uint64_t state, uint64_t word)
 {
-    return (uint32_t)_mm_crc32_u64(state, word);
+    return _mm_crc32_u64(state, word);
 }
 
-CRC32C_TARGET static inline uint64_t multiply(uint32_t left, uint32_t right)
+CRC32C_TARGET static inline uint64_t multiply(uint64_t left, uint32_t right)
 {
-    __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128(left), _mm_cvtsi64_si128(right), 0x00);
+    __m128i product =
+        _mm_clmulepi64_si128(_mm_cvtsi64_si128((int64_t)left), _mm_cvtsi64_si128(right), 0x00);
     return (uint64_t)_mm_cvtsi128_si64(product);
 }
 
@@ -37,10 +38,11 @@ CRC32C_TARGET static uint32_t crc32c_by_sse42(uint32_t crc, const void *data, si
     return crc32c_by_instruction(crc, data, bytes);
 }
 
-CRC32C_TARGET static uint32_t crc32c_record_by_sse42(struct crc32c_head head, const void *data,
-                                                     size_t bytes)
+CRC32C_TARGET static uint32_t crc32c_record_by_sse42(uint64_t first, uint64_t second,
+                                                     uint32_t third, uint8_t fourth,
+                                                     const void *data, size_t bytes)
 {
-    return crc32c_record_by_instruction(&head, data, bytes);
+    return crc32c_record_by_instruction(first, second, third, fourth, data, bytes);
 }
 
 // The compiler run-time fills in the CPU's features before main; asking is a load and a predictable
@@ -56,8 +58,10 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t bytes)
                                   : crc32c_by_tables(crc, data, bytes);
 }
 
-uint32_t crc32c_record(struct crc32c_head head, const void *data, size_t bytes)
+uint32_t crc32c_record(uint64_t first, uint64_t second, uint32_t third, uint8_t fourth,
+                       const void *data, size_t bytes)
 {
-    return cpu_has_instructions() ? crc32c_record_by_sse42(head, data, bytes)
-                                  : crc32c_record_by_tables(&head, data, bytes);
+    return cpu_has_instructions()
+               ? crc32c_record_by_sse42(first, second, third, fourth, data, bytes)
+               : crc32c_record_by_tables(first, second, third, fourth, data, bytes);
 }

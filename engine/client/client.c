@@ -110,7 +110,7 @@ void client_close(struct client *client)
     free(client);
 }
 
-static struct group *group_open(struct client *client, uint16_t id)
+struct group *group_open(struct client *client, uint16_t id)
 {
     struct group *group = calloc(1, sizeof(*group));
     if (group == NULL) {
@@ -136,20 +136,6 @@ static struct group *group_open(struct client *client, uint16_t id)
     group->place = (uint32_t)prng_below(&client->prng, client->config.node_count);
     client->groups[id] = group;
     return group;
-}
-
-// The group, opened at its first use; NULL: no memory.
-struct group *group_obtain(struct client *client, uint16_t id)
-{
-    return client->groups[id] != NULL ? client->groups[id] : group_open(client, id);
-}
-
-void group_activate(struct client *client, struct group *group)
-{
-    if (group->active_at == 0) {
-        client->active[client->active_count++] = group;
-        group->active_at = client->active_count;
-    }
 }
 
 static void deactivate(struct client *client, struct group *group)

@@ -8,41 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-void commands_push(struct group *group, struct slot_list *list, uint32_t slot)
-{
-    struct command *command = &group->commands[slot];
-    command->next = SLOT_NONE;
-    command->previous = list->last;
-    if (list->last == SLOT_NONE) {
-        list->first = slot;
-    } else {
-        group->commands[list->last].next = slot;
-    }
-    list->last = slot;
-}
-
-void commands_remove(struct group *group, struct slot_list *list, uint32_t slot)
-{
-    const struct command *command = &group->commands[slot];
-    if (command->previous == SLOT_NONE) {
-        list->first = command->next;
-    } else {
-        group->commands[command->previous].next = command->next;
-    }
-    if (command->next == SLOT_NONE) {
-        list->last = command->previous;
-    } else {
-        group->commands[command->next].previous = command->previous;
-    }
-}
-
-uint32_t commands_pop(struct group *group, struct slot_list *list)
-{
-    uint32_t slot = list->first;
-    commands_remove(group, list, slot);
-    return slot;
-}
-
 // Where a payload of this size goes, contiguous; UINT64_MAX: no room. Payloads are freed in the
 // order of tickets. With nothing in flight the ring begins anew, where it is warm.
 static uint64_t place_payload(struct client *client, struct group *group, uint32_t bytes)
@@ -82,12 +47,13 @@ int client_propose(struct client *client, uint16_t id, const void *payload, uint
     }
     group->payloads_head = at + (((uint64_t)bytes + 7) & ~UINT64_C(7));
     struct command *command = command_at(group, group->next++);
-    *command = (struct command){.done = done,
-                                .context = context,
-                                .payload_at = at,
-                                .proposed_ns = client->now_ns,
-                                .bytes = bytes,
-                                .state = COMMAND_FRESH};
+    command->done = done;
+    command->context = context;
+    command->payload_at = at;
+    command->proposed_ns = client->now_ns;
+    command->bytes = bytes;
+    command->state = COMMAND_FRESH;
+    command->is_large = false;
     group->in_flight++;
     client->commands_in_flight++;
     client->counters.commands.proposed++;
@@ -95,7 +61,7 @@ int client_propose(struct client *client, uint16_t id, const void *payload, uint
     return 0;
 }
 
-static void count_large_answered(struct client *client, struct command *command)
+static inline void count_large_answered(struct client *client, struct command *command)
 {
     if (command->is_large) {
         command->is_large = false;
@@ -105,7 +71,7 @@ static void count_large_answered(struct client *client, struct command *command)
 }
 
 // Takes a command out of whatever its state put it in.
-static void detach(struct client *client, struct group *group, uint32_t slot)
+static inline void detach(struct client *client, struct group *group, uint32_t slot)
 {
     struct command *command = &group->commands[slot];
     switch ((enum command_state)command->state) {
@@ -135,7 +101,7 @@ static void put_again(struct client *client, struct group *group, uint32_t slot)
     commands_push(group, &group->again, slot);
 }
 
-static void count_end(struct client *client, enum pontoon_status status)
+static inline void count_end(struct client *client, enum pontoon_status status)
 {
     struct pontoon_client_counters *counters = &client->counters.commands;
     counters->done += status == PONTOON_DONE;
@@ -145,8 +111,8 @@ static void count_end(struct client *client, enum pontoon_status status)
 }
 
 // Ends a command. The callback runs last: it may propose.
-static void finish(struct client *client, struct group *group, uint32_t slot,
-                   enum pontoon_status status, uint32_t value)
+static inline void finish(struct client *client, struct group *group, uint32_t slot,
+                          enum pontoon_status status, uint32_t value)
 {
     struct command *command = &group->commands[slot];
     pontoon_done *done = command->done;

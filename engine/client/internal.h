@@ -108,6 +108,7 @@ struct group {
     uint64_t hold_ns;    // nothing is sent before this time
     uint64_t quiet_ns;   // since when the node owes us an answer and says nothing
     uint64_t probed_ns;
+    uint64_t confirmed_ns; // when another node last named it the leader; 0: never
 
     // queries.c
     struct slot_list reads_sent, reads_again;
@@ -195,8 +196,19 @@ struct client {
 
 // client.c
 void client_wake(struct client *client);
-struct group *group_obtain(struct client *client, uint16_t id);
-void group_activate(struct client *client, struct group *group);
+struct group *group_open(struct client *client, uint16_t id);
+// The group, opened at its first use; NULL: no memory.
+static inline struct group *group_obtain(struct client *client, uint16_t id)
+{
+    return client->groups[id] != NULL ? client->groups[id] : group_open(client, id);
+}
+static inline void group_activate(struct client *client, struct group *group)
+{
+    if (group->active_at == 0) {
+        client->active[client->active_count++] = group;
+        group->active_at = client->active_count;
+    }
+}
 
 // commands.c
 static inline struct command *command_at(const struct group *group, uint64_t ticket)
@@ -209,9 +221,40 @@ void commands_requeue(struct client *client, struct group *group);
 void commands_expire(struct client *client, struct group *group);
 void commands_check_time(struct client *client, struct group *group);
 void commands_end(struct client *client, struct group *group, enum pontoon_status status);
-void commands_push(struct group *group, struct slot_list *list, uint32_t slot);
-uint32_t commands_pop(struct group *group, struct slot_list *list);
-void commands_remove(struct group *group, struct slot_list *list, uint32_t slot);
+static inline void commands_push(struct group *group, struct slot_list *list, uint32_t slot)
+{
+    struct command *command = &group->commands[slot];
+    command->next = SLOT_NONE;
+    command->previous = list->last;
+    if (list->last == SLOT_NONE) {
+        list->first = slot;
+    } else {
+        group->commands[list->last].next = slot;
+    }
+    list->last = slot;
+}
+
+static inline void commands_remove(struct group *group, struct slot_list *list, uint32_t slot)
+{
+    const struct command *command = &group->commands[slot];
+    if (command->previous == SLOT_NONE) {
+        list->first = command->next;
+    } else {
+        group->commands[command->previous].next = command->next;
+    }
+    if (command->next == SLOT_NONE) {
+        list->last = command->previous;
+    } else {
+        group->commands[command->next].previous = command->previous;
+    }
+}
+
+static inline uint32_t commands_pop(struct group *group, struct slot_list *list)
+{
+    uint32_t slot = list->first;
+    commands_remove(group, list, slot);
+    return slot;
+}
 
 // transmit.c
 void transmit(struct client *client, struct group *group);

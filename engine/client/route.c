@@ -2,9 +2,10 @@
 // go to it.
 //
 // A node that refuses names the leader, if it knows it: everything unanswered goes there at once.
-// Where it does not, and when refusals do not end, the nodes are tried in turn with pauses. A node
-// that says nothing for an attempt's time is left for the next; long before that the others are
-// asked whether they know a new leader.
+// Where it does not, and when refusals do not end, the nodes are tried in turn with pauses. While a
+// node says nothing, the others are asked who leads: one that they name takes its place at once.
+// When an attempt's time has passed in silence, it is left for the next node, unless others still
+// say that it leads (then frames were lost).
 #include "engine/client/internal.h"
 
 enum { PROBES_AN_ATTEMPT = 16 };
@@ -55,6 +56,7 @@ void route_move(struct client *client, struct group *group, uint32_t place)
 {
     group->place = place;
     group->has_served = false;
+    group->confirmed_ns = 0;
     group->quiet_ns = client->now_ns;
     group->enrol_ns = 0;
     client->counters.commands.redirected++;
@@ -97,7 +99,9 @@ void route_check_time(struct client *client, struct group *group)
     }
     uint64_t quiet_ns = client->now_ns - group->quiet_ns;
     uint64_t probe_ns = client->config.attempt_timeout_ns / PROBES_AN_ATTEMPT;
-    if (quiet_ns >= client->config.attempt_timeout_ns) {
+    bool is_confirmed = group->confirmed_ns != 0 &&
+                        client->now_ns - group->confirmed_ns < client->config.attempt_timeout_ns;
+    if (quiet_ns >= client->config.attempt_timeout_ns && !is_confirmed) {
         route_move(client, group, next_place(client, group));
     } else if (quiet_ns >= probe_ns && client->now_ns - group->probed_ns >= probe_ns) {
         group->probed_ns = client->now_ns;
@@ -112,8 +116,10 @@ void route_on_probe(struct client *client, struct group *group,
     uint64_t quiet_ns = client->now_ns - group->quiet_ns;
     uint16_t leader = reply->role == RAFT_LEADER ? reply->node : reply->leader_hint;
     uint32_t place = leader == 0 ? SLOT_NONE : route_place_of(client, leader);
-    if (route_is_waiting(group) && place != SLOT_NONE && place != group->place &&
-        quiet_ns >= client->config.attempt_timeout_ns / PROBES_AN_ATTEMPT) {
+    if (place == group->place) {
+        group->confirmed_ns = client->now_ns;
+    } else if (route_is_waiting(group) && place != SLOT_NONE &&
+               quiet_ns >= client->config.attempt_timeout_ns / PROBES_AN_ATTEMPT) {
         route_move(client, group, place);
     }
 }

@@ -82,7 +82,16 @@ static bool take_entries(struct raft *raft, const struct raft_append *append, ui
             log_truncate(log, index);
             raft->verified = raft->verified < index - 1 ? raft->verified : index - 1;
         }
-        if (!order_accepts(raft, index)) {
+        if (!order_accepts(raft, index) || !log_takes_term(log, index, append->entries_term)) {
+            break;
+        }
+        if (index == log->last + 1 && log->held == log->last) {
+            uint64_t room = log_capacity_left(log);
+            uint32_t left = append->count - at;
+            left = left < room ? left : (uint32_t)room;
+            log_extend(log, append->entries_term, &append->heads[at], left);
+            first_new = first_new == 0 ? index : first_new;
+            last_new = log->last;
             break;
         }
         if (!log_has(log, index)) {

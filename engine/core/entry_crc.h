@@ -11,6 +11,7 @@
 #define PONTOON_CORE_ENTRY_CRC_H
 
 #include "engine/base/assert.h"
+#include "engine/base/crc32c.h"
 #include "engine/core/types.h"
 
 #include <assert.h>
@@ -25,7 +26,11 @@ enum {
 // CRC32C over client, sequence, bytes (u32), kind (21 bytes, little-endian, in this order), then
 // head->bytes of payload. head->crc is not read: the entry is sound when it equals the result.
 // `payload` may be NULL when head->bytes is 0.
-uint32_t raft_entry_crc(const struct raft_entry_head *head, const void *payload);
+static inline uint32_t raft_entry_crc(const struct raft_entry_head *head, const void *payload)
+{
+    return crc32c_record(head->client, head->sequence, head->bytes, head->kind, payload,
+                         head->bytes);
+}
 
 // Fields are copied as they lie in memory.
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the formats are little-endian");

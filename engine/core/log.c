@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { PREFETCH_SLOTS = 8 };
+
 struct raft_entry *log_slot(const struct raft_log *log, uint64_t index)
 {
     return &log->slots[index & log->mask];
@@ -44,6 +46,15 @@ uint64_t log_bytes_between(const struct raft_log *log, uint64_t after, uint64_t 
     return log_slot(log, upto)->bytes_sum - before;
 }
 
+// Terms never fall along a log: does this one fit between what is held on either side of index?
+bool log_takes_term(const struct raft_log *log, uint64_t index, uint64_t term)
+{
+    uint64_t before = index - 1 == log->base.index ? log->base.term
+                      : log_has(log, index - 1)    ? log_slot(log, index - 1)->term
+                                                   : 0;
+    return term >= before && (!log_has(log, index + 1) || term <= log_slot(log, index + 1)->term);
+}
+
 // Takes an entry into the log at index (> last, not held yet, within capacity). Its body comes
 // later.
 void log_hold(struct raft_log *log, uint64_t index, uint64_t term,
@@ -69,6 +80,27 @@ void log_hold(struct raft_log *log, uint64_t index, uint64_t term,
         entry->bytes_sum = sum + head->bytes;
         log->last = index;
     }
+}
+
+// Takes entries in behind the last one, where nothing waits beyond it: what nearly all of them do.
+void log_extend(struct raft_log *log, uint64_t term, const struct raft_entry_head *heads,
+                uint32_t count)
+{
+    ASSERT_CMP(log->held, ==, log->last);
+    ASSERT_CMP(count, <=, log_capacity_left(log));
+    uint64_t sum = log->last == log->base.index ? 0 : log_slot(log, log->last)->bytes_sum;
+    for (uint32_t at = 0; at < count; at++) {
+        sum += heads[at].bytes;
+        // The slot was last touched a lap of the ring ago.
+        __builtin_prefetch(log_slot(log, log->last + 1 + at + PREFETCH_SLOTS), 1);
+        *log_slot(log, log->last + 1 + at) = (struct raft_entry){.term = term,
+                                                                 .head = heads[at],
+                                                                 .bytes_sum = sum,
+                                                                 .epoch = log->epoch,
+                                                                 .is_held = true};
+    }
+    log->last += count;
+    log->held = log->last;
 }
 
 // Lets entries that waited behind a hole join once it is filled.
@@ -114,6 +146,9 @@ void log_synced(struct raft_log *log, struct raft_range range, uint32_t epoch)
         struct raft_entry *entry = log_slot(log, index);
         if (entry->is_held && entry->is_placed && entry->epoch == epoch) {
             entry->is_durable = true;
+            if (index == log->synced + 1 && index <= log->last) {
+                log->synced = index; // nearly always: in order
+            }
         }
     }
     while (log->synced < log->last && log_slot(log, log->synced + 1)->is_durable) {
@@ -167,6 +202,37 @@ const struct raft_entry *raft_entry_to_place(const struct raft *raft, uint64_t i
 {
     const struct raft_entry *entry = raft_entry_at(raft, index);
     return entry != NULL && !entry->is_placed ? entry : NULL;
+}
+
+// How many of the entries from first to last lie side by side in memory.
+static uint32_t span_of(const struct raft_log *log, uint64_t first, uint64_t last)
+{
+    uint64_t to_wrap = log->mask + 1 - (first & log->mask), count = last - first + 1;
+    return (uint32_t)(count < to_wrap ? count : to_wrap);
+}
+
+const struct raft_entry *raft_entry_span(const struct raft *raft, uint64_t first, uint64_t last,
+                                         uint32_t *count)
+{
+    ASSERT(first > raft->log.base.index && first <= last && last <= raft->log.last);
+    *count = span_of(&raft->log, first, last);
+    return log_slot(&raft->log, first);
+}
+
+struct raft_entry *raft_entry_span_to_place(struct raft *raft, uint64_t first, uint64_t last,
+                                            uint32_t *count)
+{
+    const struct raft_log *log = &raft->log;
+    *count = 0;
+    if (first <= log->base.index || first > log->held) {
+        return NULL;
+    }
+    struct raft_entry *entries = log_slot(log, first);
+    uint32_t most = span_of(log, first, last < log->held ? last : log->held);
+    while (*count < most && entries[*count].is_held && !entries[*count].is_placed) {
+        ++*count;
+    }
+    return entries;
 }
 
 void raft_entry_placed(struct raft *raft, uint64_t index, uint64_t body)

@@ -193,6 +193,9 @@ static enum raft_outcome on_installed(struct raft *raft, struct raft_entry_id id
 {
     struct raft_log *log = &raft->log;
     if (id.index <= raft->commit) {
+        // The log caught up while it was made durable; the state machine is there all the same.
+        raft->apply_given = raft->apply_given > id.index ? raft->apply_given : id.index;
+        raft->applied = raft->applied > id.index ? raft->applied : id.index;
         return RAFT_STALE;
     }
     // The checkpoint may overtake every other message of the leader's term.

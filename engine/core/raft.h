@@ -186,7 +186,8 @@ void raft_restore_begin(struct raft *raft, struct raft_entry_id base);
 int raft_restore_entry(struct raft *raft, struct raft_entry_id id, uint64_t prev_term,
                        const struct raft_entry_head *head, uint64_t body);
 void raft_restore_truncate(struct raft *raft, uint64_t first);
-// What is known only when the log has been read: the hard state, the boot counter, and whether every entry is still there.
+// What is known only when the log has been read: the hard state, the boot counter, and whether
+// every entry is still there.
 void raft_restore_identity(struct raft *raft, struct raft_hard_state hard_state, uint64_t boot,
                            bool intact);
 void raft_restore_end(struct raft *raft, uint64_t now_ns);
@@ -204,6 +205,14 @@ const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index);
 // The entry at index if it waits for a body, else NULL. raft_entry_placed then records the body.
 const struct raft_entry *raft_entry_to_place(const struct raft *raft, uint64_t index);
 void raft_entry_placed(struct raft *raft, uint64_t index, uint64_t body);
+// The same for runs of entries that lie side by side in memory: from `first` on, *count of them, at
+// most up to `last`, fewer where the ring wraps. Requires base < first ≤ last ≤ last entry.
+const struct raft_entry *raft_entry_span(const struct raft *raft, uint64_t first, uint64_t last,
+                                         uint32_t *count);
+// ... that wait for a body: *count is 0 when the first does not. The caller sets body and is_placed
+// of each.
+struct raft_entry *raft_entry_span_to_place(struct raft *raft, uint64_t first, uint64_t last,
+                                            uint32_t *count);
 // The body moved (its segment is being recycled); the entry must be made durable there under the
 // current epoch.
 void raft_entry_relocated(struct raft *raft, uint64_t index, uint64_t body);

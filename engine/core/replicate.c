@@ -64,9 +64,7 @@ enum raft_outcome replicate_propose(struct raft *raft, const struct raft_entry_h
     }
     accept->range = (struct raft_range){.first = log->last + 1, .last = log->last + count};
     accept->prev_term = log_term_at(log, log->last);
-    for (uint32_t at = 0; at < count; at++) {
-        log_hold(log, log->last + 1, raft->term, &heads[at]);
-    }
+    log_extend(log, raft->term, heads, count);
     return RAFT_OK;
 }
 

@@ -386,6 +386,64 @@ enum session_verdict session_claim(struct session_table *table, uint64_t index, 
     return verdict;
 }
 
+// Of the run sequence, sequence + 1, ...: how many of the first `count` share a word of the
+// bitmaps.
+static uint32_t in_word(uint64_t sequence, uint32_t count)
+{
+    uint32_t left = 64 - (uint32_t)(sequence % 64);
+    return count < left ? count : left;
+}
+
+static uint64_t word_bits(uint64_t sequence, uint32_t count)
+{
+    return (~UINT64_C(0) >> (64 - count)) << (sequence % 64);
+}
+
+uint32_t session_claim_run(struct session_table *table, uint64_t index, uint64_t id,
+                           uint64_t sequence, uint32_t count)
+{
+    struct session *session = find(table, id);
+    if (session == NULL || count == 0 || !is_next(session, sequence)) {
+        return 0;
+    }
+    count = count < session->window ? count : session->window;
+    touch(table, session, index + count - 1);
+    for (uint32_t at = 0; at < count;) {
+        uint32_t some = in_word(sequence + at, count - at);
+        struct session_page *page = page_near(table, session, sequence + at);
+        uint32_t word = session_place(sequence + at) / 64;
+        uint64_t bits = word_bits(sequence + at, some);
+        page->claimed[word] |= bits;
+        page->completed[word] &= ~bits;
+        at += some;
+    }
+    session->newest = session->floor = sequence + count - 1;
+    return count;
+}
+
+void session_complete_run(struct session_table *table, uint64_t id, uint64_t sequence,
+                          const uint32_t *results, uint32_t count)
+{
+    struct session *session = find(table, id);
+    if (session == NULL || sequence + session->window <= session->newest) {
+        for (uint32_t at = 0; at < count; at++) {
+            session_complete(table, id, sequence + at, results[at]);
+        }
+        return;
+    }
+    for (uint32_t at = 0; at < count;) {
+        uint32_t some = in_word(sequence + at, count - at);
+        struct session_page *page = page_near(table, session, sequence + at);
+        uint32_t place = session_place(sequence + at);
+        uint64_t bits = word_bits(sequence + at, some);
+        ASSERT((page->claimed[place / 64] & bits) == bits);
+        ASSERT((page->completed[place / 64] & bits) == 0);
+        page->completed[place / 64] |= bits;
+        memcpy(&page->results[place], &results[at], some * sizeof(*results));
+        at += some;
+    }
+}
+
 void session_complete(struct session_table *table, uint64_t id, uint64_t sequence, uint32_t result)
 {
     struct session *session = find(table, id);

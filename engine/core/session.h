@@ -89,10 +89,20 @@ enum session_verdict session_check(const struct session_table *table, uint64_t s
 enum session_verdict session_claim(struct session_table *table, uint64_t index, uint64_t session,
                                    uint64_t sequence, uint32_t *result);
 
+// The same for a run: the entries index, index + 1, ... are commands sequence, sequence + 1, ... of
+// one session. Claims those at the beginning that continue the session without a hole. Result: how
+// many were NEW so; 0: ask session_claim for the first.
+uint32_t session_claim_run(struct session_table *table, uint64_t index, uint64_t session,
+                           uint64_t sequence, uint32_t count);
+
 // Second half, for a NEW one: keeps its result. Does nothing when the session or the sequence has
 // left the table since.
 void session_complete(struct session_table *table, uint64_t session, uint64_t sequence,
                       uint32_t result);
+
+// The same for a run of sequences.
+void session_complete_run(struct session_table *table, uint64_t session, uint64_t sequence,
+                          const uint32_t *results, uint32_t count);
 
 uint32_t session_count(const struct session_table *table);
 uint32_t session_pages_used(const struct session_table *table);

@@ -126,6 +126,9 @@ uint64_t log_term_at(const struct raft_log *log, uint64_t index); // base ≤ in
 uint64_t log_capacity_left(const struct raft_log *log);
 void log_hold(struct raft_log *log, uint64_t index, uint64_t term,
               const struct raft_entry_head *head);
+void log_extend(struct raft_log *log, uint64_t term, const struct raft_entry_head *heads,
+                uint32_t count);
+bool log_takes_term(const struct raft_log *log, uint64_t index, uint64_t term);
 void log_close_holes(struct raft_log *log);
 void log_truncate(struct raft_log *log, uint64_t first);
 void log_drop_beyond_hole(struct raft_log *log);

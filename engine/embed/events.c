@@ -24,6 +24,8 @@ enum { EVENTS_MAX = 1 << 20, TAKE_BURST = 64 };
 
 struct event_slot {
     struct pontoon_events *events;
+    atomic_bool
+        is_done; // false: the proposer's or on its way; true: the reader's. Release and acquire
     struct pontoon_event event;
 };
 
@@ -121,7 +123,9 @@ static void on_done(void *context, const struct pontoon_result *result)
     struct event_slot *slot = context;
     struct pontoon_events *events = slot->events;
     slot->event.result = *result;
-    put(events->done_ring, slot); // from here on the slot is the reader's
+    // Pairs with the reader's load: it sees the event.
+    atomic_store_explicit(&slot->is_done, true, memory_order_release);
+    put(events->done_ring, slot);
     signal_reader(events);
 }
 
@@ -133,6 +137,7 @@ int pontoon_propose_event_mt(struct pontoon *node, uint16_t group, const void *p
         return -EAGAIN;
     }
     struct event_slot *slot = free_slot;
+    ASSERT(!atomic_load_explicit(&slot->is_done, memory_order_acquire));
     slot->event.token = token;
     int error = pontoon_propose_mt(node, group, payload, bytes, on_done, slot);
     if (error != 0) {
@@ -158,7 +163,9 @@ uint32_t pontoon_events_take(struct pontoon_events *events, struct pontoon_event
         }
         for (uint32_t at = 0; at < count; at++) {
             struct event_slot *slot = slots[at];
+            ASSERT(atomic_load_explicit(&slot->is_done, memory_order_acquire));
             array[taken++] = slot->event;
+            atomic_store_explicit(&slot->is_done, false, memory_order_release);
             put(events->free_ring, slot);
         }
     }

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 #include "engine/embed/idle.h"
 
@@ -51,6 +53,12 @@ static uint64_t checkpoint_bytes(const struct pontoon_config *config, uint64_t l
     return given != 0 ? given : log_bytes / 2;
 }
 
+static uint64_t random_number(void)
+{
+    uint64_t number = 0;
+    return getrandom(&number, sizeof(number), 0) == sizeof(number) ? number : (uint64_t)getpid();
+}
+
 static struct reactor_config reactor_settings(struct pontoon *node, uint32_t which)
 {
     const struct pontoon_config *config = &node->config;
@@ -80,7 +88,7 @@ static struct reactor_config reactor_settings(struct pontoon *node, uint32_t whi
                                                        (1 << 20),
                                       .checkpoint_bytes = checkpoint_bytes(config, log_bytes),
                                       .apply_workers = config->apply_workers,
-                                      .seed = clock_now_ns(parts->clock),
+                                      .seed = random_number(),
                                       .wal = {.log_bytes = log_bytes,
                                               .segment_bytes = segment_bytes,
                                               .batch_bytes_max = 1 << 20,
@@ -88,6 +96,7 @@ static struct reactor_config reactor_settings(struct pontoon *node, uint32_t whi
                                               .durable_mark_delay_ns = 1000000,
                                               .is_volatile = config->durability == PONTOON_MEMORY,
                                               .bootstrap = config->bootstrap,
+                .nonce = random_number(),
                                               .arena = parts->arenas[which]},
                                       .net = parts->views[which],
                                       .disk = parts->disks[which],
@@ -139,6 +148,11 @@ int pontoon_open(const struct pontoon_config *config, const struct pontoon_optio
     int error = pontoon_config_check(config, reason, reason_bytes);
     if (error != 0) {
         return error;
+    }
+    if (config->node == 0) {
+        snprintf(reason, reason_bytes, "client place %u is no node; set node, or open a client",
+                 config->client);
+        return -EINVAL;
     }
     struct pontoon *node = calloc(1, sizeof(*node));
     if (node == NULL) {

@@ -61,6 +61,39 @@ static bool claim(struct session_table *sessions, struct apply_item *item)
     return false;
 }
 
+// Nearly all commands continue a session in runs: claims those from items[0] on that do. Result:
+// how many were new.
+static uint32_t claim_run(struct session_table *sessions, const struct apply_item *items,
+                          uint32_t count)
+{
+    uint32_t run = 1;
+    if (items[0].kind != RAFT_ENTRY_COMMAND || items[0].client == 0) {
+        return 0;
+    }
+    while (run < count && items[run].client == items[0].client &&
+           items[run].sequence == items[0].sequence + run &&
+           items[run].kind == RAFT_ENTRY_COMMAND) {
+        run++;
+    }
+    return session_claim_run(sessions, items[0].index, items[0].client, items[0].sequence, run);
+}
+
+// Keeps the results of executed commands, run by run.
+static void complete(struct session_table *sessions, struct apply_item *const *claimed,
+                     const uint32_t *results, uint32_t count)
+{
+    for (uint32_t first = 0, at; first < count; first = at) {
+        uint64_t client = claimed[first]->client, sequence = claimed[first]->sequence;
+        for (at = first + 1; at < count && claimed[at]->client == client &&
+                             claimed[at]->sequence == sequence + (at - first);) {
+            at++;
+        }
+        if (client != 0) {
+            session_complete_run(sessions, client, sequence, results + first, at - first);
+        }
+    }
+}
+
 static void execute(struct group *group, struct apply_item *const *claimed, uint32_t count,
                     struct app_entry *batch, uint32_t *results)
 {
@@ -76,11 +109,8 @@ static void execute(struct group *group, struct apply_item *const *claimed, uint
     for (uint32_t at = 0; at < count; at++) {
         claimed[at]->status = WIRE_DONE;
         claimed[at]->result = results[at];
-        if (claimed[at]->client != 0) {
-            session_complete(group->sessions, claimed[at]->client, claimed[at]->sequence,
-                             results[at]);
-        }
     }
+    complete(group->sessions, claimed, results, count);
 }
 
 static void run_entries(struct reactor *reactor, struct apply_job *job, uint32_t worker)
@@ -90,12 +120,19 @@ static void run_entries(struct reactor *reactor, struct apply_job *job, uint32_t
     uint32_t *results = reactor->batch_results + (size_t)worker * APPLY_ITEMS_MAX;
     struct apply_item *claimed[APPLY_ITEMS_MAX];
     uint32_t count = 0;
-    for (uint32_t at = 0; at < job->count; at++) {
+    for (uint32_t at = 0; at < job->count && !job->is_corrupt; at++) {
+        job->is_corrupt = is_damaged(&job->items[at]);
+        job->count = job->is_corrupt ? at : job->count; // what is before it was sound
+    }
+    for (uint32_t at = 0; at < job->count;) {
         struct apply_item *item = &job->items[at];
-        if (is_damaged(item)) {
-            job->is_corrupt = true;
-            job->count = at; // what is before it was sound
-            break;
+        uint32_t run = claim_run(group->sessions, item, job->count - at);
+        at += run == 0 ? 1 : run;
+        for (uint32_t i = 0; i < run; i++) {
+            claimed[count++] = item + i;
+        }
+        if (run > 0) {
+            continue;
         }
         if (item->kind == RAFT_ENTRY_COMMAND && claim(group->sessions, item)) {
             claimed[count++] = item;
@@ -126,6 +163,25 @@ void apply_run(struct reactor *reactor, struct apply_job *job, uint32_t worker)
     }
 }
 
+// Nearly all answers go to the client that the one before went to: straight behind its result.
+static bool gather(struct group *group, struct origin to, const struct apply_item *item)
+{
+    if ((to.slot & ORIGIN_MAILBOX) != 0 || item->kind != RAFT_ENTRY_COMMAND ||
+        item->status == APPLY_SILENT) {
+        return false;
+    }
+    struct client *client = &group->reactor->clients[to.slot - 1];
+    if (client->generation != to.generation || client->session != item->client ||
+        client->group != group->id || client->result_count == 0 ||
+        client->result_count == WIRE_RESULTS_MAX) {
+        return false;
+    }
+    client->results[client->result_count++] = (struct wire_result){
+        .sequence = item->sequence, .status = item->status, .result = item->result};
+    group->reactor->counters.replies++;
+    return true;
+}
+
 static void answer_item(struct group *group, const struct apply_item *item)
 {
     struct reactor *reactor = group->reactor;
@@ -135,6 +191,9 @@ static void answer_item(struct group *group, const struct apply_item *item)
     }
     struct origin to = *origin;
     origin->slot = 0;
+    if (gather(group, to, item)) {
+        return;
+    }
     if (item->kind == RAFT_ENTRY_REGISTER) {
         const struct wire_register_reply reply = {.nonce = item->client,
                                                   .session = item->grant,
@@ -158,9 +217,7 @@ static void finish_entries(struct apply_job *job)
     }
     reactor->counters.applied += job->count;
     if (job->is_corrupt) {
-        group->is_halted = true;
-        const struct raft_input failed = {.kind = RAFT_IN_DISK_FAILED};
-        group_step(group, &failed, NULL, 0);
+        group_halt(group);
     }
     if (job->count > 0) {
         group->applied = job->items[job->count - 1].index;
@@ -216,8 +273,10 @@ void apply_start_read(struct reactor *reactor, struct apply_job *job, uint32_t r
 static void fill(struct group *group, struct apply_job *job)
 {
     struct wal *wal = group->reactor->wal;
-    while (job->count < APPLY_ITEMS_MAX && group->apply_next <= group->apply_last) {
-        const struct raft_entry *entry = raft_entry_at(group->raft, group->apply_next);
+    uint32_t count; // a job ends where the ring of slots does
+    const struct raft_entry *entry =
+        raft_entry_span(group->raft, group->apply_next, group->apply_last, &count);
+    for (; job->count < count && job->count < APPLY_ITEMS_MAX; entry++) {
         job->items[job->count++] = (struct apply_item){.index = group->apply_next++,
                                                        .client = entry->head.client,
                                                        .sequence = entry->head.sequence,

@@ -19,6 +19,7 @@
 
 #define CHECKPOINT_MAGIC UINT64_C(0x31504B434E544E50) // "PNTNCKP1"
 #define STREAM_MAGIC UINT64_C(0x314D5254534E5450)     // "PTNSTRM1"
+#define RETRY_AFTER_NS UINT64_C(100000000)            // after a checkpoint that found no room
 
 enum { HEADER_BYTES = 4096, STREAM_HEAD_BYTES = 16, STREAM_TAIL_BYTES = 8 };
 
@@ -245,6 +246,9 @@ int checkpoint_recover(struct group *group, char *reason, size_t reason_bytes)
 void checkpoint_close(struct group *group)
 {
     struct disk *disk = group->reactor->config.checkpoint_disk;
+    struct disk_completion completion;
+    while (group->checkpoint.is_write_out && disk->ops->poll(disk, &completion, 1) == 0) {
+    }
     stream_end(&group->checkpoint.stream);
     for (uint32_t which = 0; which < 2 && group->checkpoint.has_files; which++) {
         disk->ops->close_file(disk, group->checkpoint.files[which]);
@@ -266,13 +270,20 @@ static void begin(struct group *group, struct raft_entry_id covers)
     checkpoint->is_write_out = false;
 }
 
+static bool may_begin(const struct group *group)
+{
+    const struct reactor *reactor = group->reactor;
+    return reactor->checkpointing == NULL && !reactor->is_failed &&
+           reactor->now_ns >= group->checkpoint.retry_ns;
+}
+
 // Begins a checkpoint of what is applied. One at a time a reactor; nothing happens when one is
 // under way.
 void checkpoint_start(struct group *group)
 {
     struct checkpoint *checkpoint = &group->checkpoint;
-    if (group->reactor->checkpointing == NULL && !group->reactor->is_failed && !group->is_paused &&
-        checkpoint->has_files && group->applied > checkpoint->durable.index) {
+    if (may_begin(group) && !group->is_paused && !group->is_halted && checkpoint->has_files &&
+        group->applied > checkpoint->durable.index) {
         begin(group, (struct raft_entry_id){0, 0});
     }
 }
@@ -280,7 +291,7 @@ void checkpoint_start(struct group *group)
 // The same of a state that was just installed and is not in the log. False: not now.
 bool checkpoint_start_installed(struct group *group, struct raft_entry_id covers)
 {
-    if (group->reactor->checkpointing != NULL || group->reactor->is_failed) {
+    if (!may_begin(group)) {
         return false;
     }
     begin(group, covers);
@@ -297,6 +308,7 @@ static void finish(struct group *group, bool is_durable)
         checkpoint->durable = checkpoint->covers;
         reactor->counters.checkpoints++;
     }
+    checkpoint->retry_ns = is_durable ? 0 : reactor->now_ns + RETRY_AFTER_NS;
     checkpoint->state = CHECKPOINT_IDLE;
     reactor->checkpointing = NULL;
     group->is_paused = false;
@@ -378,7 +390,12 @@ static void on_completion(struct group *group, int32_t result)
     struct checkpoint *checkpoint = &group->checkpoint;
     checkpoint->is_write_out = false;
     if (result != 0) {
-        finish(group, false); // the log stays as it is; a full disk ends in back-pressure
+        // The log stays as it is: a full disk ends in back-pressure. Any other failure is final for
+        // the device (driver_api/disk.h).
+        finish(group, false);
+        if (result != -ENOSPC) {
+            group_device_failed(group->reactor);
+        }
         return;
     }
     switch (checkpoint->state) {
@@ -510,6 +527,9 @@ bool tail_poll(struct reactor *reactor)
             group = pinning_group(reactor, &position);
         }
         wal_advance_tail(reactor->wal, position);
+    }
+    if (reactor->group_count == 0) {
+        return was_busy;
     }
     struct group *group = &reactor->groups[reactor->counters.polls % reactor->group_count];
     struct raft_view view;

@@ -168,11 +168,16 @@ static enum wire_status inspect(struct group *group, const struct raft_entry_hea
             return WIRE_EXPIRED; // without a session a doubled frame would be executed twice
         }
     }
-    if (group->role == RAFT_LEADER && !group_log_has_room(group, count, payload_bytes)) {
+    struct raft_view view; // group->role may be older: an election may just have been won
+    raft_view(group->raft, &view);
+    if (view.role != RAFT_LEADER || reactor->is_draining) {
+        return WIRE_NOT_LEADER;
+    }
+    if (!group_log_has_room(group, count, payload_bytes)) {
         reactor->counters.proposals_busy += count;
         return WIRE_BUSY;
     }
-    return reactor->is_draining ? WIRE_NOT_LEADER : WIRE_DONE;
+    return WIRE_DONE;
 }
 
 void on_propose(struct group *group, const struct net_endpoint *remote,

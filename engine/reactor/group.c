@@ -9,11 +9,11 @@ void group_mark_dirty(struct group *group)
     }
 }
 
-// Room for new entries, with a reserve for what must always find a place (no-ops, relocated
-// records).
+// Room for new entries, with a reserve for what must always find a place: two more entries, or the
+// largest would never have room.
 bool group_log_has_room(const struct group *group, uint32_t entries, uint64_t bytes)
 {
-    return wal_has_room(group->reactor->wal, entries, bytes + WAL_RESERVE_BYTES);
+    return wal_has_room(group->reactor->wal, entries + 2, bytes + WAL_RESERVE_BYTES);
 }
 
 void group_forget_origins(struct group *group, uint64_t first, uint64_t last)
@@ -30,17 +30,22 @@ static void place(struct group *group, const struct raft_accept *accept,
 {
     struct wal *wal = group->reactor->wal;
     uint64_t prev_term = accept->prev_term;
-    for (uint64_t index = accept->range.first; index <= accept->range.last; index++) {
-        const struct raft_entry *entry = raft_entry_to_place(group->raft, index);
-        if (entry == NULL) {
+    for (uint64_t index = accept->range.first; index <= accept->range.last;) {
+        uint32_t count;
+        struct raft_entry *entry =
+            raft_entry_span_to_place(group->raft, index, accept->range.last, &count);
+        if (count == 0) {
+            index++;
             continue;
         }
-        const uint8_t *payload = payloads == NULL ? NULL : payloads[index - payloads_first];
-        struct raft_entry_id id = {.term = entry->term, .index = index};
-        raft_entry_placed(
-            group->raft, index,
-            wal_append(wal, group->id, entry->epoch, id, prev_term, &entry->head, payload));
-        prev_term = entry->term;
+        for (uint64_t end = index + count; index < end; index++, entry++) {
+            const uint8_t *payload = payloads == NULL ? NULL : payloads[index - payloads_first];
+            struct raft_entry_id id = {.term = entry->term, .index = index};
+            entry->body =
+                wal_append(wal, group->id, entry->epoch, id, prev_term, &entry->head, payload);
+            entry->is_placed = true;
+            prev_term = id.term;
+        }
     }
 }
 
@@ -63,11 +68,13 @@ enum raft_outcome group_step(struct group *group, const struct raft_input *input
     return outcome;
 }
 
-// Sends one entry that is larger than a frame, in fragments. False when frames ran out (all of it
-// counts as unsent).
+// Sends one entry that is larger than a frame, in fragments. False when frames ran out: all of it
+// counts as unsent, but the next attempt goes on where this one ended (else an entry of more
+// fragments than the driver takes at once would never be whole).
 static bool send_fragments(struct group *group, struct lane *lane, uint64_t index)
 {
     struct reactor *reactor = group->reactor;
+    struct fragment_cursor *cursor = &group->cursors[lane - reactor->peers];
     const struct raft_entry *entry = raft_entry_at(group->raft, index);
     const uint8_t *payload = wal_payload(reactor->wal, entry->body);
     struct raft_message message;
@@ -75,7 +82,9 @@ static bool send_fragments(struct group *group, struct lane *lane, uint64_t inde
     message.append.entries_term = entry->term;
     message.append.count = 1;
     uint32_t piece = wire_fragment_bytes(lane_frame_bytes(reactor, lane));
-    for (uint32_t offset = 0; offset < entry->head.bytes; offset += piece) {
+    const struct raft_entry_id id = {.term = entry->term, .index = index};
+    uint32_t offset = raft_entry_id_equal(cursor->id, id) ? cursor->offset : 0;
+    for (; offset < entry->head.bytes; offset += piece) {
         uint32_t left = entry->head.bytes - offset;
         const struct wire_fragment fragment = {.head = entry->head,
                                                .offset = offset,
@@ -84,9 +93,11 @@ static bool send_fragments(struct group *group, struct lane *lane, uint64_t inde
                                                .append = message.append};
         struct wire_writer *writer = lane_next_frame(reactor, lane);
         if (writer == NULL || !wire_put_append_fragment(writer, group->id, &message, &fragment)) {
+            *cursor = (struct fragment_cursor){.id = id, .offset = offset};
             return false;
         }
     }
+    *cursor = (struct fragment_cursor){.offset = 0};
     reactor->counters.entries_out++;
     return true;
 }
@@ -104,17 +115,12 @@ static uint64_t send_message(struct group *group, struct lane *lane, uint64_t fi
     if (writer == NULL) {
         return first;
     }
-    uint64_t term = entry->term, index = first;
-    uint32_t count = 0, bytes = 0;
-    while (index <= last) {
-        entry = raft_entry_at(group->raft, index);
-        if (entry->term != term ||
-            !wire_append_takes(writer, count + 1, bytes + entry->head.bytes)) {
-            break;
-        }
-        count++;
-        bytes += entry->head.bytes;
-        index++;
+    uint64_t term = entry->term;
+    uint32_t span, count = 0, bytes = 0;
+    entry = raft_entry_span(group->raft, first, last, &span);
+    while (count < span && entry[count].term == term &&
+           wire_append_takes(writer, count + 1, bytes + entry[count].head.bytes)) {
+        bytes += entry[count++].head.bytes;
     }
     struct raft_message message;
     raft_append_header(group->raft, lane->node, first, &message);
@@ -124,16 +130,17 @@ static uint64_t send_message(struct group *group, struct lane *lane, uint64_t fi
     if (count == 0 || !wire_append_open(&append, writer, group->id, &message, count, bytes)) {
         return first;
     }
-    for (uint64_t at = first; at < index; at++) {
-        entry = raft_entry_at(group->raft, at);
-        wire_append_put(&append, &entry->head, wal_payload(reactor->wal, entry->body));
+    for (uint32_t at = 0; at < count; at++) {
+        wire_append_put(&append, &entry[at].head, wal_payload(reactor->wal, entry[at].body));
     }
     reactor->counters.entries_out += count;
     reactor->counters.messages_out++;
-    return index;
+    return first + count;
 }
 
-// What could not be sent is taken back: the core must not believe it is under way.
+// What could not be sent for want of frames is taken back: the core must not believe it is under
+// way. What cannot be sent because the peer is not reached counts as lost, or we would try in every
+// iteration.
 static void send_entries(struct group *group, const struct raft_send *send)
 {
     struct reactor *reactor = group->reactor;
@@ -155,7 +162,7 @@ static void send_entries(struct group *group, const struct raft_send *send)
         }
         index = next;
     }
-    if (index <= send->range.last) {
+    if (is_reached && index <= send->range.last) {
         reactor->counters.sends_cut_short++;
         const struct raft_input input = {.kind = RAFT_IN_UNSENT,
                                          .unsent = {.peer = send->to, .index = index}};
@@ -182,7 +189,7 @@ static void send_messages(struct group *group, const struct raft_effects *effect
 
 // Whoever waits for an entry of a leader that is none any more learns that the outcome is not known
 // here.
-static void on_leadership_lost(struct group *group)
+void group_leadership_lost(struct group *group)
 {
     struct reactor *reactor = group->reactor;
     struct raft_view view;
@@ -199,6 +206,7 @@ static void on_leadership_lost(struct group *group)
         group->origins[index & mask].slot = 0;
         client_result(reactor, origin, group->id, entry->head.client, &result, index);
     }
+    mailbox_leadership_lost(group);
 }
 
 static void on_role_change(struct group *group)
@@ -207,8 +215,7 @@ static void on_role_change(struct group *group)
     struct raft_view view;
     raft_view(group->raft, &view);
     if (group->role == RAFT_LEADER && view.role != RAFT_LEADER) {
-        on_leadership_lost(group);
-        mailbox_leadership_lost(group);
+        group_leadership_lost(group);
     }
     reactor->counters.elections += view.role == RAFT_CANDIDATE && group->role != RAFT_CANDIDATE;
     group->role = view.role;
@@ -216,6 +223,15 @@ static void on_role_change(struct group *group)
         reactor->config.role_change(reactor->config.context, group->id, view.role, view.term,
                                     view.leader);
     }
+}
+
+// The floor that recovery may take for committed. Only as far as our own log is durable: where it is not, recovery might find an
+// older entry in the committed one's place.
+static void note_commit(struct group *group, uint64_t commit)
+{
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    wal_note_commit(group->reactor->wal, group->id, commit < view.synced ? commit : view.synced);
 }
 
 static void collect(struct group *group)
@@ -236,7 +252,7 @@ static void collect(struct group *group)
     }
     if (effects->apply.first <= effects->apply.last) {
         group->apply_last = effects->apply.last;
-        wal_note_commit(reactor->wal, group->id, effects->apply.last);
+        note_commit(group, effects->apply.last);
     }
     reads_aborted(group, effects->reads_aborted_upto);
     if (effects->reads_granted) {
@@ -265,7 +281,17 @@ void group_collect_all(struct reactor *reactor)
     reactor->dirty_count = left;
 }
 
-static void on_device_failed(struct reactor *reactor)
+// Memory or state is damaged: the group serves nothing any more, here.
+void group_halt(struct group *group)
+{
+    const struct raft_input input = {.kind = RAFT_IN_DISK_FAILED};
+    group->is_halted = true;
+    group_step(group, &input, NULL, 0);
+    reads_fail(group);
+}
+
+// Nothing will be durable any more: every group steps down for good.
+void group_device_failed(struct reactor *reactor)
 {
     reactor->is_failed = true;
     const struct raft_input input = {.kind = RAFT_IN_DISK_FAILED};
@@ -278,7 +304,7 @@ static void on_wal_event(struct reactor *reactor, const struct wal_event *event)
 {
     struct raft_input input = {.kind = RAFT_IN_SYNCED};
     if (event->kind == WAL_EVENT_FAILED) {
-        on_device_failed(reactor);
+        group_device_failed(reactor);
         return;
     }
     struct group *group = reactor_group(reactor, event->group);
@@ -309,14 +335,27 @@ bool group_poll_wal(struct reactor *reactor)
     return total > 0;
 }
 
+// Whoever wins an election needs a place for its no-op: without room for one of every group none
+// stands.
+static bool has_room_for_no_ops(const struct reactor *reactor)
+{
+    return wal_has_room(reactor->wal, reactor->group_count, 0);
+}
+
 bool group_poll_timers(struct reactor *reactor)
 {
     const struct raft_input input = {.kind = RAFT_IN_TICK};
     bool was_due = false;
     uint32_t slot;
     while (heap_pop_due(&reactor->timers, reactor->now_ns, &slot)) {
-        group_step(&reactor->groups[slot], &input, NULL, 0);
+        struct group *group = &reactor->groups[slot];
         was_due = true;
+        if (group->role == RAFT_LEADER || has_room_for_no_ops(reactor)) {
+            group_step(group, &input, NULL, 0);
+        } else {
+            heap_update(&reactor->timers, slot,
+                        reactor->now_ns + reactor->config.election_timeout_min_ns);
+        }
     }
     return was_due;
 }

@@ -7,16 +7,54 @@ static void count_refusal(struct reactor *reactor, enum wire_refusal refusal)
     reactor->counters.refused[refusal]++;
 }
 
-// An append needs room in the log before the core sees it; without it the frame counts as lost, and
-// the leader will be asked again.
+// Whoever waits for our entries is told before a new leader's entries take their places.
+static void leave_leadership(struct group *group, uint64_t term)
+{
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    if (term > view.term || view.role != RAFT_LEADER) {
+        group_leadership_lost(group);
+    }
+}
+
+// A sign of life: what an append says beside its entries.
+static void on_heartbeat(struct group *group, const struct raft_message *append)
+{
+    struct raft_message empty = *append;
+    empty.append.heads = NULL;
+    empty.append.count = 0;
+    empty.append.entries_term = 0;
+    const struct raft_input input = {.kind = RAFT_IN_MESSAGE, .message = &empty};
+    group_step(group, &input, NULL, 0);
+}
+
+// Room in the log for the entries of an append. What takes the place of others may use the reserve:
+// a log that is full of entries nobody will ever commit could not get rid of them otherwise.
+static bool has_room(const struct group *group, const struct raft_append *append,
+                     uint32_t payload_bytes)
+{
+    if (group_log_has_room(group, append->count, payload_bytes)) {
+        return true;
+    }
+    const struct raft_entry *old = raft_entry_at(group->raft, append->prev.index + 1);
+    return old != NULL && old->term != append->entries_term &&
+           wal_has_room(group->reactor->wal, append->count + 1, payload_bytes);
+}
+
+// An append needs room in the log before the core sees it; without it the entries count as lost,
+// and the leader will be asked again.
 static void on_raft(struct group *group, const struct raft_message *message,
                     const uint8_t *const *payloads, uint32_t payload_bytes)
 {
     struct reactor *reactor = group->reactor;
     uint64_t first = 0;
+    if (message->type == RAFT_MSG_APPEND && group->role == RAFT_LEADER) {
+        leave_leadership(group, message->term);
+    }
     if (message->type == RAFT_MSG_APPEND && message->append.count > 0) {
-        if (!group_log_has_room(group, message->append.count, payload_bytes)) {
+        if (!has_room(group, &message->append, payload_bytes)) {
             reactor->counters.appends_dropped_log_full++;
+            on_heartbeat(group, message);
             return;
         }
         if (!wire_check_entries(message->append.heads, payloads, message->append.count)) {
@@ -43,18 +81,21 @@ static void on_fragment(struct group *group, const struct wire_reader *reader,
         .b = is_append ? fragment->append.prev.index + 1 : fragment->head.sequence,
         .source = reader->envelope.source,
         .group = message->group};
+    struct raft_message append = {.type = RAFT_MSG_APPEND,
+                                  .from = reader->envelope.source,
+                                  .to = reader->envelope.destination,
+                                  .intact = message->intact,
+                                  .boot = reader->envelope.boot,
+                                  .term = message->term,
+                                  .append = fragment->append};
+    if (is_append && fragment->offset == 0) {
+        on_heartbeat(group, &append); // a large entry on a slow link must not look like silence
+    }
     const uint8_t *payload = assembly_add(reactor->assembly, &key, fragment);
     if (payload == NULL) {
         return;
     }
     if (is_append) {
-        struct raft_message append = {.type = RAFT_MSG_APPEND,
-                                      .from = reader->envelope.source,
-                                      .to = reader->envelope.destination,
-                                      .intact = message->intact,
-                                      .boot = reader->envelope.boot,
-                                      .term = message->term,
-                                      .append = fragment->append};
         append.append.heads = &fragment->head;
         append.append.count = 1;
         on_raft(group, &append, &payload, fragment->head.bytes);

@@ -5,6 +5,8 @@
 #ifndef PONTOON_REACTOR_INTERNAL_H
 #define PONTOON_REACTOR_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "engine/base/assert.h"
 #include "engine/base/heap.h"
 #include "engine/core/session.h"
@@ -25,9 +27,11 @@ enum {
     ANSWER_BYTES_MAX = RAFT_PAYLOAD_BYTES_MAX + 64,
     MAILBOX_SLOTS = 4096,
     ASSEMBLY_BUFFERS = 16,
-    WAL_RESERVE_BYTES = 256 << 10, // of the log, kept free of proposals for no-ops and relocations
+    // Of the log, kept free of new entries: for no-ops, and for one entry that replaces others.
+    WAL_RESERVE_BYTES = RAFT_PAYLOAD_BYTES_MAX + (256 << 10),
     CHECKPOINT_CHUNK_BYTES = 256 << 10,
-    APPLY_SILENT = 255, // status of an apply item that is answered by another one
+    SNAPSHOT_RANGES_MAX = 64, // of a checkpoint that is coming in, received beyond a hole
+    APPLY_SILENT = 255,       // status of an apply item that is answered by another one
 };
 
 // ------------------------------------------------------------------------------------------------
@@ -114,10 +118,23 @@ struct read_request {
     uint8_t query[READ_QUERY_BYTES_MAX];
 };
 
+// An answer on its way to a client: what the driver does not take now follows in later iterations.
+struct answer_out {
+    bool is_active;
+    struct group *group;
+    struct origin origin;
+    struct wire_read_reply reply; // offset: of the next part
+    uint64_t progress_ns;         // when a part last left
+};
+
 // -------------------------------------------------------------------------------------------------
 // mailbox.c
 
 enum mail_kind { MAIL_PROPOSE, MAIL_READ, MAIL_CALL };
+
+// Whose the slot is: a caller's that took it from the free ring, on its way, or the reactor's until
+// it is answered.
+enum mail_owner { MAIL_CALLERS, MAIL_POSTED, MAIL_REACTORS };
 
 struct mail {
     enum mail_kind kind;
@@ -127,8 +144,9 @@ struct mail {
     reactor_user *user;
     reactor_call *call;
     void *context;
+    atomic_uint
+        owner; // enum mail_owner. Release by who gives the slot away, acquire by who gets it
     // The reactor's: callers do not touch these.
-    bool is_out;         // dequeued, not answered yet
     bool is_placed;      // PROPOSE: it is an entry of the log
     uint32_t generation; // counts uses of the slot: an origin of an earlier use means nothing
     void *large;         // payload above MAILBOX_INLINE_BYTES: from malloc
@@ -168,12 +186,19 @@ struct checkpoint {
     uint64_t file_offset;
     bool is_write_out;
     uint32_t buffer_bytes;
+    uint64_t retry_ns; // the last one failed: none is begun before
 };
 
 struct snapshot_peer {
     bool is_active;
     uint64_t sent_bytes, received_bytes;
-    uint64_t progress_ns;
+    uint64_t heard_ns;    // when it last answered a part (or began)
+    uint64_t progress_ns; // when it last confirmed more than before (or began)
+    uint64_t resend_ns;   // when what it did not confirm is sent again
+};
+
+struct byte_range {
+    uint64_t first, end; // [first, end)
 };
 
 struct snapshot {
@@ -185,11 +210,12 @@ struct snapshot {
     struct raft_entry_id covers;
     struct stream_out stream;
     uint32_t users; // active peers
-    uint64_t last_used_ns;
     struct snapshot_peer peers[RAFT_NODES_MAX];
     // in (follower)
     uint8_t *in_data;
-    uint64_t in_total, in_received;
+    uint64_t in_total, in_received; // without a hole
+    uint32_t in_range_count;
+    struct byte_range in_ranges[SNAPSHOT_RANGES_MAX]; // beyond it, apart, ascending
     struct raft_entry_id in_covers;
     uint16_t in_from;
     bool in_must_persist; // durable: the checkpoint of it is being made, then the core is told
@@ -202,6 +228,12 @@ static inline bool snapshot_is_active(const struct snapshot *snapshot)
 
 // --------------------------------------------------------------------------------------------------
 // group.c
+
+// How far a large entry was sent to a peer when frames ran out; it goes on from there.
+struct fragment_cursor {
+    struct raft_entry_id id; // {0, 0}: none
+    uint32_t offset;
+};
 
 struct group {
     struct reactor *reactor;
@@ -223,6 +255,7 @@ struct group {
     uint32_t worker;
     uint32_t read_first, read_last; // list of read_request; UINT32_MAX: empty
     bool is_serving_reads;
+    struct fragment_cursor cursors[RAFT_NODES_MAX]; // by place in config.nodes
     struct checkpoint checkpoint;
     struct snapshot snapshot;
 };
@@ -263,8 +296,10 @@ struct reactor {
     struct read_request *reads;
     uint32_t free_read;
     uint32_t reads_waiting;
-    bool is_answering; // the answer buffer is in use by a worker
+    bool is_answering;                // the answer buffer is in use: by a worker, or being sent
+    bool has_read_waiting_for_answer; // ... and somebody waits for it
     uint8_t *answer;
+    struct answer_out answer_out;
 
     struct mail *mails;
     struct rte_ring *mail_ring, *free_mail_ring;
@@ -286,7 +321,6 @@ struct wire_writer *lane_next_frame(struct reactor *reactor, struct lane *lane);
 uint32_t lane_frame_bytes(struct reactor *reactor, const struct lane *lane);
 struct lane *lane_of_node(struct reactor *reactor, uint16_t node);
 void outbox_flush(struct reactor *reactor);
-bool outbox_is_stuffed(const struct reactor *reactor);
 
 // inbound.c
 bool inbound_poll(struct reactor *reactor);
@@ -299,7 +333,10 @@ void group_collect_all(struct reactor *reactor);
 bool group_poll_wal(struct reactor *reactor);
 bool group_poll_timers(struct reactor *reactor);
 void group_forget_origins(struct group *group, uint64_t first, uint64_t last);
+void group_halt(struct group *group);
+void group_device_failed(struct reactor *reactor);
 bool group_log_has_room(const struct group *group, uint32_t entries, uint64_t bytes);
+void group_leadership_lost(struct group *group);
 
 // apply.c
 void apply_run(struct reactor *reactor, struct apply_job *job, uint32_t worker);
@@ -334,6 +371,8 @@ void reads_granted(struct group *group, uint64_t upto, uint64_t index);
 void reads_aborted(struct group *group, uint64_t upto);
 void reads_serve(struct group *group);
 void read_answered(struct apply_job *job);
+void reads_fail(struct group *group);
+bool reads_poll(struct reactor *reactor);
 
 // mailbox.c
 int mailbox_open(struct reactor *reactor);

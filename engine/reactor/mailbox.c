@@ -3,8 +3,8 @@
 //
 // Both rings are used in RTS mode on the side that many threads share: in the default mode a
 // producer that is preempted in the middle stalls all others (engine/README.md has the
-// measurement). Pairing: the enqueue into mail_ring publishes the slot's fields to the reactor; the
-// enqueue into free_mail_ring hands it back.
+// measurement). Pairing: `owner` publishes a slot's fields, to the reactor (pass_on, receive) and
+// back (pass_on, take_mail); the rings only carry its address.
 #include "engine/reactor/internal.h"
 
 #include <errno.h>
@@ -52,17 +52,40 @@ void mailbox_close(struct reactor *reactor)
     free(reactor->free_mail_ring);
 }
 
+static void pass_on(struct mail *mail, enum mail_owner to)
+{
+    atomic_store_explicit(&mail->owner, to, memory_order_release);
+}
+
+static void receive(struct mail *mail, enum mail_owner from)
+{
+    ASSERT_CMP(atomic_load_explicit(&mail->owner, memory_order_acquire), ==, from);
+}
+
 static struct mail *take_mail(struct reactor *reactor)
 {
-    void *mail;
-    return rte_ring_dequeue(reactor->free_mail_ring, &mail) == 0 ? mail : NULL;
+    void *free_mail;
+    if (rte_ring_dequeue(reactor->free_mail_ring, &free_mail) != 0) {
+        return NULL;
+    }
+    struct mail *mail = free_mail;
+    receive(mail, MAIL_CALLERS);
+    return mail;
 }
 
 // Slots and ring entries are equally many: the ring cannot be full.
 static void post(struct reactor *reactor, struct mail *mail)
 {
+    pass_on(mail, MAIL_POSTED);
     int full = rte_ring_enqueue(reactor->mail_ring, mail);
     ASSERT(full == 0);
+}
+
+// A command without a session; sequences begin at 1 all the same (engine/wire/FORMAT.md).
+static struct raft_entry_head head_of(uint32_t bytes, uint32_t crc)
+{
+    return (struct raft_entry_head){
+        .sequence = 1, .bytes = bytes, .crc = crc, .kind = RAFT_ENTRY_COMMAND};
 }
 
 static int post_payload(struct reactor *reactor, enum mail_kind kind, uint16_t group,
@@ -88,9 +111,11 @@ static int post_payload(struct reactor *reactor, enum mail_kind kind, uint16_t g
     mail->user = user;
     mail->context = context;
     mail->large = large;
-    memcpy(large == NULL ? mail->payload : large, payload, bytes);
+    if (bytes > 0) {
+        memcpy(large == NULL ? mail->payload : large, payload, bytes);
+    }
     if (kind == MAIL_PROPOSE) {
-        const struct raft_entry_head head = {.bytes = bytes, .kind = RAFT_ENTRY_COMMAND};
+        const struct raft_entry_head head = head_of(bytes, 0);
         mail->crc = raft_entry_crc(&head, payload);
     }
     post(reactor, mail);
@@ -129,8 +154,9 @@ static void free_mail(struct reactor *reactor, struct mail *mail)
 {
     free(mail->large);
     mail->large = NULL;
-    mail->is_out = mail->is_placed = false;
+    mail->is_placed = false;
     mail->generation++;
+    pass_on(mail, MAIL_CALLERS);
     rte_ring_enqueue(reactor->free_mail_ring, mail);
 }
 
@@ -175,7 +201,7 @@ void mailbox_abandon(struct reactor *reactor)
     }
     for (uint32_t slot = 0; slot < MAILBOX_SLOTS; slot++) {
         struct mail *mail = &reactor->mails[slot];
-        if (mail->is_out) {
+        if (atomic_load_explicit(&mail->owner, memory_order_relaxed) == MAIL_REACTORS) {
             mailbox_done(reactor, origin_of(reactor, mail), &reply);
         }
     }
@@ -189,8 +215,7 @@ bool mailbox_is_idle(const struct reactor *reactor)
 static enum wire_status propose(struct reactor *reactor, struct mail *mail, struct origin origin)
 {
     struct group *group = reactor_group(reactor, mail->group);
-    const struct raft_entry_head head = {
-        .bytes = mail->bytes, .crc = mail->crc, .kind = RAFT_ENTRY_COMMAND};
+    const struct raft_entry_head head = head_of(mail->bytes, mail->crc);
     const uint8_t *payload = mail->large == NULL ? mail->payload : mail->large;
     struct raft_view view;
     raft_view(group->raft, &view);
@@ -215,7 +240,8 @@ static enum wire_status propose(struct reactor *reactor, struct mail *mail, stru
 
 static void on_mail(struct reactor *reactor, struct mail *mail)
 {
-    mail->is_out = true;
+    receive(mail, MAIL_POSTED);
+    pass_on(mail, MAIL_REACTORS);
     struct origin origin = origin_of(reactor, mail);
     enum wire_status status = WIRE_DONE;
     if (mail->kind == MAIL_CALL) {

@@ -4,9 +4,11 @@
 // work short (nothing is ever assumed to be sent).
 #include "engine/reactor/internal.h"
 
-bool outbox_is_stuffed(const struct reactor *reactor)
+// Half of the room is for nodes alone: answers to clients must not keep heartbeats in.
+static bool is_stuffed(const struct reactor *reactor, enum net_use use)
 {
-    return reactor->outbox.pending_count + reactor->outbox.open_count >= TX_PENDING_MAX;
+    uint32_t max = use == NET_USE_PEER ? TX_PENDING_MAX : TX_PENDING_MAX / 2;
+    return reactor->outbox.pending_count + reactor->outbox.open_count >= max;
 }
 
 struct lane *lane_of_node(struct reactor *reactor, uint16_t node)
@@ -65,9 +67,9 @@ static void seal(struct reactor *reactor, struct lane *lane)
 
 static bool open_frame(struct reactor *reactor, struct lane *lane)
 {
-    if (outbox_is_stuffed(reactor)) {
+    if (is_stuffed(reactor, lane->use)) {
         send_pending(reactor);
-        if (outbox_is_stuffed(reactor)) {
+        if (is_stuffed(reactor, lane->use)) {
             return false;
         }
     }

@@ -32,6 +32,7 @@ bool reactor_poll(struct reactor *reactor, uint64_t *next_deadline_ns)
     was_busy |= reactor->dirty_count > 0;
     group_collect_all(reactor);             // messages out, apply, reads
     was_busy |= reactor_housekeep(reactor); // checkpoints, snapshots, the log's tail
+    was_busy |= reads_poll(reactor);        // the rest of a long answer
     clients_flush(reactor);                 // answers
     outbox_flush(reactor);                  // send
     wal_submit(reactor->wal, now_ns);       // write
@@ -40,7 +41,9 @@ bool reactor_poll(struct reactor *reactor, uint64_t *next_deadline_ns)
     reactor->was_busy = was_busy;
     reactor->counters.busy_polls += was_busy;
     if (next_deadline_ns != NULL) {
+        uint64_t wal_ns = wal_deadline_ns(reactor->wal);
         *next_deadline_ns = heap_next_ns(&reactor->timers);
+        *next_deadline_ns = wal_ns < *next_deadline_ns ? wal_ns : *next_deadline_ns;
     }
     return was_busy;
 }
@@ -162,8 +165,8 @@ static void on_record(void *context, const struct wal_record *record)
 {
     struct reactor *reactor = context;
     struct group *group = reactor_group(reactor, record->group);
-    if (group == NULL) {
-        return;
+    if (group == NULL || group->is_checkpoint_damaged) {
+        return; // without what was before them its entries mean nothing
     }
     if (record->kind == WAL_RECORD_TRUNCATE) {
         raft_restore_truncate(group->raft, record->id.index);
@@ -374,6 +377,8 @@ int reactor_group_status(struct reactor *reactor, uint16_t id, bool want_digest,
     *status = (struct reactor_group_status){.checkpoint = group->checkpoint.durable.index};
     raft_view(group->raft, &status->raft);
     status->raft.failed |= group->is_halted;
+    // A state that was installed and is not told to the core yet is ahead of what `applied` says.
+    want_digest &= group->applied == status->raft.applied;
     status->peer_count = raft_peer_views(group->raft, status->peers, RAFT_NODES_MAX);
     if (group->jobs_out == 0) {
         status->sessions = session_count(group->sessions);

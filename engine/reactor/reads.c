@@ -11,6 +11,7 @@
 #include "engine/base/crc32c.h"
 
 #define READ_NONE UINT32_MAX
+#define ANSWER_PATIENCE_NS UINT64_C(100000000)
 
 int reads_open(struct reactor *reactor)
 {
@@ -74,11 +75,22 @@ static void free_read(struct reactor *reactor, uint32_t slot)
     reactor->reads_waiting--;
 }
 
-// One answer, in as many parts as it takes. Where frames run out the rest is left out: the client
-// asks again.
-static void send_answer(struct reactor *reactor, struct client *client, struct group *group,
-                        uint64_t request, enum wire_status status, const void *answer,
-                        int32_t bytes)
+// One part of an answer. False: no frame for it now.
+static bool send_part(struct reactor *reactor, struct client *client, struct group *group,
+                      struct wire_read_reply *reply)
+{
+    struct wire_writer *writer = lane_writer(reactor, &client->lane);
+    int32_t put = writer == NULL ? -1 : wire_put_read_reply(writer, group->id, reply);
+    if (put < 0) {
+        writer = lane_next_frame(reactor, &client->lane);
+        put = writer == NULL ? -1 : wire_put_read_reply(writer, group->id, reply);
+    }
+    reply->offset += put < 0 ? 0 : (uint32_t)put;
+    return put >= 0;
+}
+
+static struct wire_read_reply make_reply(struct group *group, uint64_t request,
+                                         enum wire_status status, const void *data, int32_t bytes)
 {
     struct raft_view view;
     raft_view(group->raft, &view);
@@ -87,22 +99,49 @@ static void send_answer(struct reactor *reactor, struct client *client, struct g
                                     .result = bytes,
                                     .leader_hint = view.leader,
                                     .total_bytes = bytes > 0 ? (uint32_t)bytes : 0,
-                                    .data = answer};
-    reply.answer_crc = crc32c(0, answer, reply.total_bytes);
-    do {
-        struct wire_writer *writer = lane_writer(reactor, &client->lane);
-        int32_t put = writer == NULL ? -1 : wire_put_read_reply(writer, group->id, &reply);
-        if (put < 0 || (put == 0 && reply.total_bytes > 0)) {
-            writer = lane_next_frame(reactor, &client->lane);
-            put = writer == NULL ? -1 : wire_put_read_reply(writer, group->id, &reply);
-            if (put < 0) {
-                return;
-            }
-        }
-        reply.offset += (uint32_t)put;
-    } while (reply.offset < reply.total_bytes);
+                                    .data = data};
+    reply.answer_crc = crc32c(0, data, reply.total_bytes);
+    return reply;
 }
 
+// The answer buffer is free for the next read, of whatever group.
+static void release_answer(struct reactor *reactor)
+{
+    reactor->is_answering = reactor->answer_out.is_active = false;
+    for (uint32_t slot = 0; slot < reactor->group_count && reactor->has_read_waiting_for_answer;
+         slot++) {
+        if (reactor->groups[slot].read_first != READ_NONE) {
+            group_mark_dirty(&reactor->groups[slot]);
+        }
+    }
+    reactor->has_read_waiting_for_answer = false;
+}
+
+// Sends more of the answer under way. It is given up when no part leaves for a while, or its client
+// was forgotten: the client asks again.
+bool reads_poll(struct reactor *reactor)
+{
+    struct answer_out *out = &reactor->answer_out;
+    if (!out->is_active) {
+        return false;
+    }
+    struct client *client = client_at(reactor, out->origin);
+    bool is_sent = false;
+    while (client != NULL && (out->reply.offset < out->reply.total_bytes || !is_sent)) {
+        if (!send_part(reactor, client, out->group, &out->reply)) {
+            break;
+        }
+        is_sent = true;
+        out->progress_ns = reactor->now_ns;
+    }
+    if (client == NULL || out->reply.offset == out->reply.total_bytes ||
+        reactor->now_ns > out->progress_ns + ANSWER_PATIENCE_NS) {
+        release_answer(reactor);
+    }
+    return true;
+}
+
+// An answer that fits a frame, or is for another thread.
 static void answer(struct reactor *reactor, struct origin origin, struct group *group,
                    uint64_t request, enum wire_status status, const void *data, int32_t bytes)
 {
@@ -114,7 +153,8 @@ static void answer(struct reactor *reactor, struct origin origin, struct group *
     }
     struct client *client = client_at(reactor, origin);
     if (client != NULL) {
-        send_answer(reactor, client, group, request, status, data, bytes);
+        struct wire_read_reply reply = make_reply(group, request, status, data, bytes);
+        send_part(reactor, client, group, &reply);
     }
 }
 
@@ -173,10 +213,14 @@ void reads_serve(struct group *group)
         return;
     }
     group->is_serving_reads = true;
-    while (group->read_first != READ_NONE && !group->is_paused && !reactor->is_answering) {
+    while (group->read_first != READ_NONE && !group->is_paused && !group->is_halted) {
         uint32_t slot = group->read_first;
         struct read_request *read = &reactor->reads[slot];
         if (read->index == 0 || read->index > group->applied) {
+            break;
+        }
+        if (reactor->is_answering) {
+            reactor->has_read_waiting_for_answer = true;
             break;
         }
         struct apply_job *job = apply_take_job(reactor, group, APPLY_READ);
@@ -196,8 +240,33 @@ void read_answered(struct apply_job *job)
     struct group *group = job->group;
     struct reactor *reactor = group->reactor;
     const struct read_request *read = &reactor->reads[job->read_slot];
-    answer(reactor, read->origin, group, read->request, WIRE_DONE, reactor->answer,
-           job->answer_bytes);
-    reactor->is_answering = false;
+    if ((read->origin.slot & ORIGIN_MAILBOX) != 0) {
+        answer(reactor, read->origin, group, read->request, WIRE_DONE, reactor->answer,
+               job->answer_bytes);
+        release_answer(reactor);
+    } else {
+        reactor->answer_out = (struct answer_out){
+            .is_active = true,
+            .group = group,
+            .origin = read->origin,
+            .reply = make_reply(group, read->request, WIRE_DONE, reactor->answer,
+                                job->answer_bytes),
+            .progress_ns = reactor->now_ns};
+        reads_poll(reactor);
+    }
     free_read(reactor, job->read_slot);
+}
+
+// The state can no longer be trusted: nobody who waits will be answered from it.
+void reads_fail(struct group *group)
+{
+    struct reactor *reactor = group->reactor;
+    while (group->read_first != READ_NONE) {
+        uint32_t slot = group->read_first;
+        const struct read_request *read = &reactor->reads[slot];
+        group->read_first = read->next;
+        answer(reactor, read->origin, group, read->request, WIRE_FAILED, NULL, 0);
+        free_read(reactor, slot);
+    }
+    group->read_last = READ_NONE;
 }

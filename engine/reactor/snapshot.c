@@ -3,9 +3,9 @@
 // Out: the leader copies the state into memory of its own (stop and copy, a piece each poll
 // iteration), then sends it in parts, a window at a time; what is lost is sent again from where the
 // follower stands. While it is under way the log behind it is kept. In: parts are gathered in
-// order; the whole is checked and restored; a durable node makes its own checkpoint of it before it
-// tells anybody (a checkpoint that is not durable must not stand for log entries that are not
-// there).
+// any order; the whole is checked and restored; a durable node makes its own checkpoint of it
+// before it tells anybody (a checkpoint that is not durable must not stand for log entries that are
+// not there).
 #include "engine/reactor/internal.h"
 
 #include <errno.h>
@@ -14,8 +14,11 @@
 
 #define WINDOW_BYTES (UINT64_C(512) << 10)
 #define RESEND_AFTER_NS UINT64_C(20000000)
-#define FORGET_AFTER_NS                                                                            \
-    UINT64_C(10000000000) // a follower that is silent for this long pins nothing any more
+// A follower that does not know what we go on with (it restarted, or began with another leader)
+// answers nothing: it is sent all from the beginning.
+#define RESTART_AFTER_NS UINT64_C(200000000)
+// A follower that is silent for this long pins nothing any more.
+#define FORGET_AFTER_NS UINT64_C(2000000000)
 
 static uint32_t place_of(const struct reactor *reactor, uint16_t node)
 {
@@ -43,7 +46,7 @@ static void forget_out(struct group *group)
 }
 
 // The core says that these peers (bit (id - 1)) need a checkpoint. Called again and again until
-// they have it.
+// they have it. Those that are silent must wait: what is kept for them would fill the log.
 void snapshot_want(struct group *group, uint64_t peers)
 {
     struct reactor *reactor = group->reactor;
@@ -54,25 +57,36 @@ void snapshot_want(struct group *group, uint64_t peers)
     if (is_outdated) {
         forget_out(group);
     }
+    struct raft_peer_view views[RAFT_NODES_MAX];
+    raft_peer_views(group->raft, views, RAFT_NODES_MAX);
     for (uint32_t place = 0; place < reactor->config.node_count; place++) {
         struct snapshot_peer *peer = &snapshot->peers[place];
-        if ((peers >> (reactor->config.nodes[place] - 1) & 1) != 0 && !peer->is_active) {
-            *peer = (struct snapshot_peer){.is_active = true, .progress_ns = reactor->now_ns};
+        bool is_wanted = (peers >> (views[place].id - 1) & 1) != 0 && views[place].is_active;
+        if (is_wanted && !peer->is_active) {
+            *peer = (struct snapshot_peer){
+                .is_active = true, .heard_ns = reactor->now_ns, .progress_ns = reactor->now_ns};
             snapshot->users++;
         }
     }
-    if (!snapshot->is_ready && !snapshot->is_building && !group->is_paused && group->applied > 0) {
+    if (snapshot->users > 0 && !snapshot->is_ready && !snapshot->is_building && !group->is_paused &&
+        group->applied > 0) {
         snapshot->is_building = true;
         group->is_paused = true;
     }
-    snapshot->last_used_ns = reactor->now_ns;
 }
 
-// Entries above this index must stay while somebody is being given a checkpoint.
+// Entries above this index must stay while somebody is being given a checkpoint and gets on with
+// it. (One that has no place for it, its disk being full, would stop the whole group.)
 uint64_t snapshot_pin(const struct group *group)
 {
     const struct snapshot *snapshot = &group->snapshot;
-    return snapshot->is_ready && snapshot->users > 0 ? snapshot->covers.index : UINT64_MAX;
+    for (uint32_t place = 0; place < RAFT_NODES_MAX && snapshot->is_ready; place++) {
+        const struct snapshot_peer *peer = &snapshot->peers[place];
+        if (peer->is_active && group->reactor->now_ns <= peer->progress_ns + FORGET_AFTER_NS) {
+            return snapshot->covers.index;
+        }
+    }
+    return UINT64_MAX;
 }
 
 static bool reserve(struct snapshot *snapshot, uint64_t bytes)
@@ -114,9 +128,30 @@ static void build(struct group *group)
     group_mark_dirty(group);
     snapshot->is_building = false;
     snapshot->is_ready = count == 0;
+    for (uint32_t place = 0; place < RAFT_NODES_MAX; place++) {
+        // the transfer begins now
+        snapshot->peers[place].heard_ns = snapshot->peers[place].progress_ns =
+            group->reactor->now_ns;
+    }
     if (count < 0) {
         forget_out(group); // asked for again as long as it is needed
     }
+}
+
+// What was sent and not confirmed in time goes again. Of a checkpoint that was received as a whole
+// the last bytes do: to be told when it is installed.
+static void rewind_peer(struct reactor *reactor, const struct snapshot *snapshot,
+                        struct snapshot_peer *peer)
+{
+    if (reactor->now_ns < peer->resend_ns) {
+        return;
+    }
+    if (reactor->now_ns > peer->heard_ns + RESTART_AFTER_NS) {
+        peer->received_bytes = 0;
+    }
+    peer->sent_bytes =
+        peer->received_bytes < snapshot->bytes ? peer->received_bytes : snapshot->bytes - 1;
+    peer->resend_ns = reactor->now_ns + RESEND_AFTER_NS;
 }
 
 static bool send_parts(struct group *group, uint32_t place)
@@ -127,10 +162,7 @@ static bool send_parts(struct group *group, uint32_t place)
     struct lane *lane = &reactor->peers[place];
     struct raft_view view;
     raft_view(group->raft, &view);
-    if (reactor->now_ns > peer->progress_ns + RESEND_AFTER_NS) {
-        peer->sent_bytes = peer->received_bytes;
-        peer->progress_ns = reactor->now_ns;
-    }
+    rewind_peer(reactor, snapshot, peer);
     bool was_busy = false;
     while (peer->sent_bytes < snapshot->bytes &&
            peer->sent_bytes < peer->received_bytes + WINDOW_BYTES && lane_locate(reactor, lane)) {
@@ -151,27 +183,37 @@ static bool send_parts(struct group *group, uint32_t place)
     return was_busy;
 }
 
+static void release_peer(struct group *group, struct snapshot_peer *peer)
+{
+    struct snapshot *snapshot = &group->snapshot;
+    peer->is_active = false;
+    if (--snapshot->users == 0) {
+        forget_out(group);
+    }
+}
+
 bool snapshot_poll(struct group *group)
 {
     struct reactor *reactor = group->reactor;
     struct snapshot *snapshot = &group->snapshot;
-    if (snapshot->in_must_persist && group->checkpoint.state == CHECKPOINT_IDLE) {
-        return checkpoint_start_installed(group, snapshot->in_covers);
+    if (snapshot->in_must_persist) {
+        return group->checkpoint.state == CHECKPOINT_IDLE &&
+               checkpoint_start_installed(group, snapshot->in_covers);
+    }
+    if (group->role != RAFT_LEADER) {
+        forget_out(group);
+        return true;
     }
     if (snapshot->is_building) {
         build(group);
         return true;
     }
-    if (!snapshot->is_ready) {
-        return false;
-    }
-    if (group->role != RAFT_LEADER || reactor->now_ns > snapshot->last_used_ns + FORGET_AFTER_NS) {
-        forget_out(group);
-        return true;
-    }
     bool was_busy = false;
-    for (uint32_t place = 0; place < reactor->config.node_count; place++) {
-        if (snapshot->peers[place].is_active) {
+    for (uint32_t place = 0; place < reactor->config.node_count && snapshot->is_ready; place++) {
+        struct snapshot_peer *peer = &snapshot->peers[place];
+        if (peer->is_active && reactor->now_ns > peer->heard_ns + FORGET_AFTER_NS) {
+            release_peer(group, peer);
+        } else if (peer->is_active) {
             was_busy |= send_parts(group, place);
         }
     }
@@ -195,20 +237,20 @@ void on_snapshot_reply(struct group *group, uint16_t from, uint64_t term,
                                          .snapshot_done = {.peer = from, .id = reply->last}};
         group_step(group, &input, NULL, 0);
         if (peer->is_active) {
-            peer->is_active = false;
             reactor->counters.snapshots_sent++;
-            if (--snapshot->users == 0) {
-                forget_out(group);
-            }
+            release_peer(group, peer);
         }
         return;
     }
-    snapshot->last_used_ns = reactor->now_ns;
-    if (peer->is_active && snapshot->is_ready &&
-        raft_entry_id_equal(reply->last, snapshot->covers) &&
-        reply->received_bytes > peer->received_bytes && reply->received_bytes <= snapshot->bytes) {
+    if (!peer->is_active || !snapshot->is_ready ||
+        !raft_entry_id_equal(reply->last, snapshot->covers)) {
+        return;
+    }
+    peer->heard_ns = reactor->now_ns;
+    if (reply->received_bytes > peer->received_bytes && reply->received_bytes <= snapshot->bytes) {
         peer->received_bytes = reply->received_bytes;
         peer->progress_ns = reactor->now_ns;
+        peer->resend_ns = reactor->now_ns + RESEND_AFTER_NS;
         peer->sent_bytes =
             peer->sent_bytes > peer->received_bytes ? peer->sent_bytes : peer->received_bytes;
     }
@@ -222,6 +264,45 @@ static void forget_in(struct snapshot *snapshot)
     free(snapshot->in_data);
     snapshot->in_data = NULL;
     snapshot->in_total = snapshot->in_received = 0;
+    snapshot->in_range_count = 0;
+}
+
+// Notes that [first, end) is here, beyond a hole. False: too many holes, the part counts as lost.
+static bool note_range(struct snapshot *snapshot, uint64_t first, uint64_t end)
+{
+    struct byte_range *ranges = snapshot->in_ranges;
+    uint32_t at = 0, count = snapshot->in_range_count;
+    while (at < count && ranges[at].end < first) {
+        at++;
+    }
+    uint32_t to = at; // ranges [at, to) touch the new one and become part of it
+    for (; to < count && ranges[to].first <= end; to++) {
+        first = ranges[to].first < first ? ranges[to].first : first;
+        end = ranges[to].end > end ? ranges[to].end : end;
+    }
+    if (at == to && count == SNAPSHOT_RANGES_MAX) {
+        return false;
+    }
+    memmove(&ranges[at + 1], &ranges[to], (count - to) * sizeof(*ranges));
+    ranges[at] = (struct byte_range){.first = first, .end = end};
+    snapshot->in_range_count = count + 1 - (to - at);
+    return true;
+}
+
+// Parts come in any order; what is held without a hole from the beginning is what counts.
+static void take_part(struct snapshot *snapshot, const struct wire_snapshot *part)
+{
+    uint64_t end = part->offset + part->bytes;
+    if (end <= snapshot->in_received || !note_range(snapshot, part->offset, end)) {
+        return;
+    }
+    memcpy(snapshot->in_data + part->offset, part->data, part->bytes);
+    struct byte_range *ranges = snapshot->in_ranges;
+    if (ranges[0].first <= snapshot->in_received) {
+        snapshot->in_received = ranges[0].end;
+        snapshot->in_range_count--;
+        memmove(&ranges[0], &ranges[1], snapshot->in_range_count * sizeof(*ranges));
+    }
 }
 
 static void reply_to(struct group *group, uint16_t to, struct raft_entry_id last, uint64_t received,
@@ -282,12 +363,11 @@ static void install(struct group *group)
         forget_in(snapshot); // the leader begins again
         return;
     }
+    forget_out(group); // we led, and were reading out what is now replaced
     if (stream_restore(group, snapshot->in_data, snapshot->in_total) != 0) {
         // The old state is gone and the new one is no good: nothing may be served from here until
         // one is whole.
-        group->is_halted = true;
-        const struct raft_input failed = {.kind = RAFT_IN_DISK_FAILED};
-        group_step(group, &failed, NULL, 0);
+        group_halt(group);
         forget_in(snapshot);
         return;
     }
@@ -301,17 +381,16 @@ static void install(struct group *group)
     snapshot->in_must_persist = true;
 }
 
+// The checkpoint that was being made of an installed state ended, well or not: then it is begun
+// again (checkpoint.c decides when), and nobody is told until it is durable.
 void snapshot_persisted(struct group *group)
 {
     struct snapshot *snapshot = &group->snapshot;
-    snapshot->in_must_persist = false;
     if (raft_entry_id_equal(group->checkpoint.durable, snapshot->in_covers)) {
+        snapshot->in_must_persist = false;
         tell_core(group);
     } else {
-        group->is_halted = true; // the disk refused it: the log does not fit the state any more
-        const struct raft_input failed = {.kind = RAFT_IN_DISK_FAILED};
-        group_step(group, &failed, NULL, 0);
-        forget_in(snapshot);
+        group->is_paused = true;
     }
 }
 
@@ -321,10 +400,15 @@ void on_snapshot(struct group *group, uint16_t from, uint64_t term,
     struct snapshot *snapshot = &group->snapshot;
     struct raft_view view;
     raft_view(group->raft, &view);
-    if (term != view.term || view.leader != from || group->is_halted || snapshot->in_must_persist) {
+    if (term != view.term || view.leader != from || group->is_halted) {
+        return;
+    }
+    if (snapshot->in_must_persist) {
+        reply_to(group, from, snapshot->in_covers, snapshot->in_total, false); // not durable yet
         return;
     }
     if (part->last.index <= view.commit) {
+        forget_in(snapshot);
         reply_to(group, from, part->last, part->total_bytes, true); // we are there already
         return;
     }
@@ -332,10 +416,7 @@ void on_snapshot(struct group *group, uint16_t from, uint64_t term,
         !begin_in(group, from, part)) {
         return;
     }
-    if (part->offset == snapshot->in_received && part->bytes <= snapshot->in_total - part->offset) {
-        memcpy(snapshot->in_data + part->offset, part->data, part->bytes);
-        snapshot->in_received += part->bytes;
-    }
+    take_part(snapshot, part);
     if (snapshot->in_received == snapshot->in_total) {
         install(group);
         return;

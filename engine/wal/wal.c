@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum { COMPLETIONS_MAX = 64, SEGMENT_BYTES_MIN = 16384, ENTRIES_PER_SEGMENT_MIN = 4 };
+enum { PREFETCH_BYTES = 768 };
 
 // --- memory ---
 
@@ -268,6 +269,7 @@ uint64_t wal_append(struct wal *wal, uint16_t group, uint32_t epoch, struct raft
         prepare(wal, group, epoch, id, prev_term, bytes);
     }
     uint8_t *at = wal->at;
+    __builtin_prefetch(at + PREFETCH_BYTES, 1); // the arena was last touched a lap ago
     uint64_t body = wal->open_position + (uint64_t)(at - wal->base) + WAL_RECORD_OVERHEAD_BYTES;
     raft_entry_head_pack(at, head);
     if (bytes != 0) {

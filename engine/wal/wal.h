@@ -34,18 +34,17 @@ struct wal_config {
     uint64_t log_bytes;     // multiple of segment_bytes; arena and file
     uint64_t segment_bytes; // power of two, ≥ 4 × the largest payload (4 MiB for 1 MiB), at least
                             // 16 KiB; a batch never crosses a segment's end
-    uint32_t
-        batch_bytes_max; // a batch is sealed when it reaches this (it may exceed it by one record)
-    uint32_t in_flight_max;         // batches written at once, ≤ WAL_IN_FLIGHT_MAX
+    uint32_t batch_bytes_max; // a batch is sealed when it reaches this (or passes it by a record)
+    uint32_t in_flight_max;   // batches written at once, ≤ WAL_IN_FLIGHT_MAX
     uint64_t durable_mark_delay_ns; // an idle durable log writes one more header this long after
                                     // the last completion (1 ms)
-    uint64_t nonce; // a random number, used by bootstrap and reset_log: it names this filling of
-                    // the log in every header, so that nothing a client can write looks like one
-                    // (0: no such protection)
-    bool is_volatile; // durability = memory
-    bool bootstrap;   // create the files (-EEXIST when they are there); else they must exist
-    bool reset_log;   // forget the entries but keep boot counter, term and vote (volatile logs do
-                    // always); creates the log file when it is missing or of another size
+    uint64_t nonce;    // a random number, used by bootstrap and reset_log: it names this filling of
+                       // the log in every header, so that nothing a client can write looks like one
+                       // (0: no such protection)
+    bool is_volatile;  // durability = memory
+    bool bootstrap;    // create the files (-EEXIST when they are there); else they must exist
+    bool reset_log;    // forget the entries but keep boot counter, term and vote (volatile logs do
+                       // always); creates the log file when it is missing or of another size
     void *arena;       // log_bytes, aligned to 4096, from huge memory; the caller's
     struct disk *disk; // opened on the node's directory
 };
@@ -92,7 +91,8 @@ size_t wal_memory_bytes(const struct wal_config *config);
 int wal_open(struct wal **wal, void *memory, const struct wal_config *config, wal_visitor *visitor,
              void *context, void (*progress)(void *context, uint64_t done, uint64_t total),
              struct wal_recovery *recovery, char *reason, size_t reason_bytes);
-// Waits for what is in flight (bounded by the disk), closes the files.
+// Waits for what is in flight (bounded by the disk), closes the files. What was never submitted is
+// lost. Until then all completions of config.disk belong to the log: other users need another disk.
 void wal_close(struct wal *wal);
 
 // The commit floor of a group that recovery found in batch headers: entries up to it were committed
@@ -110,8 +110,8 @@ void wal_put_hard_state(struct wal *wal, uint16_t group, struct raft_hard_state 
 bool wal_has_room(const struct wal *wal, uint32_t records, uint64_t payload_bytes);
 
 // Adds an entry to the open batch: copies the payload (the one copy). Precondition: wal_has_room.
-// Result: position of the payload
-// ("body"). `epoch` comes back with the completion.
+// Result: position of the payload ("body"). `epoch` comes back with the completion. head->crc must
+// be right (raft_entry_crc): recovery takes a batch with a wrong one for damaged.
 uint64_t wal_append(struct wal *wal, uint16_t group, uint32_t epoch, struct raft_entry_id id,
                     uint64_t prev_term, const struct raft_entry_head *head, const void *payload);
 

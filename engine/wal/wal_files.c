@@ -468,6 +468,12 @@ int wal_files_open(struct wal_opening *opening)
     return error != 0 ? error : count_boot(opening);
 }
 
+int wal_files_forget_log_boot(struct wal_opening *opening)
+{
+    opening->super.log_boot = 0;
+    return write_super(opening);
+}
+
 int wal_files_opened(struct wal_opening *opening)
 {
     opening->wal->disk->ops->register_memory(opening->wal->disk, opening->config->arena,

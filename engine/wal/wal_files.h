@@ -22,6 +22,8 @@ struct wal_opening {
 // wal->boot is durable and identity.log_id names the log's filling. The log file is open but not
 // read.
 int wal_files_open(struct wal_opening *opening);
+// The newest opening mark is about to be overwritten: from here on the log need not have one.
+int wal_files_forget_log_boot(struct wal_opening *opening);
 // Records that the opening mark of this boot is durable in the log. Last step of an opening.
 int wal_files_opened(struct wal_opening *opening);
 void wal_files_close(struct wal *wal);

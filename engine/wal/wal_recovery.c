@@ -21,7 +21,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SEQUENCE_JUMP = 64 }; // above WAL_IN_FLIGHT_MAX: no sequence of a torn batch is used again
+enum {
+    SEQUENCE_JUMP = 64, // above WAL_IN_FLIGHT_MAX: no sequence of a torn batch is used again
+    SPARE_BLOCKS = 4,   // for the marks by which a full log gets room again
+};
 
 // --- the decision table ---
 
@@ -100,10 +103,13 @@ struct scan {
     uint64_t own_headers, foreign_headers;
     struct wal_batch_header foreign;
 
-    uint64_t end;      // of the last batch replayed; at first the tail
-    uint64_t sequence; // of it
-    uint64_t boot;     // of it; the largest so far, as boots do not fall along the log
-    bool is_first;     // nothing replayed yet
+    uint64_t end;       // of the last batch replayed; at first the tail
+    uint64_t sequence;  // of it
+    uint64_t boot;      // of it; the largest so far, as boots do not fall along the log
+    uint64_t last_tail; // what the last batch says of the tail
+    uint64_t last_mark; // position of the last batch, if it is a mark that may be overwritten, or 0
+    uint64_t before_last; // sequence of the batch before it
+    bool is_first;        // nothing replayed yet
     bool is_end_faulty;
     int error; // of the disk, while mending
 };
@@ -377,6 +383,11 @@ static void replay(struct scan *scan, const struct wal_batch_header *header)
         }
     }
     opening->recovery->batches++;
+    bool may_go =
+        (header->flags & WAL_BATCH_MARK) != 0 && !scan->is_first && header->tail == scan->last_tail;
+    scan->last_mark = may_go ? header->position : 0;
+    scan->before_last = scan->sequence;
+    scan->last_tail = header->tail;
     scan->end = header->position + wal_align(header->bytes, WAL_BLOCK_BYTES);
     scan->sequence = header->sequence;
     scan->boot = header->boot;
@@ -425,6 +436,21 @@ static void judge_end(struct scan *scan)
 
 // --- going on ---
 
+// A log that is full but for its last blocks would lose one more to the opening mark of every
+// start: the mark at its end is overwritten instead, if there is one. Until the new one is durable,
+// the superblock does not ask for any.
+static int take_place_of_last_mark(struct scan *scan, uint64_t *head)
+{
+    uint64_t limit = scan->tail + scan->wal->log_bytes;
+    if (scan->last_mark == 0 || scan->is_end_faulty ||
+        *head + SPARE_BLOCKS * WAL_BLOCK_BYTES <= limit) {
+        return 0;
+    }
+    *head = scan->last_mark;
+    scan->sequence = scan->before_last;
+    return wal_files_forget_log_boot(scan->opening);
+}
+
 // Where writing goes on. Behind a faulty end a block is left out and the chain broken, so that the
 // fault stays visible until the tail has passed it.
 static int continue_at(struct scan *scan)
@@ -434,6 +460,10 @@ static int continue_at(struct scan *scan)
     if (scan->is_end_faulty) {
         head += WAL_BLOCK_BYTES;
         head = head < scan->durable_position ? scan->durable_position : head;
+    }
+    int error = take_place_of_last_mark(scan, &head);
+    if (error != 0) {
+        return error;
     }
     if (head + WAL_BLOCK_BYTES > scan->tail + wal->log_bytes) {
         snprintf(scan->opening->reason, scan->opening->reason_bytes,

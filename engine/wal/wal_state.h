@@ -2,14 +2,11 @@
 // completions), wal_hard.c (term and vote), wal_files.c (creation, superblock) and wal_recovery.c
 // share. Nobody else includes this.
 //
-//      floor              submit_next         open_next           slot numbers, growing by one a
-//      batch
-//        │ in flight / done  │ sealed             │ open
-//   ─────┼───────────────────┼────────────────────┼──▶            slot s is batches[s mod
-//   WAL_BATCHES]
+//      floor                 submit_next     open_next      slots: one a batch, growing
+//        | in flight, or done  | sealed        | open         slot s is batches[s mod WAL_BATCHES]
+//   -----+---------------------+---------------+-------->
 //
-//      floor ≤ submit_next ≤ open_next ≤ floor + WAL_BATCHES - 1;  submit_next ≤ floor +
-//      in_flight_max
+//   floor ≤ submit_next ≤ open_next < floor + WAL_BATCHES,  submit_next ≤ floor + in_flight_max
 #ifndef PONTOON_WAL_WAL_STATE_H
 #define PONTOON_WAL_WAL_STATE_H
 

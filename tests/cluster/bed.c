@@ -74,6 +74,7 @@ bool bed_create(const char *link, const char *durability, const char *settings)
         bed = (struct cluster){.link = link,
                                .durability = durability,
                                .settings = settings,
+                               .name = "pontoon-bed",
                                .is_isolated = is_isolated != 0};
         find_program();
         is_open = true;

@@ -18,8 +18,11 @@ enum {
     BED_ALL = 0xe, // bits 1 to 3: sets of nodes are bits by id
 };
 
-// Small enough that several clusters fit into the machine's memory.
-#define BED_SETTINGS "log_mib: 64\napp_memory_mib: 64\nbuffers_mib: 16\n"
+// Small enough that several clusters fit into the machine's memory. Without hugepages, of which
+// other programs of the machine may take the last between our look and our start; the cases that
+// are about them say so.
+#define BED_SETTINGS_HUGE "log_mib: 64\napp_memory_mib: 64\nbuffers_mib: 16\n"
+#define BED_SETTINGS BED_SETTINGS_HUGE "hugepages: false\n"
 
 extern struct cluster bed;
 

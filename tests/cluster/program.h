@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 struct program_result {
-    int status; // exit status; -1: a signal ended it, or we did after BED_PATIENCE_S
+    int status; // exit status; -1: a signal ended it, or we did after BED_PATIENCE_MS
     int lines;  // on stderr
     char out[8192], err[4096];
 };

@@ -12,7 +12,7 @@ case $seconds in
     ;;
 esac
 cd "$(dirname "$0")/../.."
-build=build-fuzz
+build='build-fuzz'
 
 if [ ! -f $build/build.ninja ]; then
     CC=clang meson setup $build -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false \

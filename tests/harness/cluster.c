@@ -1,3 +1,4 @@
+// Nodes, network and time of a cluster: the event loop.
 #include "tests/harness/cluster.h"
 
 #include <inttypes.h>
@@ -29,8 +30,8 @@ static void *take_zeroed(size_t count, size_t bytes)
     return memory;
 }
 
-static void config_of(const struct cluster *cluster, const struct cluster_node *node,
-                      struct raft_config *config)
+void cluster_config(const struct cluster *cluster, const struct cluster_node *node,
+                    struct raft_config *config)
 {
     const struct cluster_options *options = &cluster->options;
     *config = (struct raft_config){.self = node->id,
@@ -54,7 +55,7 @@ static void config_of(const struct cluster *cluster, const struct cluster_node *
 static void open_node(struct cluster *cluster, struct cluster_node *node)
 {
     struct raft_config config;
-    config_of(cluster, node, &config);
+    cluster_config(cluster, node, &config);
     size_t bytes = (raft_memory_bytes(&config) + 63) & ~(size_t)63;
     node->memory = aligned_alloc(64, bytes);
     ASSERT(node->memory != NULL);
@@ -132,8 +133,8 @@ struct cluster_event *cluster_post(struct cluster *cluster, struct cluster_node 
 
 static uint64_t link_delay_ns(struct cluster *cluster)
 {
-    uint64_t delay = prng_between(&cluster->prng, cluster->options.link_min_ns,
-                                  cluster->options.link_max_ns);
+    uint64_t delay =
+        prng_between(&cluster->prng, cluster->options.link_min_ns, cluster->options.link_max_ns);
     if (cluster->late_permille > 0 && prng_chance(&cluster->prng, cluster->late_permille, 1000)) {
         delay += prng_below(&cluster->prng, cluster->late_max_ns + 1);
     }
@@ -193,8 +194,8 @@ void cluster_heal(struct cluster *cluster)
 
 // A node: inputs in, effects out.
 
-static void step(struct cluster *cluster, struct cluster_node *node, const struct raft_input *input,
-                 enum raft_outcome *outcome)
+void cluster_step(struct cluster *cluster, struct cluster_node *node,
+                  const struct raft_input *input, enum raft_outcome *outcome)
 {
     struct raft_accept accept;
     enum raft_outcome result = raft_step(node->raft, cluster->now_ns, input, &accept);
@@ -219,7 +220,7 @@ static void send_range(struct cluster *cluster, struct cluster_node *node,
             prng_chance(&cluster->prng, cluster->unsent_permille, 1000)) {
             struct raft_input input = {.kind = RAFT_IN_UNSENT,
                                        .unsent = {.peer = send->to, .index = first}};
-            step(cluster, node, &input, NULL);
+            cluster_step(cluster, node, &input, NULL);
             return;
         }
         struct raft_message message;
@@ -239,8 +240,8 @@ static void send_checkpoints(struct cluster *cluster, struct cluster_node *node,
 {
     for (uint16_t id = 1; id <= cluster->options.nodes; id++) {
         uint32_t bit = UINT32_C(1) << (id - 1);
-        bool is_overdue = cluster->now_ns > node->snapshot_out_ns[id - 1] +
-                                                4 * cluster->options.election_max_ns;
+        bool is_overdue =
+            cluster->now_ns > node->snapshot_out_ns[id - 1] + 4 * cluster->options.election_max_ns;
         if ((peers & bit) == 0 || ((node->snapshot_out & bit) && !is_overdue)) {
             continue;
         }
@@ -260,8 +261,8 @@ static void write_hard_state(struct cluster *cluster, struct cluster_node *node,
 {
     struct cluster_disk *disk = &node->disk;
     uint64_t at = cluster->now_ns + disk->slowdown * prng_between(&cluster->prng,
-                                                                 cluster->options.disk_min_ns,
-                                                                 cluster->options.disk_max_ns);
+                                                                  cluster->options.disk_min_ns,
+                                                                  cluster->options.disk_max_ns);
     at = at <= disk->hard_latest_ns ? disk->hard_latest_ns + 1 : at;
     disk->hard_latest_ns = at;
     cluster_post(cluster, node, CLUSTER_HARD_STATE, at - cluster->now_ns)->hard_state = hard_state;
@@ -301,7 +302,7 @@ static void collect(struct cluster *cluster, struct cluster_node *node)
 static void tick(struct cluster *cluster, struct cluster_node *node)
 {
     struct raft_input input = {.kind = RAFT_IN_TICK};
-    step(cluster, node, &input, NULL);
+    cluster_step(cluster, node, &input, NULL);
     node->deadline_ns = UINT64_MAX; // until the collect
 }
 
@@ -326,7 +327,7 @@ static void on_synced(struct cluster *cluster, struct cluster_node *node,
             .synced = {.range = {.first = first->id.index, .last = last->id.index},
                        .epoch = first->epoch}};
         if (!first->is_truncate) {
-            step(cluster, node, &input, NULL);
+            cluster_step(cluster, node, &input, NULL);
         }
     }
 }
@@ -341,7 +342,7 @@ static void on_applied(struct cluster *cluster, struct cluster_node *node,
         cluster_check_applied(cluster, node, node->state.id.index + 1);
     }
     struct raft_input input = {.kind = RAFT_IN_APPLIED, .applied = event->index};
-    step(cluster, node, &input, NULL);
+    cluster_step(cluster, node, &input, NULL);
 }
 
 static void on_snapshot(struct cluster *cluster, struct cluster_node *node,
@@ -357,13 +358,12 @@ static void on_snapshot(struct cluster *cluster, struct cluster_node *node,
         cluster->snapshots_installed++;
         struct raft_input input = {.kind = RAFT_IN_INSTALLED, .installed = checkpoint->id};
         enum raft_outcome outcome;
-        step(cluster, node, &input, &outcome);
+        cluster_step(cluster, node, &input, &outcome);
         ASSERT(outcome == RAFT_OK);
     }
     if (!is_lost(cluster) && cluster->cut[node->id][event->from] == 0) {
-        struct cluster_event *done =
-            cluster_post(cluster, cluster_node(cluster, event->from), CLUSTER_SNAPSHOT_DONE,
-                         link_delay_ns(cluster));
+        struct cluster_event *done = cluster_post(cluster, cluster_node(cluster, event->from),
+                                                  CLUSTER_SNAPSHOT_DONE, link_delay_ns(cluster));
         done->from = node->id;
         done->checkpoint = *checkpoint;
     }
@@ -378,7 +378,7 @@ static void deliver(struct cluster *cluster, struct cluster_node *node, struct c
         if (event->message.type == RAFT_MSG_APPEND) {
             event->message.append.heads = event->heads;
         }
-        step(cluster, node, &input, NULL);
+        cluster_step(cluster, node, &input, NULL);
         break;
     case CLUSTER_SYNCED:
         if (!is_stale && !node->has_failed_disk) {
@@ -388,9 +388,9 @@ static void deliver(struct cluster *cluster, struct cluster_node *node, struct c
     case CLUSTER_HARD_STATE:
         if (!is_stale && !node->has_failed_disk) {
             node->disk.hard_state = event->hard_state;
-            input = (struct raft_input){.kind = RAFT_IN_HARD_STATE,
-                                        .hard_state = event->hard_state};
-            step(cluster, node, &input, NULL);
+            input =
+                (struct raft_input){.kind = RAFT_IN_HARD_STATE, .hard_state = event->hard_state};
+            cluster_step(cluster, node, &input, NULL);
         }
         break;
     case CLUSTER_APPLIED:
@@ -405,10 +405,10 @@ static void deliver(struct cluster *cluster, struct cluster_node *node, struct c
         break;
     case CLUSTER_SNAPSHOT_DONE:
         node->snapshot_out &= ~(UINT32_C(1) << (event->from - 1));
-        input = (struct raft_input){
-            .kind = RAFT_IN_SNAPSHOT_DONE,
-            .snapshot_done = {.peer = event->from, .id = event->checkpoint.id}};
-        step(cluster, node, &input, NULL);
+        input =
+            (struct raft_input){.kind = RAFT_IN_SNAPSHOT_DONE,
+                                .snapshot_done = {.peer = event->from, .id = event->checkpoint.id}};
+        cluster_step(cluster, node, &input, NULL);
         break;
     }
 }
@@ -426,8 +426,7 @@ static void trace(const struct cluster *cluster, const struct cluster_event *eve
     if (event->kind == CLUSTER_MESSAGE && message->type == RAFT_MSG_APPEND) {
         const struct raft_append *append = &message->append;
         printf(" prev (%" PRIu64 ",%" PRIu64 ") +%u commit %" PRIu64 " round %" PRIu64,
-               append->prev.term, append->prev.index, append->count, append->commit,
-               append->round);
+               append->prev.term, append->prev.index, append->count, append->commit, append->round);
     }
     if (event->kind == CLUSTER_MESSAGE && message->type == RAFT_MSG_APPEND_REPLY) {
         const struct raft_append_reply *reply = &message->append_reply;
@@ -515,148 +514,6 @@ void cluster_run(struct cluster *cluster, uint64_t for_ns)
     cluster_run_until(cluster, NULL, for_ns);
 }
 
-// What befalls a node.
-
-void cluster_crash(struct cluster *cluster, uint16_t id)
-{
-    struct cluster_node *node = cluster_node(cluster, id);
-    if (!node->is_up) {
-        return;
-    }
-    node->is_up = false;
-    cluster_disk_crash(cluster, node);
-    if (node->is_volatile) {
-        node->checkpoint = (struct cluster_checkpoint){.hash = 0};
-    }
-}
-
-static void restore(struct cluster *cluster, struct cluster_node *node)
-{
-    uint64_t commit = 0;
-    raft_restore_begin(node->raft, node->checkpoint.id);
-    for (uint32_t at = 0; at < node->disk.record_count; at++) {
-        const struct cluster_record *record = &node->disk.records[at];
-        commit = record->commit > commit ? record->commit : commit;
-        if (record->is_truncate) {
-            raft_restore_truncate(node->raft, record->id.index);
-        } else {
-            int result = raft_restore_entry(node->raft, record->id, record->prev_term,
-                                            &record->head, record->head.sequence);
-            ASSERT(result == 0);
-        }
-    }
-    raft_restore_end(node->raft, cluster->now_ns);
-    if (!cluster->options.is_disk_unordered) { // else what the record stands behind may be lost
-        raft_restore_commit(node->raft, commit);
-    }
-}
-
-void cluster_start(struct cluster *cluster, uint16_t id)
-{
-    struct cluster_node *node = cluster_node(cluster, id);
-    if (node->is_up) {
-        return;
-    }
-    node->disk.boot++;
-    struct raft_config config;
-    config_of(cluster, node, &config);
-    node->is_started_before = true;
-    node->is_up = true;
-    node->has_failed_disk = false;
-    node->raft = raft_init(node->memory, &config, cluster->now_ns);
-    restore(cluster, node);
-    node->state = node->checkpoint;
-    node->apply_next = node->state.id.index + 1;
-    node->apply_generation++;
-    node->snapshot_out = 0;
-    node->read_count = 0;
-    node->collect_ns = cluster->now_ns;
-    node->deadline_ns = UINT64_MAX;
-    raft_view(node->raft, &node->view);
-    cluster_check_restored(cluster, node);
-}
-
-void cluster_fail_disk(struct cluster *cluster, uint16_t id)
-{
-    struct cluster_node *node = cluster_node(cluster, id);
-    if (node->is_up && !node->has_failed_disk) {
-        node->has_failed_disk = true;
-        struct raft_input input = {.kind = RAFT_IN_DISK_FAILED};
-        step(cluster, node, &input, NULL);
-    }
-}
-
-void cluster_stand_down(struct cluster *cluster, uint16_t id)
-{
-    struct cluster_node *node = cluster_node(cluster, id);
-    if (node->is_up) {
-        struct raft_input input = {.kind = RAFT_IN_STAND_DOWN};
-        step(cluster, node, &input, NULL);
-    }
-}
-
-enum raft_outcome cluster_propose(struct cluster *cluster, uint16_t id, uint32_t count,
-                                  uint32_t bytes)
-{
-    struct cluster_node *node = cluster_node(cluster, id);
-    if (!node->is_up) {
-        return RAFT_NOT_LEADER;
-    }
-    struct raft_entry_head heads[64];
-    ASSERT_CMP(count, <=, 64);
-    for (uint32_t at = 0; at < count; at++) {
-        heads[at] = (struct raft_entry_head){.client = 1,
-                                             .sequence = ++cluster->values,
-                                             .bytes = bytes,
-                                             .kind = RAFT_ENTRY_COMMAND};
-    }
-    struct raft_input input = {.kind = RAFT_IN_PROPOSE,
-                               .propose = {.heads = heads, .count = count}};
-    enum raft_outcome outcome;
-    step(cluster, node, &input, &outcome);
-    return outcome;
-}
-
-enum raft_outcome cluster_read(struct cluster *cluster, uint16_t id, uint32_t count)
-{
-    struct cluster_node *node = cluster_node(cluster, id);
-    if (!node->is_up || node->read_count == CLUSTER_READS_MAX) {
-        return RAFT_NOT_LEADER;
-    }
-    struct raft_input input = {.kind = RAFT_IN_READ, .read_count = count};
-    enum raft_outcome outcome;
-    step(cluster, node, &input, &outcome);
-    if (outcome == RAFT_OK) {
-        struct raft_view view;
-        raft_view(node->raft, &view);
-        node->reads[node->read_count++] = (struct cluster_read){
-            .number = view.reads_last, .required_index = cluster->truth_last};
-    }
-    return outcome;
-}
-
-void cluster_trim(struct cluster *cluster, uint16_t id, uint64_t index)
-{
-    struct cluster_node *node = cluster_node(cluster, id);
-    if (!node->is_up) {
-        return;
-    }
-    struct raft_view view;
-    raft_view(node->raft, &view);
-    index = index < view.applied ? index : view.applied;
-    index = index < view.synced ? index : view.synced;
-    if (index > view.base) {
-        node->checkpoint = (struct cluster_checkpoint){.id = raft_id_at(node->raft, index),
-                                                       .hash = cluster->truth[index].hash};
-        raft_trim(node->raft, index);
-        if (node->collect_ns == UINT64_MAX) {
-            node->collect_ns = cluster->now_ns;
-        }
-    }
-}
-
-// Questions.
-
 uint16_t cluster_leader(const struct cluster *cluster)
 {
     const struct cluster_node *best = NULL;
@@ -679,8 +536,8 @@ bool cluster_is_level(const struct cluster *cluster)
 {
     for (uint32_t slot = 0; slot < cluster->options.nodes; slot++) {
         const struct cluster_node *node = &cluster->nodes[slot];
-        if (node->is_up && (node->view.applied < cluster->truth_last ||
-                            node->view.synced < cluster->truth_last)) {
+        if (node->is_up &&
+            (node->view.applied < cluster->truth_last || node->view.synced < cluster->truth_last)) {
             return false;
         }
     }

@@ -69,9 +69,9 @@ struct cluster_disk {
     uint32_t record_count, record_capacity;
     struct cluster_image *images; // by index
     uint64_t image_last;          // highest index ever in images
-    uint64_t chain_last;          // the image is known to be one chain from the checkpoint up to here
-    uint64_t latest_ns;           // when the last write under way completes
-    uint64_t barrier_ns;          // nothing completes before: a truncation is under way
+    uint64_t chain_last; // the image is known to be one chain from the checkpoint up to here
+    uint64_t latest_ns;  // when the last write under way completes
+    uint64_t barrier_ns; // nothing completes before: a truncation is under way
     uint64_t hard_latest_ns;
     uint64_t slowdown; // factor on every write
     struct raft_hard_state hard_state;
@@ -150,7 +150,7 @@ struct cluster {
 
     // network, may be changed at any time
     uint32_t loss_permille, duplicate_permille, unsent_permille, late_permille;
-    uint64_t late_max_ns; // how much later a late frame is
+    uint64_t late_max_ns;                                       // how much later a late frame is
     uint16_t cut[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1]; // [from][to]: bit per message type
 
     struct cluster_event *events;
@@ -165,9 +165,9 @@ struct cluster {
     uint32_t known_count;
     uint32_t *known_heads; // by index
     struct cluster_truth *truth;
-    uint64_t truth_last;   // highest index committed anywhere
-    uint16_t *leader_of;   // by term
-    uint64_t values;       // commands proposed so far
+    uint64_t truth_last; // highest index committed anywhere
+    uint16_t *leader_of; // by term
+    uint64_t values;     // commands proposed so far
     uint64_t event_count, elections, reads_granted, snapshots_installed, messages_sent;
     uint64_t outcomes[RAFT_OUTCOMES];
     uint64_t trace_hash;
@@ -226,6 +226,12 @@ void cluster_disk_crash(struct cluster *cluster, struct cluster_node *node);
 bool cluster_disk_holds(const struct cluster_node *node, struct raft_entry_id id);
 // The image is one chain of records from the checkpoint up to index.
 bool cluster_disk_has_chain(struct cluster_node *node, uint64_t index);
+
+// cluster.c, for cluster_control.c: one input with all that must follow at once; a node's settings.
+void cluster_step(struct cluster *cluster, struct cluster_node *node,
+                  const struct raft_input *input, enum raft_outcome *outcome);
+void cluster_config(const struct cluster *cluster, const struct cluster_node *node,
+                    struct raft_config *config);
 
 // Puts an event in front of the cluster after delay_ns; the caller fills it in.
 struct cluster_event *cluster_post(struct cluster *cluster, struct cluster_node *node,

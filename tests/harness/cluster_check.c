@@ -121,15 +121,27 @@ static uint64_t mix(uint64_t hash, uint64_t value)
     return hash ^ (hash >> 29);
 }
 
-// An acknowledged entry must survive any minority of crashes: a majority holds it durably.
-static void check_majority_holds(struct cluster *cluster, const struct cluster_node *node,
-                                 struct raft_entry_id id)
+// Does the node count in elections, now or when it is back?
+static bool is_intact(const struct cluster_node *node)
 {
-    uint32_t holders = 0;
-    for (uint32_t slot = 0; slot < cluster->options.nodes; slot++) {
-        holders += cluster_disk_holds(&cluster->nodes[slot], id);
+    struct raft_view view = {.intact = false};
+    if (node->is_up) {
+        raft_view(node->raft, &view);
     }
-    EXPECT(holders > cluster->options.nodes / 2 || cluster->options.volatile_nodes != 0, node);
+    return node->is_volatile ? view.intact : true;
+}
+
+// A committed entry must be found by every later election: no majority of nodes that may vote
+// lacks it.
+static void check_survives(struct cluster *cluster, const struct cluster_node *node,
+                           struct raft_entry_id id)
+{
+    uint32_t lacking = 0;
+    for (uint32_t slot = 0; slot < cluster->options.nodes; slot++) {
+        const struct cluster_node *other = &cluster->nodes[slot];
+        lacking += is_intact(other) && !cluster_disk_holds(other, id);
+    }
+    EXPECT(lacking <= cluster->options.nodes / 2, node);
 }
 
 // State machine safety: what is committed at an index is the same everywhere and for ever.
@@ -149,8 +161,7 @@ static void note_commit(struct cluster *cluster, const struct cluster_node *node
                                     .value = entry->head.sequence,
                                     .hash = mix(truth[-1].hash, entry->head.sequence)};
     cluster->truth_last = index;
-    check_majority_holds(cluster, node,
-                         (struct raft_entry_id){.term = entry->term, .index = index});
+    check_survives(cluster, node, (struct raft_entry_id){.term = entry->term, .index = index});
 }
 
 // "Election Safety: at most one leader can be elected in a given term." "Leader Completeness: if a
@@ -178,12 +189,15 @@ void cluster_check_view(struct cluster *cluster, struct cluster_node *node)
     EXPECT(view->commit >= before.commit && view->applied >= before.applied, node);
     EXPECT(view->applied <= view->commit && view->commit <= view->last, node);
     EXPECT(view->synced <= view->last && view->base <= view->synced, node);
-    if (view->role == RAFT_LEADER &&
-        (before.role != RAFT_LEADER || before.term != view->term)) {
+    if (view->role == RAFT_LEADER && (before.role != RAFT_LEADER || before.term != view->term)) {
         check_new_leader(cluster, node);
     }
     for (uint64_t index = before.commit + 1; index <= view->commit; index++) {
         note_commit(cluster, node, index);
+    }
+    if (view->intact && !before.intact && view->synced < cluster->truth_last) {
+        uint64_t lacked = view->synced + 1; // it counts again, without these
+        check_survives(cluster, node, (struct raft_entry_id){cluster->truth[lacked].term, lacked});
     }
     if (cluster->options.is_checked_deeply) {
         raft_check_invariants(node->raft);

@@ -22,9 +22,9 @@ static uint32_t add_record(struct cluster_disk *disk, const struct cluster_recor
 
 static uint64_t write_delay_ns(struct cluster *cluster, struct cluster_disk *disk, bool is_barrier)
 {
-    uint64_t took = prng_between(&cluster->prng, cluster->options.disk_min_ns,
-                                 cluster->options.disk_max_ns) *
-                    disk->slowdown;
+    uint64_t took =
+        prng_between(&cluster->prng, cluster->options.disk_min_ns, cluster->options.disk_max_ns) *
+        disk->slowdown;
     uint64_t at = cluster->now_ns + took;
     bool is_ordered = is_barrier || !cluster->options.is_disk_unordered;
     uint64_t earliest = is_ordered ? disk->latest_ns + 1 : disk->barrier_ns + 1;
@@ -39,8 +39,8 @@ static void post_records(struct cluster *cluster, struct cluster_node *node, uin
 {
     struct cluster_disk *disk = &node->disk;
     if (disk->record_count > position) {
-        struct cluster_event *event = cluster_post(cluster, node, CLUSTER_SYNCED,
-                                                   write_delay_ns(cluster, disk, is_barrier));
+        struct cluster_event *event =
+            cluster_post(cluster, node, CLUSTER_SYNCED, write_delay_ns(cluster, disk, is_barrier));
         event->position = position;
         event->count = disk->record_count - position;
     }
@@ -88,9 +88,8 @@ void cluster_disk_complete(struct cluster_disk *disk, uint32_t position)
             disk->images[index].position = 0;
         }
     } else if (disk->images[first].position <= position) {
-        disk->images[first] = (struct cluster_image){.term = record->id.term,
-                                                     .prev_term = record->prev_term,
-                                                     .position = position + 1};
+        disk->images[first] = (struct cluster_image){
+            .term = record->id.term, .prev_term = record->prev_term, .position = position + 1};
         disk->image_last = disk->image_last < first ? first : disk->image_last;
     }
     if (first > 0 && disk->chain_last >= first) {

@@ -3,8 +3,8 @@
 #include <CUnit/CUnit.h>
 #include <CUnit/TestRun.h>
 #include <ftw.h>
-#include <setjmp.h>
 #include <inttypes.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +40,8 @@ void test_check_equal(uint64_t actual, uint64_t expected, const char *file, int 
         test_check(true, file, line, expression);
         return;
     }
-    snprintf(text, sizeof(text), "%s: got %" PRIu64 " (%" PRId64 "), want %" PRIu64, expression, actual,
-             (int64_t)actual, expected);
+    snprintf(text, sizeof(text), "%s: got %" PRIu64 " (%" PRId64 "), want %" PRIu64, expression,
+             actual, (int64_t)actual, expected);
     report(file, line, text);
 }
 

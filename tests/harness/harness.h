@@ -1,17 +1,19 @@
-// The thin layer between our tests and CUnit: a table of cases a suite, checks that print both values.
+// The thin layer between our tests and CUnit: a table of cases a suite, checks that print both
+// values.
 //
 //     static void votes_once_a_term(void) { CHECK_EQUAL(x, 1); }
-//     int main(int argc, char **argv) { static const struct test_case cases[] = {TEST(votes_once_a_term)};
+//     int main(int argc, char **argv) { static const struct test_case cases[] =
+//     {TEST(votes_once_a_term)};
 //                      return test_run("core vote", cases, TEST_COUNT(cases), argc, argv); }
 //
-// A failed CHECK ends its case and the next one runs. The last line of output is "N passed, N failed" (cases).
-// With arguments, only cases whose name contains one of them run.
+// A failed CHECK ends its case and the next one runs. The last line of output is "N passed, N
+// failed" (cases). With arguments, only cases whose name contains one of them run.
 #ifndef PONTOON_TESTS_HARNESS_H
 #define PONTOON_TESTS_HARNESS_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct test_case {
     const char *name;
@@ -41,7 +43,8 @@ void test_check_text(const char *actual, const char *expected, const char *file,
 #define CHECK_TEXT(actual, expected)                                                               \
     test_check_text((actual), (expected), __FILE__, __LINE__, #actual)
 
-// An empty directory of its own below $TMPDIR or /tmp (removed when the program ends). Path stays valid.
+// An empty directory of its own below $TMPDIR or /tmp (removed when the program ends). Path stays
+// valid.
 const char *test_directory(void);
 
 #endif

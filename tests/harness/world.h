@@ -109,14 +109,14 @@ struct world_app {
 
 // What a command of a client says (the payload begins with it; shorter payloads are opaque).
 struct world_command {
-    uint32_t magic;
-    uint16_t client; // place in world.clients
-    uint8_t action;  // enum world_action
-    uint8_t key;
+    uint32_t client; // place in world.clients
+    uint16_t action; // enum world_action
+    uint16_t key;
     uint64_t number; // of this client, from 1, over all its sessions and groups
 };
 
-enum world_action { WORLD_ADD = 1, WORLD_KV = 2 };
+// OPAQUE: a payload too short for a head, of which nothing can be checked.
+enum world_action { WORLD_READ, WORLD_ADD, WORLD_KV, WORLD_OPAQUE };
 
 struct world_query {
     uint32_t key;
@@ -145,22 +145,18 @@ struct world_truth { // of a group
 // ------------------------------------------------------------------------------------------------
 // world_client.c
 
-enum world_operation_state { WORLD_FREE, WORLD_WAITING };
-
 struct world_operation {
-    enum world_operation_state state;
-    bool is_read;
-    uint16_t group;
+    bool is_waiting; // else the slot is free
+    uint8_t action;  // enum world_action
     uint8_t key;
+    uint16_t group;
     uint64_t session, sequence; // of a command
     uint64_t number;            // of a command, or request of a read
     uint32_t bytes;             // of the payload, or of the answer wanted
-    uint32_t result_floor;
-    uint64_t invoked_ns, retry_ns;
+    uint64_t retry_ns;
     uint32_t attempts;
-    bool is_opaque;     // a payload without a head: nothing to check
-    uint64_t value_floor; // the counter had at least this value when we asked
-    uint32_t received, answer_crc;
+    uint64_t value_floor;          // the counter had at least this value when we asked
+    uint32_t received, answer_crc; // of the answer of a read
 };
 
 struct world_session {
@@ -178,6 +174,7 @@ struct world_client {
     struct world_session sessions[WORLD_GROUPS_MAX];
     struct world_operation operations[WORLD_OPERATIONS_MAX];
     uint8_t *answer; // of the read under way (one at a time)
+    bool *answer_has; // which bytes of it have come
     struct world_fate *fates; // by number
     uint64_t fates_capacity;
     uint64_t done, reads_done, unknown, expired, busy, redirected, retries; // counters

@@ -9,7 +9,6 @@
 #include "drivers/app_kv/app_kv.h"
 #include "engine/base/crc32c.h"
 
-#define COMMAND_MAGIC UINT32_C(0x57434D44)
 #define KV_BYTES (UINT64_C(8) << 20)
 
 static struct world_app *of(struct app *app)

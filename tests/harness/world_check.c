@@ -82,7 +82,7 @@ void world_check_done(struct world_client *client, const struct world_operation 
                       uint32_t result)
 {
     struct world *world = client->world;
-    if (operation->is_opaque) {
+    if (operation->action == WORLD_OPAQUE) {
         return;
     }
     const struct world_fate *fate = fate_of(client, operation->number);
@@ -90,8 +90,8 @@ void world_check_done(struct world_client *client, const struct world_operation 
                 client->place, operation->group, operation->number);
     WORLD_CHECK(world, fate->result == result, "client %u command %lu: result %u, applied %u",
                 client->place, operation->number, result, fate->result);
-    if (operation->result_floor != 0) {
-        return; // kv: no counter
+    if (operation->action != WORLD_ADD) {
+        return;
     }
     uint64_t *acked = &world->truths[operation->group].acked[operation->key];
     WORLD_CHECK(world, result > operation->value_floor,

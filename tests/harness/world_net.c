@@ -180,8 +180,8 @@ static void send_one(struct world_net *net, const struct net_frame *frame)
     ASSERT_CMP(frame->bytes, <=, world->options.frame_bytes);
     const struct world_packet packet = {
         .node = is_client ? 0 : (uint16_t)(to->ipv4 - NODES_NET),
-        .index = is_client ? (uint16_t)(to->ipv4 - CLIENTS_NET)
-                           : (uint16_t)((to->udp_port - WORLD_PORT) % world->options.reactors),
+        .index = (uint16_t)(is_client ? to->ipv4 & 0xFFFF
+                                      : (to->udp_port - WORLD_PORT) % world->options.reactors),
         .remote = {.ipv4 = NODES_NET + net->node,
                    .udp_port = to->local_port,
                    .local_port = to->udp_port},

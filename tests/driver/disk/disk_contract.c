@@ -1,6 +1,7 @@
 #include "tests/driver/disk/disk_contract.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 enum { BUFFER_BYTES = 1 << 20, BUFFERS = 4, POLLS_MAX = 100000000 };
@@ -23,6 +24,7 @@ int contract_run(struct disk *disk, enum disk_op op, uint32_t file, void *data, 
     for (uint64_t polls = 0; disk->ops->poll(disk, &completion, 1) == 0; polls++) {
         CHECK(polls < POLLS_MAX);
         disk->ops->kick(disk);
+        sched_yield();
     }
     CHECK_EQUAL(completion.tag, 0xABCD);
     return completion.result;
@@ -189,6 +191,7 @@ static void every_request_completes_once(void)
             CHECK_EQUAL(seen[completions[i].tag]++, 0);
         }
         completed += count;
+        sched_yield();
     }
     CHECK(refused > 0);
     disk->ops->close(disk);
@@ -208,6 +211,7 @@ static void requests_wait_for_the_kick(void)
     disk->ops->kick(disk);
     for (uint64_t polls = 0; disk->ops->poll(disk, &completion, 1) == 0; polls++) {
         CHECK(polls < POLLS_MAX);
+        sched_yield();
     }
     CHECK_EQUAL(completion.result, 0);
     disk->ops->close(disk);

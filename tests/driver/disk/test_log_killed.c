@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,10 +21,12 @@
 enum {
     KILLS = 6,
     LIFE_MS = 30,
-    START_MS_MAX = 10000,
+    START_MS_MAX = 60000,
     LOG_BYTES = 16 << 20,
     SEGMENT_BYTES = 4 << 20,
-    EVENTS_MAX = 64
+    EVENTS_MAX = 64,
+    WINDOW = 1 << 16, // of entries known by index
+    KEPT = 3000,      // newest entries that are not given up
 };
 
 struct shared {
@@ -44,6 +47,7 @@ struct log {
 };
 
 static struct shared *shared;
+static uint64_t bodies[WINDOW]; // by index
 
 static struct raft_entry_head entry(uint64_t index, uint8_t payload[512])
 {
@@ -63,6 +67,7 @@ static void visit(void *context, const struct wal_record *record)
     log->has_gap |= head.crc != record->head.crc;
     log->first = log->first == 0 ? record->id.index : log->first;
     log->last = record->id.index;
+    bodies[record->id.index % WINDOW] = record->body;
 }
 
 static int open_log(struct log *log, bool bootstrap)
@@ -77,7 +82,7 @@ static int open_log(struct log *log, bool bootstrap)
                                 .groups_max = 4,
                                 .log_bytes = LOG_BYTES,
                                 .segment_bytes = SEGMENT_BYTES,
-                                .batch_bytes_max = 65536,
+                                .batch_bytes_max = 1 << 16,
                                 .in_flight_max = 8,
                                 .durable_mark_delay_ns = 1000000,
                                 .nonce = 4711,
@@ -105,19 +110,19 @@ static void take_events(struct log *log, uint8_t *reported, uint64_t *durable)
     for (uint32_t i = 0; i < count; i++) {
         shared->has_failed |= events[i].kind != WAL_EVENT_ENTRIES;
         for (uint64_t index = events[i].range.first; index <= events[i].range.last; index++) {
-            reported[index % 65536] = 1;
+            reported[index % WINDOW] = 1;
         }
     }
-    while (reported[(*durable + 1) % 65536] != 0) {
-        reported[++*durable % 65536] = 0;
+    while (reported[(*durable + 1) % WINDOW] != 0) {
+        reported[++*durable % WINDOW] = 0;
     }
     atomic_store(&shared->durable, *durable);
 }
 
 static void write_for_ever(void)
 {
-    static uint8_t reported[65536];
-    static uint64_t bodies[65536];
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    static uint8_t reported[WINDOW];
     struct log log;
     uint8_t payload[512];
     if (open_log(&log, false) != 0) {
@@ -126,21 +131,21 @@ static void write_for_ever(void)
     }
     uint64_t index = log.last, durable = log.last, tail_index = atomic_load(&shared->tail_index);
     for (uint64_t turn = 0;; turn++) {
-        for (uint64_t burst = turn % 9; burst > 0 && index - durable < 60000; burst--) {
+        for (uint64_t burst = turn % 9; burst > 0 && index - durable < WINDOW / 2; burst--) {
             struct raft_entry_head head = entry(index + 1, payload);
             if (!wal_has_room(log.wal, 1, head.bytes)) {
                 break;
             }
             index++;
-            bodies[index % 65536] = wal_append(log.wal, 1, 1, (struct raft_entry_id){1, index},
-                                               index == 1 ? 0 : 1, &head, payload);
+            bodies[index % WINDOW] = wal_append(log.wal, 1, 1, (struct raft_entry_id){1, index},
+                                                index == 1 ? 0 : 1, &head, payload);
         }
         wal_submit(log.wal, turn * 1000);
         take_events(&log, reported, &durable);
-        if (durable > log.last + 10000 && durable - 10000 > tail_index) {
-            tail_index = durable - 10000;
+        if (durable > tail_index + KEPT) {
+            tail_index = durable - KEPT;
             atomic_store(&shared->tail_index, tail_index); // told before it is done
-            wal_advance_tail(log.wal, bodies[tail_index % 65536]);
+            wal_advance_tail(log.wal, bodies[tail_index % WINDOW]);
         }
         sched_yield();
     }

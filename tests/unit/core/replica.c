@@ -130,9 +130,8 @@ void replica_sync_hard(struct replica *replica)
 
 void replica_synced(struct replica *replica, uint64_t first, uint64_t last, uint32_t epoch)
 {
-    struct raft_input input = {
-        .kind = RAFT_IN_SYNCED,
-        .synced = {.range = {.first = first, .last = last}, .epoch = epoch}};
+    struct raft_input input = {.kind = RAFT_IN_SYNCED,
+                               .synced = {.range = {.first = first, .last = last}, .epoch = epoch}};
     replica_step(replica, &input);
     replica_collect(replica);
 }
@@ -153,12 +152,8 @@ void replica_sync_log(struct replica *replica)
 
 struct raft_message replica_message(enum raft_message_type type, uint16_t from, uint64_t term)
 {
-    return (struct raft_message){.type = type,
-                                 .from = from,
-                                 .to = REPLICA_SELF,
-                                 .intact = true,
-                                 .boot = 1,
-                                 .term = term};
+    return (struct raft_message){
+        .type = type, .from = from, .to = REPLICA_SELF, .intact = true, .boot = 1, .term = term};
 }
 
 struct raft_message replica_vote(enum raft_message_type type, uint16_t from, uint64_t term,
@@ -224,7 +219,8 @@ void replica_settle(struct replica *replica)
 void replica_follow(struct replica *replica, uint64_t term, const uint64_t *terms, uint64_t commit)
 {
     struct raft_entry_id prev = {0};
-    for (; terms[prev.index] != 0; prev = (struct raft_entry_id){terms[prev.index], prev.index + 1}) {
+    for (; terms[prev.index] != 0;
+         prev = (struct raft_entry_id){terms[prev.index], prev.index + 1}) {
         struct raft_message append = replica_append(2, term, prev, terms[prev.index], 1, 0);
         CHECK_EQUAL(replica_receive(replica, &append), RAFT_OK);
     }
@@ -292,8 +288,8 @@ const char *replica_log(const struct replica *replica)
     size_t used = 0;
     text[0] = '\0';
     for (uint64_t index = replica->view.base + 1; index <= replica->view.last; index++) {
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%" PRIu64, used == 0 ? "" : " ",
-                                 raft_entry_at(replica->raft, index)->term);
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%" PRIu64,
+                                 used == 0 ? "" : " ", raft_entry_at(replica->raft, index)->term);
         CHECK(used < sizeof(text));
     }
     return text;

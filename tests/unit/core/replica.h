@@ -21,9 +21,9 @@ struct replica {
     struct raft *raft;
     void *memory;
     uint64_t now_ns;
-    enum raft_outcome outcome; // of the last step
-    struct raft_accept accept; // of the last step
-    struct raft_effects effects; // of the last collect
+    enum raft_outcome outcome;         // of the last step
+    struct raft_accept accept;         // of the last step
+    struct raft_effects effects;       // of the last collect
     struct raft_hard_state hard_state; // as last handed out
     struct replica_write pending[REPLICA_PENDING_MAX];
     uint32_t pending_count;

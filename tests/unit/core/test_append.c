@@ -148,6 +148,11 @@ static void a_conflict_lies_behind_what_is_verified(void)
     struct raft_message append = replica_append(3, 2, (struct raft_entry_id){1, 2}, 1, 1, 1);
     CHECK_EQUAL(replica_receive(&node, &append), RAFT_DUPLICATE); // equal up to 3
     replica_settle(&node);
+    append = replica_append(3, 2, (struct raft_entry_id){2, 5}, 0, 0, 1);
+    CHECK_EQUAL(replica_receive(&node, &append), RAFT_MISMATCH);
+    replica_collect(&node);
+    CHECK_EQUAL(reply_to(3)->conflict.index, 4);
+    CHECK_EQUAL(node.view.commit, 1);
     append = replica_append(3, 2, (struct raft_entry_id){2, 5}, 0, 0, 9);
     CHECK_EQUAL(replica_receive(&node, &append), RAFT_MISMATCH);
     replica_collect(&node);

@@ -15,7 +15,7 @@ static struct prng prng;
 
 static uint64_t counted(const struct raft *raft, uint32_t slot)
 {
-    return slot == raft->self_slot         ? raft->log.synced
+    return slot == raft->self_slot    ? raft->log.synced
            : raft->peers[slot].intact ? raft->peers[slot].match
                                       : 0;
 }
@@ -30,7 +30,8 @@ static uint64_t slow_commit(const struct raft *raft)
         for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
             holders += counted(raft, slot) >= index;
         }
-        if (2 * holders > raft->config.voter_count && log_term_at(&raft->log, index) == raft->term) {
+        if (2 * holders > raft->config.voter_count &&
+            log_term_at(&raft->log, index) == raft->term) {
             commit = index;
         }
     }
@@ -44,7 +45,8 @@ static void draw_state(uint32_t voters)
     struct raft_entry_head head = {.kind = RAFT_ENTRY_COMMAND};
     uint64_t old = prng_below(&prng, LAST);
     while (node.raft->log.last < LAST) {
-        log_hold(&node.raft->log, node.raft->log.last + 1, node.raft->log.last < old ? 1 : 3, &head);
+        log_hold(&node.raft->log, node.raft->log.last + 1, node.raft->log.last < old ? 1 : 3,
+                 &head);
     }
     node.raft->term = node.raft->hard_synced.term = 3;
     node.raft->commit = 0;

@@ -54,8 +54,8 @@ static void boundary_of_a_snapshot(void)
     CHECK(raft_entry_at(node.raft, 4) != NULL);
     CHECK_EQUAL(raft_id_at(node.raft, 3).term, 1);
     for (uint64_t prev = 0; prev <= 4; prev++) { // at, below and above the base
-        struct raft_message append =
-            replica_append(2, 1, (struct raft_entry_id){prev != 0, prev}, 1, (uint32_t)(5 - prev), 4);
+        struct raft_message append = replica_append(2, 1, (struct raft_entry_id){prev != 0, prev},
+                                                    1, (uint32_t)(5 - prev), 4);
         CHECK_EQUAL(replica_receive(&node, &append), prev == 0 ? RAFT_OK : RAFT_DUPLICATE);
         CHECK_EQUAL(node.accept.truncate_from, 0);
         replica_settle(&node);
@@ -377,8 +377,8 @@ static void a_stuck_leader_acts_after_losing_leadership(void)
     replica_close(&node);
 }
 
-// Ghost entries: what waits behind a hole came from a leader that is gone; the next leader's entries
-// fill the hole, the waiting ones must not join them.
+// Ghost entries: what waits behind a hole came from a leader that is gone; the next leader's
+// entries fill the hole, the waiting ones must not join them.
 static void ghost_entries_join_behind_a_hole(void)
 {
     replica_open(&node, 3);

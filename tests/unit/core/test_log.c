@@ -67,7 +67,8 @@ static void hold_one(void)
     if (index > log->base.index + SLOTS || index >= INDEXES || log_has(log, index)) {
         return;
     }
-    uint64_t term = log_term_at(log, log->last) + (index == log->last + 1 && prng_chance(&prng, 1, 9));
+    uint64_t term =
+        log_term_at(log, log->last) + (index == log->last + 1 && prng_chance(&prng, 1, 9));
     struct raft_entry_head head = {.bytes = (uint32_t)prng_below(&prng, 500)};
     log_hold(log, index, term, &head);
     log_slot(log, index)->is_placed = true;
@@ -87,7 +88,8 @@ static void forget_from(uint64_t first)
 static void sync_some(void)
 {
     struct raft_log *log = &log_under_test;
-    uint64_t first = prng_between(&prng, log->base.index > 5 ? log->base.index - 5 : 0, log->held + 3);
+    uint64_t first =
+        prng_between(&prng, log->base.index > 5 ? log->base.index - 5 : 0, log->held + 3);
     struct raft_range range = {.first = first, .last = first + prng_below(&prng, 12)};
     uint32_t epoch = log->epoch - (uint32_t)prng_below(&prng, log->epoch > 2 ? 3 : 1);
     log_synced(log, range, epoch);
@@ -161,7 +163,8 @@ static void questions_by_term_match_a_slow_search(void)
         start(seed);
         struct raft_log *log = &log_under_test;
         uint64_t term = 1 + prng_below(&prng, 2);
-        log_reset(log, (struct raft_entry_id){.term = prng_below(&prng, 2), .index = prng_below(&prng, 9)});
+        log_reset(log, (struct raft_entry_id){.term = prng_below(&prng, 2),
+                                              .index = prng_below(&prng, 9)});
         uint64_t count = prng_below(&prng, SLOTS);
         struct raft_entry_head head = {0};
         while (count-- > 0) {
@@ -171,7 +174,8 @@ static void questions_by_term_match_a_slow_search(void)
         for (uint64_t wanted = 0; wanted <= term + 1; wanted++) {
             for (uint64_t below = log->base.index; below <= log->last + 3; below++) {
                 uint64_t slow = 0;
-                for (uint64_t index = log->base.index; index < below && index <= log->last; index++) {
+                for (uint64_t index = log->base.index; index < below && index <= log->last;
+                     index++) {
                     slow = log_term_at(log, index) == wanted ? index : slow;
                 }
                 CHECK_EQUAL(log_last_of_term(log, wanted, below), slow);
@@ -179,7 +183,8 @@ static void questions_by_term_match_a_slow_search(void)
         }
         for (uint64_t index = log->base.index + 1; index <= log->last; index++) {
             uint64_t slow = index;
-            while (slow - 1 > log->base.index && log_term_at(log, slow - 1) == log_term_at(log, index)) {
+            while (slow - 1 > log->base.index &&
+                   log_term_at(log, slow - 1) == log_term_at(log, index)) {
                 slow--;
             }
             CHECK_EQUAL(log_first_of_term(log, index), slow);
@@ -297,9 +302,11 @@ static void recovery_refuses_more_than_fits(void)
     begin(1, 1000);
     struct raft_entry_head head = {0};
     uint64_t capacity = node.config.log_entries;
-    CHECK_EQUAL(raft_restore_entry(node.raft, (struct raft_entry_id){1, 1000 + capacity}, 1, &head, 0), 0);
-    CHECK_EQUAL(raft_restore_entry(node.raft, (struct raft_entry_id){1, 1001 + capacity}, 1, &head, 0),
-                -EOVERFLOW);
+    CHECK_EQUAL(
+        raft_restore_entry(node.raft, (struct raft_entry_id){1, 1000 + capacity}, 1, &head, 0), 0);
+    CHECK_EQUAL(
+        raft_restore_entry(node.raft, (struct raft_entry_id){1, 1001 + capacity}, 1, &head, 0),
+        -EOVERFLOW);
     end_with("");
 }
 
@@ -324,9 +331,12 @@ static void a_moved_entry_is_credited_at_its_new_place(void)
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        TEST(random_changes_match_a_slow_twin),   TEST(questions_by_term_match_a_slow_search),
-        TEST(recovery_keeps_the_longest_chain),   TEST(recovery_goes_by_file_order),
-        TEST(recovery_starts_at_the_checkpoint),  TEST(recovery_refuses_more_than_fits),
+        TEST(random_changes_match_a_slow_twin),
+        TEST(questions_by_term_match_a_slow_search),
+        TEST(recovery_keeps_the_longest_chain),
+        TEST(recovery_goes_by_file_order),
+        TEST(recovery_starts_at_the_checkpoint),
+        TEST(recovery_refuses_more_than_fits),
         TEST(a_moved_entry_is_credited_at_its_new_place),
     };
     return test_run("core log", cases, TEST_COUNT(cases), argc, argv);

@@ -441,8 +441,8 @@ static void leaders_2_append_commands_and_apply_them_when_committed(void)
     replica_close(&node);
 }
 
-// "If last log index ≥ nextIndex for a follower: send AppendEntries RPC with log entries starting at
-// nextIndex. If successful: update nextIndex and matchIndex for follower (§5.3)"
+// "If last log index ≥ nextIndex for a follower: send AppendEntries RPC with log entries starting
+// at nextIndex. If successful: update nextIndex and matchIndex for follower (§5.3)"
 static void leaders_3_send_from_next_index(void)
 {
     replica_open(&node, 3);

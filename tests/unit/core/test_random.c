@@ -1,4 +1,5 @@
-// Random clusters under random faults, thousands of seeds. What is checked: tests/harness/cluster_check.c.
+// Random clusters under random faults, thousands of seeds. What is checked:
+// tests/harness/cluster_check.c.
 //
 //     test_random                 the default seeds
 //     test_random FIRST COUNT     other seeds
@@ -17,7 +18,7 @@
 
 #define LATE_MAX_NS (100 * CLUSTER_MS)
 
-enum { SEEDS_DEFAULT = 1500, STEPS_MAX = 150 };
+enum { SEEDS_DEFAULT = 4000, STEPS_MAX = 150 };
 
 static uint64_t first_seed = 1, seed_count = SEEDS_DEFAULT, running_seed;
 static bool is_traced;
@@ -44,6 +45,7 @@ struct run {
     struct prng prng; // of what is done to the cluster
     uint32_t enabled; // bit per fault
     uint32_t propose_max, bytes_max;
+    bool is_storm;
 };
 
 struct totals {
@@ -60,6 +62,22 @@ static uint64_t draw(struct run *run, uint64_t low, uint64_t high)
 static bool chance(struct run *run, uint64_t parts, uint64_t whole)
 {
     return prng_chance(&run->prng, parts, whole);
+}
+
+// Elections all the time, entry by entry: frames take as long as a timeout, the pipe holds one
+// entry. What goes wrong only where leaders follow each other closely goes wrong here.
+static void draw_storm(struct run *run, struct cluster_options *options)
+{
+    options->window_entries = (uint32_t)draw(run, 1, 2);
+    options->link_min_ns = CLUSTER_MS / 2;
+    options->link_max_ns = draw(run, 1, 6) * CLUSTER_MS;
+    options->disk_max_ns = draw(run, 1, 4) * CLUSTER_MS;
+    options->volatile_nodes &= chance(run, 1, 2) ? 0 : UINT32_MAX;
+    run->propose_max = 1;
+    run->enabled |= 1U << FAULT_CRASH | 1U << FAULT_ISOLATE | 1U << FAULT_CUT_ONE_WAY |
+                    1U << FAULT_LATE | 1U << FAULT_STAND_DOWN;
+    run->enabled &= ~(1U << FAULT_SLOW_DISK | 1U << FAULT_TRIM);
+    run->is_storm = true;
 }
 
 static void draw_options(struct run *run, uint64_t seed, struct cluster_options *options)
@@ -83,6 +101,10 @@ static void draw_options(struct run *run, uint64_t seed, struct cluster_options 
     run->propose_max = (uint32_t)draw(run, 1, 16);
     run->bytes_max = chance(run, 1, 2) ? 64 : 3000;
     run->enabled = (uint32_t)prng_next(&run->prng) & ((UINT32_C(1) << FAULTS) - 1);
+    run->is_storm = false;
+    if (options->nodes > 1 && chance(run, 1, 3)) {
+        draw_storm(run, options);
+    }
 }
 
 static uint16_t any_node(struct run *run)
@@ -94,6 +116,9 @@ static void one_fault(struct run *run, enum fault fault)
 {
     struct cluster *cluster = run->cluster;
     uint16_t id = any_node(run), other = any_node(run);
+    if (run->is_storm && cluster_has_leader(cluster) && chance(run, 1, 2)) {
+        id = cluster_leader(cluster);
+    }
     switch (fault) {
     case FAULT_CRASH:
         cluster_crash(cluster, id);
@@ -150,7 +175,8 @@ static void keep_room(struct run *run)
     for (uint16_t id = 1; id <= cluster->options.nodes; id++) {
         const struct cluster_node *node = cluster_node(cluster, id);
         if (node->is_up && node->view.last - node->view.base > cluster->options.log_entries / 2) {
-            cluster_trim(cluster, id, node->view.applied - draw(run, 0, 10) % (node->view.applied + 1));
+            cluster_trim(cluster, id,
+                         node->view.applied - draw(run, 0, 10) % (node->view.applied + 1));
         }
     }
 }
@@ -170,7 +196,7 @@ static void load(struct run *run)
 static void chaos(struct run *run)
 {
     struct cluster *cluster = run->cluster;
-    uint64_t steps = draw(run, 20, STEPS_MAX);
+    uint64_t steps = draw(run, 20, run->is_storm ? 3 * STEPS_MAX : STEPS_MAX);
     for (uint64_t at = 0; at < steps && cluster->known_count < CLUSTER_INDEXES_MAX / 2; at++) {
         enum fault fault = (enum fault)draw(run, 0, FAULTS - 1);
         if ((run->enabled >> fault) & 1) {
@@ -179,10 +205,10 @@ static void chaos(struct run *run)
         if (chance(run, 1, 6)) {
             cluster_heal(cluster);
         }
-        if (chance(run, 1, 3)) {
+        if (chance(run, 1, run->is_storm ? 1 : 3)) {
             cluster_start(cluster, any_node(run));
         }
-        for (uint64_t burst = draw(run, 0, 8); burst > 0; burst--) {
+        for (uint64_t burst = draw(run, 0, run->is_storm ? 1 : 8); burst > 0; burst--) {
             load(run);
             cluster_run(cluster, draw(run, 0, 500) * CLUSTER_US);
         }
@@ -290,7 +316,8 @@ static void must_recover(struct run *run)
     uint64_t before = cluster->truth_last;
     enum raft_outcome outcome = cluster_propose(cluster, cluster_leader(cluster), 1, 64);
     cluster_run(cluster, options->burst_max_ns + 1);
-    if (outcome != RAFT_OK || !wait_until(run, cluster_is_level, 10 * timeout_ns) || cluster->truth_last == before) {
+    if (outcome != RAFT_OK || !wait_until(run, cluster_is_level, 10 * timeout_ns) ||
+        cluster->truth_last == before) {
         cluster_fail(cluster, NULL, "a level cluster does not commit");
     }
     took_ns = cluster->now_ns - start_ns;
@@ -359,8 +386,8 @@ static void clusters_keep_the_guarantees_of_raft(void)
         run_seed(seed);
     }
     printf("  %" PRIu64 " seeds, %" PRIu64 " events, %" PRIu64 " elections, %" PRIu64
-           " commits, %" PRIu64 " reads, %" PRIu64 " snapshots, %" PRIu64
-           " halted, %" PRIu64 " full, commit after %.1f ms and level after %.1f ms at most\n  steps:",
+           " commits, %" PRIu64 " reads, %" PRIu64 " snapshots, %" PRIu64 " halted, %" PRIu64
+           " full, commit after %.1f ms and level after %.1f ms at most\n  steps:",
            seed_count, totals.events, totals.elections, totals.commits, totals.reads,
            totals.snapshots, totals.halted, totals.full, (double)totals.heal_max_ns / 1e6,
            (double)totals.level_max_ns / 1e6);

@@ -1,5 +1,5 @@
-// A cluster inside the test's own process: nodes opened from configuration structures, over loopback UDP
-// (or whatever the test makes of the links), with small memory.
+// A cluster inside the test's own process: nodes opened from configuration structures, over
+// loopback UDP (or whatever the test makes of the links), with small memory.
 //
 // Nodes are driven by process_poll (nobody's threads), or by their own threads after process_start.
 #ifndef PONTOON_TESTS_EMBED_PROCESS_H

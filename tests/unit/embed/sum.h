@@ -1,7 +1,8 @@
 // A state machine as an embedder would write one: adds up the numbers it is given.
 //
-// A command is one 64-bit number; its result is how many commands were applied, itself included. A query of
-// no bytes is answered with struct sum_state. Everything else is answered with SUM_REFUSED, or -EINVAL.
+// A command is one 64-bit number; its result is how many commands were applied, itself included. A
+// query of no bytes is answered with struct sum_state. Everything else is answered with
+// SUM_REFUSED, or -EINVAL.
 #ifndef PONTOON_TESTS_EMBED_SUM_H
 #define PONTOON_TESTS_EMBED_SUM_H
 

@@ -287,6 +287,32 @@ static void fills_up_and_goes_on_when_the_tail_moves(void)
     fixture_close(fixture);
 }
 
+// A full log starts as often as one likes, and gets room again when its tail moves.
+static void a_full_log_can_be_started_for_ever(void)
+{
+    struct fixture *fixture = started(NULL);
+    uint64_t index = 0;
+    while (wal_has_room(fixture->wal, 1, 100)) {
+        fixture_append(fixture, 0, 1, 1, ++index, 100);
+        fixture_settle(fixture);
+    }
+    for (int start = 0; start < 40; start++) {
+        fixture_stop(fixture);
+        CHECK_EQUAL(fixture_start(fixture), 0);
+        CHECK_EQUAL(fixture->recovery.verdict, WAL_CLEAN);
+        CHECK_EQUAL(fixture->record_count, index);
+        CHECK(!wal_has_room(fixture->wal, 1, 100));
+    }
+    wal_advance_tail(fixture->wal, wal_head(fixture->wal) - FIXTURE_SEGMENT_BYTES);
+    fixture_idle(fixture);
+    CHECK(wal_has_room(fixture->wal, 1, 100));
+    fixture_stop(fixture);
+    CHECK_EQUAL(fixture_start(fixture), 0);
+    CHECK_EQUAL(fixture->recovery.verdict, WAL_CLEAN);
+    CHECK(fixture_find(fixture, 0, 1, index) >= 0);
+    fixture_close(fixture);
+}
+
 static void refuses_what_can_never_fit(void)
 {
     struct fixture *fixture = started(NULL);
@@ -601,6 +627,7 @@ int main(int argc, char **argv)
         TEST(an_idle_log_is_marked_once),
         TEST(commit_floors_survive),
         TEST(fills_up_and_goes_on_when_the_tail_moves),
+        TEST(a_full_log_can_be_started_for_ever),
         TEST(refuses_what_can_never_fit),
         TEST(wraps_many_times),
         TEST(carries_the_largest_entry),

@@ -1,0 +1,354 @@
+#include "bench/load/load.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "drivers/app_kv/kv_command.h"
+
+enum {
+    KEY_BYTES = 16,
+    STAMPS =
+        32, // answers that share one reading of the clock: 20 ns each would be a tenth of the rate
+};
+
+enum phase { PHASE_WARM_UP, PHASE_WINDOW, PHASE_DRAIN };
+
+#define SECOND_NS UINT64_C(1000000000)
+
+struct load;
+
+// An operation in flight.
+struct op {
+    struct load *load;
+    uint64_t due_ns;
+    bool is_read;
+    bool is_counted; // due (closed loop: sent) in the window
+};
+
+struct load {
+    struct load_config config;
+    struct pontoon_client *client;
+    struct load_result *result;
+    struct prng prng;
+    enum phase phase;
+    uint64_t now_ns;
+    uint32_t stamps_left;
+    uint64_t window_began_ns, window_ends_ns;
+    double cpu_began_s;
+    uint64_t due_ns; // open loop: of the next operation
+    uint64_t issued; // open loop: operations since began_ns
+    uint64_t began_ns;
+    uint16_t group;
+    struct op *ops;
+    struct op **free_ops;
+    uint32_t free_count;
+    uint8_t *payload; // a complete command; of a put only the key changes
+    uint32_t payload_bytes;
+};
+
+static uint64_t clock_ns(clockid_t id)
+{
+    struct timespec now;
+    clock_gettime(id, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t now(struct load *load)
+{
+    if (load->stamps_left-- == 0) {
+        load->stamps_left = load->config.depth > STAMPS ? STAMPS : 0;
+        load->now_ns = clock_ns(CLOCK_MONOTONIC);
+    }
+    return load->now_ns;
+}
+
+uint32_t load_entry_bytes(const struct load_config *config)
+{
+    return config->bytes +
+           (config->workload == LOAD_KV ? (uint32_t)KV_COMMAND_HEAD_BYTES + KEY_BYTES : 0);
+}
+
+static void key_of(uint64_t number, char key[static KEY_BYTES])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int at = KEY_BYTES - 1; at >= 0; at--) {
+        key[at] = digits[number & 15];
+        number >>= 4;
+    }
+}
+
+static void release_op(struct load *load, struct op *op)
+{
+    load->free_ops[load->free_count++] = op;
+}
+
+// Does an operation that ends now count?
+static bool counts(const struct load *load, const struct op *op)
+{
+    return op->is_counted && (load->config.rate != 0 || load->phase == PHASE_WINDOW);
+}
+
+static void issue(struct load *load, struct op *op);
+
+// The place of an operation is free again: in a closed loop the next one takes it at once.
+static void end_op(struct load *load, struct op *op)
+{
+    if (load->config.rate == 0 && load->phase != PHASE_DRAIN) {
+        issue(load, op);
+    } else {
+        release_op(load, op);
+    }
+}
+
+static void count_status(struct load *load, enum pontoon_status status)
+{
+    load->result->unknown += status == PONTOON_UNKNOWN;
+    load->result->failed += status != PONTOON_UNKNOWN && status != PONTOON_DONE;
+}
+
+static void on_done(void *context, const struct pontoon_result *result)
+{
+    struct op *op = context;
+    struct load *load = op->load;
+    if (result->status != PONTOON_DONE) {
+        count_status(load, result->status);
+    } else {
+        load->result->all_writes++;
+        load->result->refused += result->value != 0;
+        load->result->answered += load->phase == PHASE_WINDOW;
+        if (counts(load, op)) {
+            load->result->writes++;
+            histogram_record(&load->result->write_ns, now(load) - op->due_ns);
+        }
+    }
+    end_op(load, op);
+}
+
+static void on_answer(void *context, enum pontoon_status status, const void *answer, int32_t bytes)
+{
+    struct op *op = context;
+    struct load *load = op->load;
+    (void)answer;
+    if (status != PONTOON_DONE) {
+        count_status(load, status);
+    } else if (bytes < 0 && bytes != -ENOENT) {
+        load->result->refused++;
+    } else {
+        load->result->answered += load->phase == PHASE_WINDOW;
+        if (counts(load, op)) {
+            load->result->reads++;
+            histogram_record(&load->result->read_ns, now(load) - op->due_ns);
+        }
+    }
+    end_op(load, op);
+}
+
+static int send_read(struct load *load, struct op *op)
+{
+    char key[KEY_BYTES];
+    uint8_t text[KV_QUERY_BYTES_MAX];
+    uint32_t bytes = 0;
+    if (load->config.workload == LOAD_KV) {
+        key_of(prng_below(&load->prng, load->config.keys), key);
+        const struct kv_query query = {.kind = KV_QUERY_GET,
+                                       .key = {.data = key, .bytes = KEY_BYTES}};
+        bytes = kv_command_encode_query(&query, text, sizeof(text));
+    }
+    return pontoon_client_read(load->client, load->group, text, bytes, on_answer, op);
+}
+
+static int send_write(struct load *load, struct op *op)
+{
+    if (load->config.workload == LOAD_KV) {
+        key_of(prng_below(&load->prng, load->config.keys),
+               (char *)load->payload + KV_COMMAND_HEAD_BYTES);
+    }
+    return pontoon_client_propose(load->client, load->group, load->payload, load->payload_bytes,
+                                  on_done, op);
+}
+
+// Sends an operation that became due at op->due_ns (open loop) or now. When the client is full it
+// waits in free_ops.
+static void issue(struct load *load, struct op *op)
+{
+    uint32_t percent = load->config.reads_percent;
+    op->is_read = percent > 0 && prng_chance(&load->prng, percent, 100);
+    if (load->config.rate == 0) {
+        op->due_ns = now(load);
+    }
+    op->is_counted = load->phase != PHASE_WARM_UP && op->due_ns >= load->window_began_ns;
+    int error = op->is_read ? send_read(load, op) : send_write(load, op);
+    if (++load->group == load->config.groups) {
+        load->group = 0;
+    }
+    if (error != 0) {
+        load->result->failed += error != -EAGAIN;
+        release_op(load, op);
+    }
+}
+
+static void issue_closed(struct load *load)
+{
+    uint32_t tries = load->free_count;
+    while (tries-- > 0) {
+        issue(load, load->free_ops[--load->free_count]);
+    }
+}
+
+// Sends what is due before `end_ns`.
+static void issue_open(struct load *load, uint64_t end_ns)
+{
+    uint64_t now_ns = load->now_ns;
+    while (load->due_ns <= now_ns && load->due_ns < end_ns && load->free_count > 0) {
+        struct op *op = load->free_ops[--load->free_count];
+        uint32_t free_before = load->free_count;
+        op->due_ns = load->due_ns;
+        issue(load, op);
+        if (load->free_count > free_before) {
+            return; // the client is full: this operation stays due
+        }
+        if (op->is_counted && now_ns - load->due_ns > load->result->late_ns_max) {
+            load->result->late_ns_max = now_ns - load->due_ns;
+        }
+        load->issued++;
+        load->due_ns = load->began_ns +
+                       (uint64_t)((unsigned __int128)load->issued * SECOND_NS / load->config.rate);
+    }
+}
+
+static double cpu_s(void)
+{
+    return (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9;
+}
+
+static void cross_border(struct load *load, bool is_end)
+{
+    if (is_end) {
+        uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+        load->result->seconds = (double)(now_ns - load->window_began_ns) / 1e9;
+        load->result->client_cpu_s = cpu_s() - load->cpu_began_s;
+        load->phase = PHASE_DRAIN;
+    }
+    if (load->config.at_border != NULL) {
+        load->config.at_border(load->config.context, is_end);
+    }
+    if (!is_end) {
+        load->phase = PHASE_WINDOW;
+        load->window_began_ns = clock_ns(CLOCK_MONOTONIC);
+        load->window_ends_ns = load->window_began_ns + load->config.window_ns;
+        load->cpu_began_s = cpu_s();
+    }
+}
+
+static void poll_once(struct load *load)
+{
+    load->stamps_left = 0;
+    if (!pontoon_client_poll(load->client) && !load->config.should_spin) {
+        sched_yield();
+    }
+    load->stamps_left = 0;
+    now(load);
+}
+
+static void run_until(struct load *load, uint64_t end_ns)
+{
+    while (load->now_ns < end_ns) {
+        if (load->config.rate == 0) {
+            issue_closed(load);
+        } else {
+            issue_open(load, UINT64_MAX);
+        }
+        poll_once(load);
+    }
+}
+
+static void drain(struct load *load)
+{
+    uint64_t end_ns = load->now_ns + load->config.drain_ns;
+    bool is_open = load->config.rate != 0;
+    while ((load->free_count < load->config.depth ||
+            (is_open && load->due_ns < load->window_ends_ns)) &&
+           load->now_ns < end_ns) {
+        if (is_open) {
+            issue_open(load, load->window_ends_ns);
+        }
+        poll_once(load);
+    }
+    load->result->lost = load->config.depth - load->free_count;
+    if (is_open && load->due_ns < load->window_ends_ns) {
+        load->result->lost += (load->window_ends_ns - load->due_ns) * load->config.rate / SECOND_NS;
+    }
+}
+
+static int make_payload(struct load *load)
+{
+    load->payload_bytes = load_entry_bytes(&load->config);
+    if (load->payload_bytes > PONTOON_PAYLOAD_BYTES_MAX) {
+        return -EINVAL;
+    }
+    load->payload = malloc((size_t)load->payload_bytes + 1);
+    uint8_t *noise = malloc((size_t)load->config.bytes + 1);
+    if (load->payload == NULL || noise == NULL) {
+        free(noise);
+        return -ENOMEM;
+    }
+    for (uint32_t at = 0; at < load->config.bytes; at++) {
+        noise[at] = (uint8_t)prng_next(&load->prng);
+    }
+    memcpy(load->payload, noise, load->config.bytes);
+    if (load->config.workload == LOAD_KV) {
+        char key[KEY_BYTES];
+        key_of(0, key);
+        const struct kv_command command = {.operation = KV_PUT,
+                                           .key = {.data = key, .bytes = KEY_BYTES},
+                                           .value = {.data = noise, .bytes = load->config.bytes}};
+        kv_command_encode(&command, load->payload, load->payload_bytes);
+    }
+    free(noise);
+    return 0;
+}
+
+static int open_load(struct load *load)
+{
+    uint32_t depth = load->config.depth;
+    load->ops = calloc(depth, sizeof(*load->ops));
+    load->free_ops = calloc(depth, sizeof(struct op *));
+    if (load->ops == NULL || load->free_ops == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t at = 0; at < depth; at++) {
+        load->ops[at].load = load;
+        release_op(load, &load->ops[at]);
+    }
+    return make_payload(load);
+}
+
+int load_run(const struct load_config *config, struct pontoon_client *client,
+             struct load_result *result)
+{
+    struct load load = {.config = *config, .client = client, .result = result};
+    memset(result, 0, sizeof(*result));
+    histogram_init(&result->write_ns);
+    histogram_init(&result->read_ns);
+    prng_init(&load.prng, config->seed);
+    int error = open_load(&load);
+    if (error == 0) {
+        now(&load);
+        load.began_ns = load.due_ns = load.now_ns;
+        run_until(&load, load.now_ns + config->warm_up_ns);
+        cross_border(&load, false);
+        run_until(&load, load.window_ends_ns);
+        cross_border(&load, true);
+        drain(&load);
+    }
+    free(load.payload);
+    if (load.free_count ==
+        config->depth) { // else callbacks may still come, when the client is closed
+        free(load.ops);
+        free(load.free_ops);
+    }
+    return error;
+}

@@ -1,0 +1,350 @@
+#!/usr/bin/env bash
+# The targets, measured: three node processes and a client on two CPUs, each target with its
+# reference in the same run. One line each on stdout, progress on stderr:
+#
+#     NAME value=NUMBER unit=UNIT target=NUMBER limit=NUMBER ratio=NUMBER [KEY=VALUE...] ok|short
+#
+# value and target are in the unit; limit is the reference measured beside it (0: there is none),
+# ratio is value / limit. The exit status is not 0 only when something could not be measured.
+#
+#     bench/targets.sh [--list] [NAME...]
+#
+# PONTOON_BUILD      build directory of the release profile (default: build)
+# PONTOON_BENCH_DIR  directory on the disk to measure (default: /var/tmp)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+TARGETS=(rate-64 rate-256 rate-4k latency-memif latency-afpacket fsync-4k fsync-64 fsync-latency
+    loss-strict steady-alloc instructions-64)
+
+describe() {
+    cat <<'LIST'
+rate-64            committed, applied and answered a second, 64 bytes, volatile, memif, p99 <= 5 ms: >= 3 million
+rate-256           the same with 256 bytes: >= 2 million
+rate-4k            the same with 4 KiB: >= 250 thousand
+latency-memif      one in flight, volatile, median at the client: <= 3 x the raw chain on memif
+latency-afpacket   the same over af_packet on veth pairs: <= 2 x the raw chain there
+fsync-4k           payload bytes written on all three, 4 KiB, deep: >= 60 % of three plain writers
+fsync-64           committed a second, 64 bytes, durable, deep: >= 1 million
+fsync-latency      one in flight, durable, median at the client: <= 1.3 x a 4 KiB durable write by three writers
+loss-strict        1 % loss and 20 us one way between nodes, depth 32: >= 75 % of its rate without the loss
+steady-alloc       malloc, rte_malloc and mmap of three nodes within three seconds under load: 0
+instructions-64    instructions of a 64-byte entry at the leader and at a follower: <= 600 + 300
+LIST
+}
+
+case ${1:-} in
+--help | -h)
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0" | sed '$d'
+    exit 0
+    ;;
+--list)
+    describe
+    exit 0
+    ;;
+esac
+
+# shellcheck source=bench/cluster.sh
+. bench/cluster.sh
+
+BUILD=${PONTOON_BUILD:-build}
+for name in "$@"; do
+    [[ " ${TARGETS[*]} " == *" $name "* ]] || fail "there is no target '$name' (see --list)"
+done
+for program in pontoon bench/raw_chain bench/raw_writers bench/bench_instructions; do
+    [ -x "$BUILD/$program" ] || fail "$BUILD/$program is missing: run config/build.sh release, or set PONTOON_BUILD"
+done
+
+WORK=$(mktemp -d "${PONTOON_BENCH_DIR:-/var/tmp}/pontoon-targets.XXXXXX")
+trap 'cluster_stop; rm -rf "$WORK"' EXIT
+trap 'exit 1' INT TERM
+
+# report NAME VALUE UNIT RELATION TARGET LIMIT [KEY=VALUE...]; RELATION: ge or le. A last argument
+# `short` makes it so whatever the numbers.
+report() {
+    local name=$1 value=$2 unit=$3 relation=$4 target=$5 limit=$6 verdict
+    shift 6
+    verdict=$(awk -v v="$value" -v t="$target" -v r="$relation" 'BEGIN { print (r == "ge" ? v >= t : v <= t) ? "ok" : "short" }')
+    if [ "${*: -1}" = short ]; then
+        verdict=short
+        set -- "${@:1:$#-1}"
+    fi
+    echo "$name value=$value unit=$unit target=$target limit=$limit ratio=$(awk -v v="$value" -v l="$limit" 'BEGIN { printf "%.3f", l == 0 ? 0 : v / l }')${*:+ $*} $verdict"
+}
+
+round() {
+    awk -v v="$1" -v d="${2:-0}" 'BEGIN { printf "%.*f", d, v }'
+}
+
+# --------------------------------------------------------------------------------------------- rate
+
+# rate NAME SIZE TARGET DEPTH...: the fastest depth that keeps p99 within 5 ms counts; without one,
+# the fastest at all, short.
+rate() {
+    local name=$1 size=$2 target=$3 depth round best=0 best_json="" any=0 any_json="" json
+    shift 3
+    cluster_start memif memory
+    for round in 1 2; do
+        for depth in "$@"; do
+            json=$WORK/rate-$depth-$round.json
+            cluster_bench "$json" --depth "$depth" --size "$size" --seconds 3
+            say "$name: depth $depth: $(round "$(number "$json" rate)") a second, p99 $(round "$(number "$json" latency_us p99)") us"
+            if awk "BEGIN { exit !($(number "$json" rate) > $any) }"; then
+                any=$(number "$json" rate) any_json=$json
+            fi
+            if awk "BEGIN { exit !($(number "$json" latency_us p99) <= 5000 && $(number "$json" rate) > $best) }"; then
+                best=$(number "$json" rate) best_json=$json
+            fi
+        done
+    done
+    cluster_stop
+    json=${best_json:-$any_json}
+    local late=()
+    [ -n "$best_json" ] || late=(short)
+    report "$name" "$(round "$(number "$json" rate)")" ops/s ge "$target" 0 \
+        "depth=$(number "$json" depth)" \
+        "p50_us=$(round "$(number "$json" latency_us p50)" 1)" \
+        "p99_us=$(round "$(number "$json" latency_us p99)" 1)" \
+        "nodes_busy_s_per_million=$(round "$(number "$json" nodes_busy_s_per_million)" 3)" \
+        "nodes_cpu_s_per_million=$(round "$(number "$json" nodes_cpu_s_per_million)" 3)" \
+        "client_cpu_s_per_million=$(round "$(number "$json" client_cpu_s_per_million)" 3)" \
+        "nodes_memory_mib=$(round "$(calculate "$(number "$json" nodes_memory_bytes) / 1048576")")" \
+        "applied_on_every_replica=$(number "$json" applied_on_every_replica)" \
+        "durability=memory order=strict" "${late[@]}"
+}
+
+# ------------------------------------------------------------------------------------------ latency
+
+chain_median() {
+    "$BUILD/bench/raw_chain" --link "$1" --size 64 --seconds 2 --json "$WORK/chain.json" >/dev/null || fail "raw_chain"
+    number "$WORK/chain.json" median_us
+}
+
+# The leader's own view: from sending an entry to the faster follower's answer, while the load runs.
+leader_view_us() {
+    "$BUILD/pontoon" status --config "$WORK/cluster.yaml" --id "$CLUSTER_LEADER" --json >"$WORK/status.json" 2>/dev/null || return 0
+    python3 -c '
+import json, sys
+nodes = json.load(open(sys.argv[1]))
+node = nodes[0] if isinstance(nodes, list) else nodes
+times = [p["round_trip_ns"] for p in node["groups"][0]["peers"] if p.get("round_trip_ns", 0) > 0]
+print("%.2f" % (min(times) / 1000) if times else 0)' "$WORK/status.json"
+}
+
+# lone JSON LINK DURABILITY: a fresh cluster, one in flight. Fills the file and LEADER_VIEW.
+LEADER_VIEW=0
+lone() {
+    local json=$1 bench_pid
+    shift
+    cluster_start "$@"
+    cluster_bench "$json" --depth 1 --size 64 --seconds 3 &
+    bench_pid=$!
+    sleep 4
+    LEADER_VIEW=$(leader_view_us)
+    wait "$bench_pid" || fail "pontoon bench"
+    cluster_stop
+}
+
+# latency NAME LINK FACTOR
+latency() {
+    local name=$1 link=$2 factor=$3 round chains=() medians=() p99s=() views=() udp
+    for round in 1 2 3; do
+        chains+=("$(chain_median "$link")")
+        lone "$WORK/lone.json" "$link" memory
+        medians+=("$(number "$WORK/lone.json" latency_us p50)")
+        p99s+=("$(number "$WORK/lone.json" latency_us p99)")
+        views+=("$LEADER_VIEW")
+        say "$name: chain ${chains[-1]} us, cluster ${medians[-1]} us at the client, ${views[-1]} us at the leader"
+    done
+    lone "$WORK/udp.json" udp memory
+    udp=$(number "$WORK/udp.json" latency_us p50)
+    say "$name: over net_udp $udp us"
+    local value limit
+    value=$(round "$(median "${medians[@]}")" 2)
+    limit=$(round "$(median "${chains[@]}")" 2)
+    report "$name" "$value" us le "$(round "$(calculate "$factor * $limit")" 2)" "$limit" \
+        "p99_us=$(round "$(median "${p99s[@]}")" 2)" \
+        "leader_us=$(round "$(median "${views[@]}")" 2)" \
+        "udp_us=$(round "$udp" 2)" "udp_leader_us=$(round "$LEADER_VIEW" 2)" \
+        "durability=memory order=strict depth=1"
+}
+
+# This script again, in a namespace with veth pairs.
+latency_afpacket() {
+    if [ "${PONTOON_BENCH_NAMESPACE:-}" = ours ]; then
+        veth_pairs
+        latency latency-afpacket af_packet 2
+    else
+        PONTOON_BENCH_NAMESPACE=ours in_namespace bench/targets.sh latency-afpacket
+    fi
+}
+
+# -------------------------------------------------------------------------------------------- fsync
+
+# writers BYTES DEPTH FIELD
+writers() {
+    "$BUILD/bench/raw_writers" --directory "$WORK" --writers 3 --bytes "$1" --depth "$2" --seconds 1 \
+        --file-mib 64 --json "$WORK/writers.json" >/dev/null || fail "raw_writers"
+    number "$WORK/writers.json" "$3"
+}
+
+# Megabytes a second of three plain writers, the best size.
+best_writers() {
+    local best=0 bytes rate
+    for bytes in 4096 16384 65536 262144; do
+        rate=$(writers "$bytes" 16 mb_s)
+        say "three plain writers of $bytes bytes: $rate MB/s"
+        best=$(awk -v a="$best" -v b="$rate" 'BEGIN { print (a > b ? a : b) }')
+    done
+    echo "$best"
+}
+
+# fsync_rate SIZE DEPTH: fills WORK/fsync.json twice, with the writers before and between; sets
+# RATE (median, a second) and LIMIT (MB/s).
+fsync_rate() {
+    local size=$1 depth=$2 limits=() rates=() round
+    for round in 1 2; do
+        limits+=("$(best_writers)")
+        cluster_start memif fsync
+        cluster_bench "$WORK/fsync.json" --depth "$depth" --size "$size" --seconds 4
+        cluster_stop
+        rates+=("$(number "$WORK/fsync.json" rate)")
+        say "fsync, $size bytes: $(round "${rates[-1]}") a second"
+    done
+    RATE=$(median "${rates[@]}")
+    LIMIT=$(median "${limits[@]}")
+}
+
+fsync_extras() {
+    echo "p50_us=$(round "$(number "$WORK/fsync.json" latency_us p50)" 1)" \
+        "p99_us=$(round "$(number "$WORK/fsync.json" latency_us p99)" 1)" \
+        "nodes_cpu_s_per_million=$(round "$(number "$WORK/fsync.json" nodes_cpu_s_per_million)" 3)" \
+        "applied_on_every_replica=$(number "$WORK/fsync.json" applied_on_every_replica)" \
+        "durability=fsync order=strict depth=$(number "$WORK/fsync.json" depth)"
+}
+
+fsync_4k() {
+    fsync_rate 4096 1024
+    local value
+    value=$(round "$(calculate "$RATE * 4096 * 3 / 1e6")" 1)
+    report fsync-4k "$value" MB/s ge "$(round "$(calculate "0.6 * $LIMIT")" 1)" "$(round "$LIMIT" 1)" \
+        "ops_s=$(round "$RATE")" "$(fsync_extras)"
+}
+
+# The limit: what the plain writers' bytes are in payloads of 64 bytes, three times each.
+fsync_64() {
+    fsync_rate 64 65536
+    report fsync-64 "$(round "$RATE")" ops/s ge 1000000 "$(round "$(calculate "$LIMIT * 1e6 / 192")")" \
+        "$(fsync_extras)"
+}
+
+fsync_latency() {
+    local round limits=() medians=()
+    for round in 1 2 3; do
+        limits+=("$(writers 4096 1 p50_us)")
+        lone "$WORK/lone.json" memif fsync
+        medians+=("$(number "$WORK/lone.json" latency_us p50)")
+        say "fsync-latency: three writers ${limits[-1]} us, cluster ${medians[-1]} us at the client"
+    done
+    local value limit
+    value=$(round "$(median "${medians[@]}")" 1)
+    limit=$(round "$(median "${limits[@]}")" 1)
+    report fsync-latency "$value" us le "$(round "$(calculate "1.3 * $limit")" 1)" "$limit" \
+        "p99_us=$(round "$(number "$WORK/lone.json" latency_us p99)" 1)" \
+        "durability=fsync order=strict depth=1"
+}
+
+# --------------------------------------------------------------------------------------------- loss
+
+# impaired JSON LOSS_PPM: every frame between nodes is delayed, and lost by chance, where it leaves.
+impaired() {
+    cluster_start memif memory "impair:" "  - {at: 0, node: 0, direction: out, loss_ppm: $2, delay: 20us}"
+    cluster_bench "$1" --depth 32 --size 64 --seconds 4
+    cluster_stop
+}
+
+loss_strict() {
+    local round whole=() lossy=() p99s=()
+    for round in 1 2 3; do
+        impaired "$WORK/whole.json" 0
+        impaired "$WORK/lossy.json" 10000
+        whole+=("$(number "$WORK/whole.json" rate)")
+        lossy+=("$(number "$WORK/lossy.json" rate)")
+        p99s+=("$(number "$WORK/lossy.json" latency_us p99)")
+        say "loss-strict: $(round "${whole[-1]}") a second without loss, $(round "${lossy[-1]}") with"
+    done
+    local limit
+    limit=$(round "$(median "${whole[@]}")")
+    report loss-strict "$(round "$(median "${lossy[@]}")")" ops/s ge \
+        "$(round "$(calculate "0.75 * $limit")")" "$limit" \
+        "p99_us=$(round "$(median "${p99s[@]}")" 1)" \
+        "p99_without_us=$(round "$(number "$WORK/whole.json" latency_us p99)" 1)" \
+        "durability=memory order=strict depth=32"
+}
+
+# -------------------------------------------------------------------------------------- allocations
+
+# Sums of a node's counters: malloc and its relatives, mmap, rte_malloc.
+allocations() {
+    local id
+    for id in 1 2 3; do
+        od -An -v -t u8 -w48 "$WORK/allocations-$id" | awk '{ print $1 + $2 + $3 + $4, $5, $6 }'
+    done | awk '{ m += $1; p += $2; r += $3 } END { print m, p, r }'
+}
+
+# Between the two looks nobody asks a node for its status: that would allocate the answer.
+steady_alloc() {
+    local before after bench_pid
+    [ -e "$BUILD/bench/alloc_count.so" ] || fail "$BUILD/bench/alloc_count.so is missing"
+    CLUSTER_PRELOAD=$(realpath "$BUILD/bench/alloc_count.so")
+    cluster_start memif memory
+    CLUSTER_PRELOAD=
+    cluster_bench "$WORK/alloc.json" --depth 4096 --size 64 --seconds 7 &
+    bench_pid=$!
+    sleep 5
+    read -ra before <<<"$(allocations)"
+    sleep 3
+    read -ra after <<<"$(allocations)"
+    wait "$bench_pid" || fail "pontoon bench"
+    cluster_stop
+    [ "${before[0]}" -gt 0 ] || fail "the shim counted nothing: is LD_PRELOAD honoured?"
+    report steady-alloc $((after[0] - before[0] + after[1] - before[1] + after[2] - before[2])) \
+        allocations le 0 0 "malloc=$((after[0] - before[0]))" "mmap=$((after[1] - before[1]))" \
+        "rte_malloc=$((after[2] - before[2]))" "at_start=$((before[0] + before[1] + before[2]))" \
+        "ops_s=$(round "$(number "$WORK/alloc.json" rate)")"
+}
+
+# ------------------------------------------------------------------------------------- instructions
+
+instructions_64() {
+    local leader follower
+    read -r leader follower <<<"$(bench/instructions.sh --numbers "$BUILD" "$WORK")"
+    [ -n "$follower" ] || fail "instructions.sh"
+    report instructions-64 $((leader + follower)) instructions/entry le 900 0 "leader=$leader" "follower=$follower"
+}
+
+# ---------------------------------------------------------------------------------------------- run
+
+run_one() {
+    case $1 in
+    rate-64) rate rate-64 64 3000000 4096 8192 12288 ;;
+    rate-256) rate rate-256 256 2000000 2048 4096 8192 ;;
+    rate-4k) rate rate-4k 4096 250000 256 512 1024 ;;
+    latency-memif) latency latency-memif memif 3 ;;
+    latency-afpacket) latency_afpacket ;;
+    fsync-4k) fsync_4k ;;
+    fsync-64) fsync_64 ;;
+    fsync-latency) fsync_latency ;;
+    loss-strict) loss_strict ;;
+    steady-alloc) steady_alloc ;;
+    instructions-64) instructions_64 ;;
+    esac
+}
+
+if [ $# = 0 ]; then
+    set -- "${TARGETS[@]}"
+fi
+for name in "$@"; do
+    say "== $name"
+    run_one "$name"
+done

@@ -1,0 +1,158 @@
+// S17 of the fault list: no space. On a small file system of the kernel's, in a mount namespace of
+// our own (as root only).
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/cluster/bed.h"
+#include "tests/cluster/program.h"
+#include "tests/cluster/tree.h"
+
+enum { DIRECTORY = 5, DISK_MIB = 100, VICTIM = 3 };
+
+#define SETTINGS                                                                                   \
+    "log_mib: 32\nwindow_kib: 4096\napp_memory_mib: 160\nbuffers_mib: 16\nhugepages: false\n"
+
+static char mounted[CLUSTER_PATH_BYTES + 64];
+
+// Puts the victim's directory on a file system of its own. False, with a printed reason: not here.
+static bool mount_disk(void)
+{
+    char image[CLUSTER_PATH_BYTES + 64];
+    snprintf(image, sizeof(image), "%s/disk", bed.directory);
+    snprintf(mounted, sizeof(mounted), "%s/node-%d", bed.directory, VICTIM);
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+        printf("    skipped: mounting needs root (%s)\n", strerror(errno));
+        return false;
+    }
+    int file = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(file >= 0);
+    CHECK_EQUAL(ftruncate(file, (off_t)DISK_MIB << 20), 0);
+    close(file);
+    CHECK_EQUAL(mkdir(mounted, 0700), 0);
+    if (program_run("/sbin/mkfs.ext4", "-q", "-m", "0", image).status != 0 ||
+        program_run("/bin/mount", "-o", "loop", image, mounted).status != 0) {
+        printf("    skipped: no loop devices, or no mkfs.ext4\n");
+        return false;
+    }
+    return true;
+}
+
+static void unmount_disk(void)
+{
+    bed_kill(VICTIM);
+    CHECK_EQUAL(umount(mounted), 0);
+}
+
+// Leaves about `left_mib` free. 0: everything is taken, to the last block.
+static void fill_disk(uint32_t left_mib)
+{
+    static char block[1 << 20];
+    char path[CLUSTER_PATH_BYTES + 96];
+    snprintf(path, sizeof(path), "%s/filler", mounted);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(file >= 0);
+    while (write(file, block, sizeof(block)) > 0) {
+    }
+    struct stat status;
+    CHECK_EQUAL(fstat(file, &status), 0);
+    CHECK_EQUAL(ftruncate(file, status.st_size - ((off_t)left_mib << 20)), 0);
+    CHECK_EQUAL(fsync(file), 0);
+    close(file);
+}
+
+static void free_disk(void)
+{
+    char path[CLUSTER_PATH_BYTES + 96];
+    snprintf(path, sizeof(path), "%s/filler", mounted);
+    CHECK_EQUAL(unlink(path), 0);
+}
+
+static bool open_with_disk(const char *settings)
+{
+    return bed_create("memif", "fsync", settings) && mount_disk();
+}
+
+// The log is taken whole at the first start: where there is no room for it the node does not start,
+// and does so without further ado when there is.
+static void first_start_on_a_full_disk_is_refused(void)
+{
+    if (!open_with_disk(SETTINGS)) {
+        return;
+    }
+    for (uint32_t left_mib = 0; left_mib <= 16; left_mib += 16) {
+        fill_disk(left_mib);
+        struct program_result result =
+            program_run("pontoon", "node", "--config", bed.config, "--id", "3", "--bootstrap");
+        if (result.status != DIRECTORY || result.lines != 1) {
+            printf("    status %d: %s\n", result.status, result.err);
+        }
+        CHECK_EQUAL(result.status, DIRECTORY);
+        CHECK_EQUAL(result.lines, 1);
+        CHECK(strstr(result.err, "o space left") != NULL);
+        free_disk();
+    }
+    for (int id = 1; id <= CLUSTER_NODES; id++) {
+        bed_bootstrap(id);
+    }
+    bed_await_equal(BED_ALL, 1);
+    unmount_disk();
+    bed_close();
+}
+
+static void run_kv(const char *verb, const char *tree)
+{
+    struct program_result result =
+        program_run("pontoon", "kv", verb, tree, "--config", bed.config, "--timeout", "25");
+    if (result.status != 0) {
+        printf("    kv %s: %s%s", verb, result.out, result.err);
+        bed_report();
+    }
+    CHECK_EQUAL(result.status, 0);
+}
+
+// The disk fills while the node runs: its log has its place, its checkpoints find none. The cluster
+// serves, the node does not die of it, a restart of it works, and when there is space again it
+// catches up.
+static void disk_fills_under_a_running_node(void)
+{
+    char tree[CLUSTER_PATH_BYTES + 64];
+    struct bed_view view;
+    if (!open_with_disk(SETTINGS)) {
+        return;
+    }
+    for (int id = 1; id <= CLUSTER_NODES; id++) {
+        bed_bootstrap(id);
+    }
+    bed_await_equal(BED_ALL, 1);
+    fill_disk(0);
+    for (uint64_t seed = 1; seed <= 4; seed++) { // more than the log can hold
+        snprintf(tree, sizeof(tree), "%s/tree-%d", bed.directory, (int)seed);
+        tree_make(tree, 700, 4 << 20, seed);
+        run_kv("load", tree);
+    }
+    CHECK(bed_look(VICTIM, &view));
+    bed_kill(VICTIM);
+    bed_start(VICTIM); // on the full disk
+    WAIT_UNTIL(bed_look(VICTIM, &view));
+    free_disk();
+    bed_await_equal(BED_ALL, 700);
+    run_kv("verify", tree);
+    unmount_disk();
+    bed_close();
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        TEST(first_start_on_a_full_disk_is_refused),
+        TEST(disk_fills_under_a_running_node),
+    };
+    return test_run("cluster disk full", cases, TEST_COUNT(cases), argc, argv);
+}
