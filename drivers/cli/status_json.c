@@ -99,6 +99,8 @@ static json_t *reactor_json(struct reactor *reactor)
     SET(object, counters, busy_ns);
     SET(object, counters, idle_ns);
     SET(object, counters, longest_poll_gap_ns);
+    json_object_set_new(object, "shortest_election_timeout_ns",
+                        number(idle_shortest_election_ns(counters.longest_poll_gap_ns)));
     SET(object, counters, polls);
     SET(object, counters, busy_polls);
     SET(object, counters, messages_in);

@@ -35,7 +35,8 @@ struct client_config {
     uint32_t depth_max;          // commands in flight, a group: 1..CLIENT_DEPTH_MAX
     uint32_t reads_max;          // 1..CLIENT_READS_MAX
     uint64_t payload_bytes;      // of commands in flight, a group; 0: by depth. A power of two
-    uint64_t attempt_timeout_ns; // an unanswered attempt is repeated after this
+    uint64_t attempt_timeout_ns; // an unanswered attempt is repeated after this, or three times the
+                                 // usual latency where that is longer
     uint64_t give_up_ns;         // then the result is UNKNOWN; 0: never
     uint64_t status_give_up_ns;  // then a status is NULL
     uint64_t seed;               // random: nonces of sessions come from it

@@ -91,6 +91,7 @@ struct group {
     uint32_t outstanding;         // SENDING and SENT
     struct slot_list sent, again; // sent: in order of sent_ns
     uint8_t *payloads;
+    uint64_t latency_ns;    // from sending to answer, smoothed
     uint64_t payloads_head; // position where the next payload goes at the earliest
 
     // transmit.c

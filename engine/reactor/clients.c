@@ -1,5 +1,5 @@
 // Clients: who asked, and what they are told. Results of one poll iteration are gathered per client
-// and leave in as few messages as hold them.
+// and leave in as few messages as hold them; without a frame they wait for the next iteration.
 //
 // An answer goes back to the address its question came from. At most CLIENTS_MAX addresses are
 // remembered; when a new one comes, the one that was quiet for longest is forgotten, and its
@@ -78,12 +78,13 @@ static void flush_results(struct reactor *reactor, struct client *client)
                       : wire_put_propose_reply(writer, client->group, client->session, hint,
                                                client->results + at, client->result_count - at);
             if (put == 0) {
-                break; // no frames: the client will ask again, and be told from its session
+                break; // no frames now
             }
         }
         at += put;
     }
-    client->result_count = 0;
+    client->result_count -= at;
+    memmove(client->results, client->results + at, client->result_count * sizeof(*client->results));
 }
 
 void client_result(struct reactor *reactor, struct origin origin, uint16_t group, uint64_t session,
@@ -103,6 +104,7 @@ void client_result(struct reactor *reactor, struct origin origin, uint16_t group
     if (client->result_count == WIRE_RESULTS_MAX || client->group != group ||
         client->session != session) {
         flush_results(reactor, client);
+        client->result_count = 0; // what found no frame: the client asks again, its session knows
         client->group = group;
         client->session = session;
     }

@@ -19,6 +19,7 @@ struct rte_ring;
 enum {
     RX_BURST = 32,
     TX_PENDING_MAX = 128,  // sealed frames that the driver did not take yet
+    TX_USE_MAX = 96,       // ... and open ones, for nodes, or for clients
     CLIENTS_MAX = 64,      // client endpoints remembered
     APPLY_ITEMS_MAX = 256, // entries of one apply job
     APPLY_JOBS = 64,
@@ -49,7 +50,9 @@ struct lane {
 
 struct outbox {
     struct net_frame pending[TX_PENDING_MAX];
+    uint8_t pending_use[TX_PENDING_MAX]; // enum net_use of each
     uint32_t pending_count;
+    uint32_t frames_of[2]; // pending and open, by use
     struct lane *open[RAFT_NODES_MAX + CLIENTS_MAX];
     uint32_t open_count;
 };

@@ -4,11 +4,13 @@
 // work short (nothing is ever assumed to be sent).
 #include "engine/reactor/internal.h"
 
-// Half of the room is for nodes alone: answers to clients must not keep heartbeats in.
+// Neither use may fill the room alone: large entries would starve clients of their answers, long
+// answers would hold heartbeats up.
 static bool is_stuffed(const struct reactor *reactor, enum net_use use)
 {
-    uint32_t max = use == NET_USE_PEER ? TX_PENDING_MAX : TX_PENDING_MAX / 2;
-    return reactor->outbox.pending_count + reactor->outbox.open_count >= max;
+    const struct outbox *outbox = &reactor->outbox;
+    return outbox->pending_count + outbox->open_count >= TX_PENDING_MAX ||
+           outbox->frames_of[use] >= TX_USE_MAX;
 }
 
 struct lane *lane_of_node(struct reactor *reactor, uint16_t node)
@@ -42,9 +44,13 @@ static void send_pending(struct reactor *reactor)
     }
     uint32_t sent =
         reactor->config.net->ops->send(reactor->config.net, outbox->pending, outbox->pending_count);
+    for (uint32_t at = 0; at < sent; at++) {
+        outbox->frames_of[outbox->pending_use[at]]--;
+    }
     outbox->pending_count -= sent;
     for (uint32_t at = 0; at < outbox->pending_count && sent > 0; at++) {
         outbox->pending[at] = outbox->pending[at + sent];
+        outbox->pending_use[at] = outbox->pending_use[at + sent];
     }
 }
 
@@ -54,11 +60,13 @@ static void seal(struct reactor *reactor, struct lane *lane)
     lane->is_open = false;
     if (lane->writer.messages == 0) {
         reactor->config.net->ops->release(reactor->config.net, &lane->frame, 1);
+        outbox->frames_of[lane->use]--;
         return;
     }
     lane->frame.bytes = wire_seal(&lane->writer);
     lane->frame.remote = lane->remote;
     ASSERT_CMP(outbox->pending_count, <, TX_PENDING_MAX);
+    outbox->pending_use[outbox->pending_count] = (uint8_t)lane->use;
     outbox->pending[outbox->pending_count++] = lane->frame;
     if (outbox->pending_count == TX_PENDING_MAX) {
         send_pending(reactor);
@@ -87,6 +95,7 @@ static bool open_frame(struct reactor *reactor, struct lane *lane)
                                            .class = (uint8_t)reactor->config.reactor};
     wire_begin(&lane->writer, lane->frame.data, lane->frame.capacity, &envelope);
     lane->is_open = true;
+    reactor->outbox.frames_of[lane->use]++;
     return true;
 }
 
