@@ -116,7 +116,9 @@ static void close_log(struct bench *bench)
         bench->disk->ops->remove_file(bench->disk, files[i]);
     }
     bench->disk->ops->close(bench->disk);
-    if (bench->is_durable && rmdir(bench->path) != 0) {
+    char lock[PATH_BYTES + 8]; // the disk leaves it, empty
+    snprintf(lock, sizeof(lock), "%s/lock", bench->path);
+    if (bench->is_durable && (unlink(lock) != 0 || rmdir(bench->path) != 0)) {
         fprintf(stderr, "%s: %s\n", bench->path, strerror(errno));
     }
 }

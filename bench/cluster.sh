@@ -78,18 +78,17 @@ veth_pairs() {
 
 # veth_links MEMBER: its `links` for the configuration.
 veth_links() {
-    local member=$1 other nodes device=0 first second
+    local member=$1 other nodes device=0
     echo "    links:"
     for other in 1 2 3 4; do
         if [ "$other" = "$member" ]; then
             continue
         fi
-        first=$((member < other ? member : other)) second=$((member < other ? other : member))
         nodes="[$other]"
         if [ "$other" = 4 ]; then
             nodes="[]"
         fi
-        echo "      - {device: \"net_af_packet$device,iface=v$member$other\", address: 10.$first.$second.$member, prefix_bits: 24, nodes: $nodes}"
+        echo "      - {device: \"net_af_packet$device,iface=v$member$other\", nodes: $nodes}"
         device=$((device + 1))
     done
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum {
+    FILES_MAX = 1024, // in the directory, open or not
     SECTOR_BYTES = 512,
     NAME_BYTES = 64,
     IN_FLIGHT_DEFAULT = 64,
@@ -37,7 +38,7 @@ struct fault {
 struct disk_memory {
     struct disk disk; // first
     struct disk_memory_options options;
-    struct file files[DISK_FILES_MAX];
+    struct file files[FILES_MAX];
     struct pending *pending; // in_flight_max
     struct fault faults[OPS];
     uint64_t random;
@@ -63,7 +64,7 @@ static uint64_t next_random(uint64_t *state) // splitmix64
 
 static struct file *find(struct disk_memory *memory, const char *name)
 {
-    for (uint32_t i = 0; i < DISK_FILES_MAX; i++) {
+    for (uint32_t i = 0; i < FILES_MAX; i++) {
         if (strcmp(memory->files[i].name, name) == 0) {
             return &memory->files[i];
         }
@@ -82,7 +83,7 @@ static void release(struct file *file)
 static uint64_t used_bytes(const struct disk_memory *memory)
 {
     uint64_t used = 0;
-    for (uint32_t i = 0; i < DISK_FILES_MAX; i++) {
+    for (uint32_t i = 0; i < FILES_MAX; i++) {
         used += memory->files[i].bytes;
     }
     return used;
@@ -333,7 +334,7 @@ static int perform(struct disk_memory *memory, const struct pending *pending)
         }
         return fault->error;
     }
-    if (request->file >= DISK_FILES_MAX || file->opened == 0) {
+    if (request->file >= FILES_MAX || file->opened == 0) {
         return -EBADF;
     }
     switch (request->op) {
@@ -384,7 +385,7 @@ static int register_memory(struct disk *disk, void *data, uint64_t bytes)
 static void close_disk(struct disk *disk)
 {
     struct disk_memory *memory = self(disk);
-    for (uint32_t i = 0; i < DISK_FILES_MAX; i++) {
+    for (uint32_t i = 0; i < FILES_MAX; i++) {
         release(&memory->files[i]);
     }
     free(memory->pending);
@@ -422,7 +423,7 @@ void disk_memory_crash(struct disk *disk, uint64_t seed, uint32_t keep_percent)
 {
     struct disk_memory *memory = self(disk);
     land_in_flight(memory, &seed, keep_percent);
-    for (uint32_t i = 0; i < DISK_FILES_MAX; i++) {
+    for (uint32_t i = 0; i < FILES_MAX; i++) {
         struct file *file = &memory->files[i];
         file->opened = 0;
         file->bytes = file->durable_bytes;
@@ -443,7 +444,7 @@ void disk_memory_kill(struct disk *disk, uint64_t seed, uint32_t keep_percent)
 {
     struct disk_memory *memory = self(disk);
     land_in_flight(memory, &seed, keep_percent);
-    for (uint32_t i = 0; i < DISK_FILES_MAX; i++) {
+    for (uint32_t i = 0; i < FILES_MAX; i++) {
         memory->files[i].opened = 0;
     }
 }

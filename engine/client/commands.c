@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { ATTEMPT_STRETCH_MAX = 16 };
+
 // Where a payload of this size goes, contiguous; UINT64_MAX: no room. Payloads are freed in the
 // order of tickets. With nothing in flight the ring begins anew, where it is warm.
 static uint64_t place_payload(struct client *client, struct group *group, uint32_t bytes)
@@ -54,6 +56,7 @@ int client_propose(struct client *client, uint16_t id, const void *payload, uint
     command->bytes = bytes;
     command->state = COMMAND_FRESH;
     command->is_large = false;
+    command->is_repeated = false;
     group->in_flight++;
     client->commands_in_flight++;
     client->counters.commands.proposed++;
@@ -175,6 +178,23 @@ static void on_refusal(struct client *client, struct group *group, uint32_t plac
     }
 }
 
+// One sample a reply, weight 1/8. Which attempt is answered is not known: of a repeated command the
+// whole time counts.
+static void learn_latency(struct client *client, struct group *group, const struct command *command)
+{
+    uint64_t sample_ns =
+        client->now_ns - (command->is_repeated ? command->proposed_ns : command->sent_ns);
+    group->latency_ns = group->latency_ns - group->latency_ns / 8 + sample_ns / 8;
+}
+
+// Under load that fills every queue, repeating what is only late would double it.
+static uint64_t attempt_ns(const struct client *client, const struct group *group)
+{
+    uint64_t least_ns = client->config.attempt_timeout_ns, usual_ns = 3 * group->latency_ns;
+    uint64_t longest_ns = least_ns * ATTEMPT_STRETCH_MAX;
+    return usual_ns <= least_ns ? least_ns : usual_ns < longest_ns ? usual_ns : longest_ns;
+}
+
 void commands_on_reply(struct client *client, struct group *group, uint32_t place,
                        const struct wire_propose_reply *reply)
 {
@@ -190,7 +210,9 @@ void commands_on_reply(struct client *client, struct group *group, uint32_t plac
         if (slot == SLOT_NONE) {
             client->counters.stale++;
         } else if (result->status == WIRE_DONE) {
-            done++;
+            if (done++ == 0 && group->commands[slot].state == COMMAND_SENT) {
+                learn_latency(client, group, &group->commands[slot]);
+            }
             finish(client, group, slot, PONTOON_DONE, result->result);
         } else {
             on_refusal(client, group, place, slot, (enum wire_status)result->status, &verdict);
@@ -255,8 +277,8 @@ static void give_up_lowest(struct client *client, struct group *group)
 void commands_check_time(struct client *client, struct group *group)
 {
     uint64_t now_ns = client->now_ns;
-    while (group->sent.first != SLOT_NONE && now_ns - group->commands[group->sent.first].sent_ns >=
-                                                 client->config.attempt_timeout_ns) {
+    while (group->sent.first != SLOT_NONE &&
+           now_ns - group->commands[group->sent.first].sent_ns >= attempt_ns(client, group)) {
         transmit_on_loss(client, group);
         put_again(client, group, group->sent.first);
     }

@@ -11,6 +11,8 @@
 #ifndef PONTOON_CLIENT_INTERNAL_H
 #define PONTOON_CLIENT_INTERNAL_H
 
+#include <assert.h>
+
 #include "engine/base/assert.h"
 #include "engine/base/prng.h"
 #include "engine/client/client.h"
@@ -62,8 +64,11 @@ struct command {
     uint32_t crc;            // of the entry, once sent
     uint32_t next, previous; // slots, in the list of its state
     uint8_t state;           // enum command_state
+    bool is_repeated;        // sent more than once
     bool is_large;           // sent in fragments
 };
+
+static_assert(sizeof(struct command) == 64, "one cache line");
 
 struct slot_list {
     uint32_t first, last; // SLOT_NONE: empty

@@ -103,6 +103,7 @@ static void take(struct client *client, struct group *group, uint32_t slot,
     group->outstanding++;
     if (command->state == COMMAND_AGAIN) {
         commands_remove(group, &group->again, slot);
+        command->is_repeated = true;
         client->counters.commands.resent++;
         make_head(group, slot, head);
         return;

@@ -21,7 +21,13 @@
 #define STREAM_MAGIC UINT64_C(0x314D5254534E5450)     // "PTNSTRM1"
 #define RETRY_AFTER_NS UINT64_C(100000000)            // after a checkpoint that found no room
 
-enum { HEADER_BYTES = 4096, STREAM_HEAD_BYTES = 16, STREAM_TAIL_BYTES = 8 };
+#define TAIL_PAUSE_NS UINT64_C(1000000)
+
+enum { HEADER_BYTES = 4096, STREAM_HEAD_BYTES = 16, STREAM_TAIL_BYTES = 8, TAIL_STEPS = 256 };
+
+// Made by a node that does not hold everything it once acknowledged. It does not after the next
+// start either: what it gets back later must not make it forget that.
+enum { HEADER_INCOMPLETE = 1 };
 
 // The first block of a checkpoint file; the stream follows at HEADER_BYTES.
 struct header {
@@ -32,8 +38,8 @@ struct header {
     uint64_t generation;
     uint64_t term, index; // of the last entry covered
     uint64_t stream_bytes;
-    uint32_t reserved;
-    uint32_t crc; // of everything before
+    uint32_t flags; // HEADER_INCOMPLETE
+    uint32_t crc;   // of everything before
 };
 _Static_assert(sizeof(struct header) == 64, "on disk");
 
@@ -137,7 +143,8 @@ static void header_fill(const struct group *group, struct header *header)
                               .generation = checkpoint->generation + 1,
                               .term = checkpoint->covers.term,
                               .index = checkpoint->covers.index,
-                              .stream_bytes = checkpoint->stream.bytes};
+                              .stream_bytes = checkpoint->stream.bytes,
+                              .flags = checkpoint->is_incomplete ? HEADER_INCOMPLETE : 0};
     header->crc = crc32c(0, header, offsetof(struct header, crc));
 }
 
@@ -165,29 +172,23 @@ static int read_wait(struct disk *disk, uint32_t file, void *data, uint64_t offs
     return completion.result;
 }
 
-static int open_files(struct group *group)
+// A file is open only while it is read or written: a reactor has many groups.
+static int open_checkpoint(const struct group *group, uint32_t which, bool may_create,
+                           uint32_t *file)
 {
     struct disk *disk = group->reactor->config.checkpoint_disk;
-    for (uint32_t which = 0; which < 2; which++) {
-        char name[64];
-        uint64_t size;
-        snprintf(name, sizeof(name), "checkpoint-%u-%u", group->id, which);
-        int error = disk->ops->open_file(disk, name, DISK_OPEN_EXISTING, 0,
-                                         &group->checkpoint.files[which], &size);
-        if (error == -ENOENT) {
-            error = disk->ops->open_file(disk, name, DISK_OPEN_CREATE, HEADER_BYTES,
-                                         &group->checkpoint.files[which], &size);
-        }
-        if (error != 0) {
-            return error;
-        }
+    char name[64];
+    uint64_t size;
+    snprintf(name, sizeof(name), "checkpoint-%u-%u", group->id, which);
+    int error = disk->ops->open_file(disk, name, DISK_OPEN_EXISTING, 0, file, &size);
+    if (error == -ENOENT && may_create) {
+        error = disk->ops->open_file(disk, name, DISK_OPEN_CREATE, HEADER_BYTES, file, &size);
     }
-    group->checkpoint.has_files = true;
-    return 0;
+    return error;
 }
 
-// Reads file `which` into the group's state. `*header` was read and holds.
-static int load(struct group *group, uint32_t which, const struct header *header)
+// Reads a file into the group's state. `*header` was read and holds.
+static int load(struct group *group, uint32_t file, const struct header *header)
 {
     struct disk *disk = group->reactor->config.checkpoint_disk;
     uint64_t padded = (header->stream_bytes + HEADER_BYTES - 1) & ~(uint64_t)(HEADER_BYTES - 1);
@@ -196,8 +197,7 @@ static int load(struct group *group, uint32_t which, const struct header *header
     for (uint64_t offset = 0; offset < padded && error == 0; offset += CHECKPOINT_CHUNK_BYTES) {
         uint64_t left = padded - offset;
         uint32_t bytes = left < CHECKPOINT_CHUNK_BYTES ? (uint32_t)left : CHECKPOINT_CHUNK_BYTES;
-        error = read_wait(disk, group->checkpoint.files[which], data + offset,
-                          HEADER_BYTES + offset, bytes);
+        error = read_wait(disk, file, data + offset, HEADER_BYTES + offset, bytes);
     }
     if (error == 0) {
         bool is_whole = stream_is_whole(data, header->stream_bytes);
@@ -207,40 +207,69 @@ static int load(struct group *group, uint32_t which, const struct header *header
     return error;
 }
 
+// Reads the header of file `which`; all zero when there is none that holds.
+static int read_header(const struct group *group, uint32_t which, struct header *header)
+{
+    struct reactor *reactor = group->reactor;
+    struct disk *disk = reactor->config.checkpoint_disk;
+    uint32_t file;
+    *header = (struct header){0};
+    int error = open_checkpoint(group, which, false, &file);
+    if (error != 0) {
+        return error == -ENOENT ? 0 : error;
+    }
+    error = read_wait(disk, file, reactor->checkpoint_buffer, 0, HEADER_BYTES);
+    disk->ops->close_file(disk, file);
+    memcpy(header, reactor->checkpoint_buffer, sizeof(*header));
+    if (error != 0 || !header_holds(group, header)) {
+        *header = (struct header){0};
+    }
+    return error == -ENODATA ? 0 : error;
+}
+
+static int load_newest(struct group *group)
+{
+    struct disk *disk = group->reactor->config.checkpoint_disk;
+    struct header headers[2];
+    uint32_t file;
+    for (uint32_t which = 0; which < 2; which++) {
+        int error = read_header(group, which, &headers[which]);
+        if (error != 0) {
+            return error;
+        }
+    }
+    uint32_t newest = headers[1].generation > headers[0].generation;
+    const struct header *header = &headers[newest];
+    if (header->generation == 0) {
+        return 0;
+    }
+    group->checkpoint.generation = header->generation;
+    int error = open_checkpoint(group, newest, false, &file);
+    if (error != 0) {
+        return error;
+    }
+    error = load(group, file, header);
+    disk->ops->close_file(disk, file);
+    if (error == 0) {
+        group->checkpoint.durable =
+            (struct raft_entry_id){.term = header->term, .index = header->index};
+        group->is_incomplete = (header->flags & HEADER_INCOMPLETE) != 0;
+    }
+    return error == 0 || error == -ENOMEM || error == -EIO ? error : -EBADMSG;
+}
+
 // Finds and loads the newest checkpoint. 0 (checkpoint.durable says what it covers: perhaps
 // nothing), -EBADMSG: the newest one is damaged and the node must be repaired by its peers, or
 // another error with reason.
 int checkpoint_recover(struct group *group, char *reason, size_t reason_bytes)
 {
-    struct reactor *reactor = group->reactor;
-    struct header best = {.generation = 0};
-    uint32_t best_file = 0;
-    int error = open_files(group);
-    for (uint32_t which = 0; which < 2 && error == 0; which++) {
-        struct header header;
-        error = read_wait(reactor->config.checkpoint_disk, group->checkpoint.files[which],
-                          reactor->checkpoint_buffer, 0, HEADER_BYTES);
-        memcpy(&header, reactor->checkpoint_buffer, sizeof(header));
-        if (error == 0 && header_holds(group, &header) && header.generation > best.generation) {
-            best = header;
-            best_file = which;
-        }
-    }
-    if (error != 0) {
+    int error = load_newest(group);
+    if (error != 0 && error != -EBADMSG) {
         snprintf(reason, reason_bytes,
                  "checkpoint of group %u: %s; check the directory's permissions and disk",
                  group->id, strerror(-error));
-        return error;
     }
-    if (best.generation == 0) {
-        return 0;
-    }
-    group->checkpoint.generation = best.generation;
-    error = load(group, best_file, &best);
-    if (error == 0) {
-        group->checkpoint.durable = (struct raft_entry_id){.term = best.term, .index = best.index};
-    }
-    return error == -ENOMEM || error == -EIO ? error : error == 0 ? 0 : -EBADMSG;
+    return error;
 }
 
 void checkpoint_close(struct group *group)
@@ -250,24 +279,32 @@ void checkpoint_close(struct group *group)
     while (group->checkpoint.is_write_out && disk->ops->poll(disk, &completion, 1) == 0) {
     }
     stream_end(&group->checkpoint.stream);
-    for (uint32_t which = 0; which < 2 && group->checkpoint.has_files; which++) {
-        disk->ops->close_file(disk, group->checkpoint.files[which]);
+    if (group->checkpoint.is_open) {
+        disk->ops->close_file(disk, group->checkpoint.file);
     }
 }
 
 // -------------------------------------------------------------------------------------------------
 // making
 
-static void begin(struct group *group, struct raft_entry_id covers)
+static bool begin(struct group *group, struct raft_entry_id covers)
 {
     struct checkpoint *checkpoint = &group->checkpoint;
-    group->reactor->checkpointing = group;
+    struct reactor *reactor = group->reactor;
+    uint32_t which = (checkpoint->generation + 1) % 2;
+    if (open_checkpoint(group, which, true, &checkpoint->file) != 0) {
+        checkpoint->retry_ns = reactor->now_ns + RETRY_AFTER_NS;
+        return false;
+    }
+    reactor->checkpointing = group;
     group->is_paused = true;
+    checkpoint->is_open = true;
     checkpoint->covers = covers;
     checkpoint->state = CHECKPOINT_COPYING;
     checkpoint->file_offset = HEADER_BYTES;
     checkpoint->buffer_bytes = 0;
     checkpoint->is_write_out = false;
+    return true;
 }
 
 static bool may_begin(const struct group *group)
@@ -282,8 +319,8 @@ static bool may_begin(const struct group *group)
 void checkpoint_start(struct group *group)
 {
     struct checkpoint *checkpoint = &group->checkpoint;
-    if (may_begin(group) && !group->is_paused && !group->is_halted && checkpoint->has_files &&
-        group->applied > checkpoint->durable.index) {
+    if (may_begin(group) && !group->is_paused && !group->is_halted &&
+        (group->applied > checkpoint->durable.index || group->is_incomplete)) {
         begin(group, (struct raft_entry_id){0, 0});
     }
 }
@@ -291,11 +328,7 @@ void checkpoint_start(struct group *group)
 // The same of a state that was just installed and is not in the log. False: not now.
 bool checkpoint_start_installed(struct group *group, struct raft_entry_id covers)
 {
-    if (!may_begin(group)) {
-        return false;
-    }
-    begin(group, covers);
-    return true;
+    return may_begin(group) && begin(group, covers);
 }
 
 static void finish(struct group *group, bool is_durable)
@@ -303,9 +336,13 @@ static void finish(struct group *group, bool is_durable)
     struct reactor *reactor = group->reactor;
     struct checkpoint *checkpoint = &group->checkpoint;
     stream_end(&checkpoint->stream);
+    reactor->config.checkpoint_disk->ops->close_file(reactor->config.checkpoint_disk,
+                                                     checkpoint->file);
+    checkpoint->is_open = false;
     if (is_durable) {
         checkpoint->generation++;
         checkpoint->durable = checkpoint->covers;
+        group->is_incomplete = checkpoint->is_incomplete;
         reactor->counters.checkpoints++;
     }
     checkpoint->retry_ns = is_durable ? 0 : reactor->now_ns + RETRY_AFTER_NS;
@@ -323,8 +360,7 @@ static void submit(struct group *group, enum disk_op op, uint64_t offset, uint32
     struct checkpoint *checkpoint = &group->checkpoint;
     struct disk *disk = group->reactor->config.checkpoint_disk;
     const struct disk_request request = {.op = op,
-                                         .file =
-                                             checkpoint->files[(checkpoint->generation + 1) % 2],
+                                         .file = checkpoint->file,
                                          .data = group->reactor->checkpoint_buffer,
                                          .offset = offset,
                                          .bytes = bytes};
@@ -379,6 +415,9 @@ static void after_write(struct group *group)
 static void write_header(struct group *group)
 {
     struct header header;
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    group->checkpoint.is_incomplete = !view.intact;
     header_fill(group, &header);
     memset(group->reactor->checkpoint_buffer, 0, HEADER_BYTES);
     memcpy(group->reactor->checkpoint_buffer, &header, sizeof(header));
@@ -511,31 +550,49 @@ static bool relieve(struct group *group, bool is_tight)
     return false;
 }
 
+// Makes room in a log that is more than half full. It costs a look at every group, so it is done
+// again only when something was forgotten, the log has grown, or time has passed.
+static bool relieve_log(struct reactor *reactor)
+{
+    uint64_t size = reactor->config.wal.log_bytes, head = wal_head(reactor->wal);
+    uint64_t used = size - wal_free_bytes(reactor->wal), position;
+    bool was_busy = false;
+    if (used <= size / 2 ||
+        (head < reactor->tail_due_head && reactor->now_ns < reactor->tail_due_ns)) {
+        return false;
+    }
+    struct group *group = pinning_group(reactor, &position);
+    for (uint32_t round = 0; round < 4 && group != NULL && relieve(group, used > size / 4 * 3);
+         round++) {
+        was_busy = true;
+        group = pinning_group(reactor, &position);
+    }
+    wal_advance_tail(reactor->wal, position);
+    reactor->tail_due_head = was_busy ? head : head + size / TAIL_STEPS;
+    reactor->tail_due_ns = reactor->now_ns + TAIL_PAUSE_NS;
+    return was_busy;
+}
+
+// One group's slots an iteration.
+static bool relieve_slots(struct group *group)
+{
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    uint64_t slots = group->reactor->config.log_entries, kept = view.held - view.base;
+    if (group->is_incomplete && view.intact) {
+        checkpoint_start(group);
+    }
+    return kept > slots / 2 && relieve(group, kept > slots / 4 * 3);
+}
+
 // A log of entries that are larger than usual fills its arena first, one of small entries its
 // slots.
 bool tail_poll(struct reactor *reactor)
 {
-    uint64_t size = reactor->config.wal.log_bytes;
-    uint64_t used = size - wal_free_bytes(reactor->wal);
-    bool was_busy = false;
-    if (used > size / 2) {
-        uint64_t position;
-        struct group *group = pinning_group(reactor, &position);
-        for (uint32_t round = 0; round < 4 && group != NULL && relieve(group, used > size / 4 * 3);
-             round++) {
-            was_busy = true;
-            group = pinning_group(reactor, &position);
-        }
-        wal_advance_tail(reactor->wal, position);
-    }
-    if (reactor->group_count == 0) {
-        return was_busy;
-    }
-    struct group *group = &reactor->groups[reactor->counters.polls % reactor->group_count];
-    struct raft_view view;
-    raft_view(group->raft, &view);
-    if (view.held - view.base > reactor->config.log_entries / 2) {
-        was_busy |= relieve(group, view.held - view.base > reactor->config.log_entries / 4 * 3);
+    bool was_busy = relieve_log(reactor);
+    if (reactor->group_count > 0) {
+        uint64_t next = reactor->counters.polls % reactor->group_count;
+        was_busy |= relieve_slots(&reactor->groups[next]);
     }
     return was_busy;
 }

@@ -210,6 +210,24 @@ void on_propose(struct group *group, const struct net_endpoint *remote,
     }
 }
 
+// Is a part of a large proposal worth keeping? Its first part is answered when it is not, so that
+// the client need not send all of it to the wrong node.
+bool expects_fragment(struct group *group, const struct net_endpoint *remote,
+                      const struct wire_fragment *fragment)
+{
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    if (view.role == RAFT_LEADER) {
+        return true;
+    }
+    if (fragment->offset == 0) {
+        struct origin origin = client_origin(group->reactor, remote);
+        refuse(group, origin, &fragment->head, 1,
+               group->is_halted || group->reactor->is_failed ? WIRE_FAILED : WIRE_NOT_LEADER);
+    }
+    return false;
+}
+
 void on_status(struct group *group, const struct net_endpoint *remote,
                const struct wire_status_request *request)
 {

@@ -91,6 +91,9 @@ static void on_fragment(struct group *group, const struct wire_reader *reader,
     if (is_append && fragment->offset == 0) {
         on_heartbeat(group, &append); // a large entry on a slow link must not look like silence
     }
+    if (!is_append && !expects_fragment(group, &frame->remote, fragment)) {
+        return;
+    }
     const uint8_t *payload = assembly_add(reactor->assembly, &key, fragment);
     if (payload == NULL) {
         return;

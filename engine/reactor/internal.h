@@ -183,8 +183,9 @@ struct checkpoint {
     struct raft_entry_id covers;  // being made
     struct raft_entry_id durable; // newest durable one; {0, 0}: none
     uint64_t generation;          // of the newest durable one; file = generation mod 2
-    uint32_t files[2];
-    bool has_files;
+    uint32_t file;                // being written
+    bool is_open;
+    bool is_incomplete; // what is being written is marked so
     struct stream_out stream;
     uint64_t file_offset;
     bool is_write_out;
@@ -254,6 +255,7 @@ struct group {
     uint64_t applied;
     uint32_t jobs_out;
     bool is_checkpoint_damaged;
+    bool is_incomplete; // the newest checkpoint is of a node that missed entries
     bool is_paused; // no new apply jobs: a checkpoint is copied or restored
     uint32_t worker;
     uint32_t read_first, read_last; // list of read_request; UINT32_MAX: empty
@@ -307,6 +309,8 @@ struct reactor {
     struct mail *mails;
     struct rte_ring *mail_ring, *free_mail_ring;
 
+    uint64_t tail_due_head; // the log's tail is looked at when its head is there, or ...
+    uint64_t tail_due_ns;
     uint8_t *checkpoint_buffer; // one checkpoint is written at a time
     struct group *checkpointing;
     bool has_overflow; // recovery found more entries than slots
@@ -362,6 +366,8 @@ void clients_flush(struct reactor *reactor);
 void on_propose(struct group *group, const struct net_endpoint *remote,
                 const struct raft_entry_head *heads, const uint8_t *const *payloads, uint32_t count,
                 uint64_t payload_bytes);
+bool expects_fragment(struct group *group, const struct net_endpoint *remote,
+                      const struct wire_fragment *fragment);
 void on_status(struct group *group, const struct net_endpoint *remote,
                const struct wire_status_request *request);
 

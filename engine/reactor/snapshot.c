@@ -17,8 +17,10 @@
 // A follower that does not know what we go on with (it restarted, or began with another leader)
 // answers nothing: it is sent all from the beginning.
 #define RESTART_AFTER_NS UINT64_C(200000000)
-// A follower that is silent for this long pins nothing any more.
-#define FORGET_AFTER_NS UINT64_C(2000000000)
+// A follower that is silent for this long pins the log no longer: while it is sent parts, which it
+// answers at once, and while it puts the whole in place.
+#define FORGET_AFTER_NS UINT64_C(300000000)
+#define FORGET_WHOLE_AFTER_NS UINT64_C(2000000000)
 
 static uint32_t place_of(const struct reactor *reactor, uint16_t node)
 {
@@ -146,7 +148,8 @@ static void rewind_peer(struct reactor *reactor, const struct snapshot *snapshot
     if (reactor->now_ns < peer->resend_ns) {
         return;
     }
-    if (reactor->now_ns > peer->heard_ns + RESTART_AFTER_NS) {
+    if (peer->received_bytes < snapshot->bytes &&
+        reactor->now_ns > peer->heard_ns + RESTART_AFTER_NS) {
         peer->received_bytes = 0;
     }
     peer->sent_bytes =
@@ -192,6 +195,14 @@ static void release_peer(struct group *group, struct snapshot_peer *peer)
     }
 }
 
+static bool is_lost(const struct reactor *reactor, const struct snapshot *snapshot,
+                    const struct snapshot_peer *peer)
+{
+    bool is_whole = peer->received_bytes == snapshot->bytes;
+    return reactor->now_ns >
+           peer->heard_ns + (is_whole ? FORGET_WHOLE_AFTER_NS : FORGET_AFTER_NS);
+}
+
 bool snapshot_poll(struct group *group)
 {
     struct reactor *reactor = group->reactor;
@@ -211,7 +222,7 @@ bool snapshot_poll(struct group *group)
     bool was_busy = false;
     for (uint32_t place = 0; place < reactor->config.node_count && snapshot->is_ready; place++) {
         struct snapshot_peer *peer = &snapshot->peers[place];
-        if (peer->is_active && reactor->now_ns > peer->heard_ns + FORGET_AFTER_NS) {
+        if (peer->is_active && is_lost(reactor, snapshot, peer)) {
             release_peer(group, peer);
         } else if (peer->is_active) {
             was_busy |= send_parts(group, place);

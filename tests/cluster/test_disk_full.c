@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -44,10 +45,13 @@ static bool mount_disk(void)
     return true;
 }
 
+// Whatever still uses it: also of a case that failed.
 static void unmount_disk(void)
 {
-    bed_kill(VICTIM);
-    CHECK_EQUAL(umount(mounted), 0);
+    if (mounted[0] != '\0') {
+        umount2(mounted, MNT_DETACH);
+        mounted[0] = '\0';
+    }
 }
 
 // Leaves about `left_mib` free. 0: everything is taken, to the last block.
@@ -76,7 +80,16 @@ static void free_disk(void)
 
 static bool open_with_disk(const char *settings)
 {
-    return bed_create("memif", "fsync", settings) && mount_disk();
+    static bool is_registered;
+    unmount_disk();
+    if (!bed_create("memif", "fsync", settings)) {
+        return false;
+    }
+    if (!is_registered) {
+        is_registered = true;
+        atexit(unmount_disk); // behind bed_create: runs before the bed is removed
+    }
+    return mount_disk();
 }
 
 // The log is taken whole at the first start: where there is no room for it the node does not start,
@@ -102,6 +115,9 @@ static void first_start_on_a_full_disk_is_refused(void)
         bed_bootstrap(id);
     }
     bed_await_equal(BED_ALL, 1);
+    for (int id = 1; id <= CLUSTER_NODES; id++) {
+        bed_kill(id);
+    }
     unmount_disk();
     bed_close();
 }
@@ -144,6 +160,9 @@ static void disk_fills_under_a_running_node(void)
     free_disk();
     bed_await_equal(BED_ALL, 700);
     run_kv("verify", tree);
+    for (int id = 1; id <= CLUSTER_NODES; id++) {
+        bed_kill(id);
+    }
     unmount_disk();
     bed_close();
 }

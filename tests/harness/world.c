@@ -14,7 +14,7 @@
 #define LEAP_NS (500 * WORLD_US) // when nothing happens, time passes in steps of this
 #define DIGEST_STEPS 512
 
-enum { ARENA_ALIGN = 4096 };
+enum { ARENA_ALIGN = 4096, SERVED_MIN = 5 };
 
 void world_default_options(struct world_options *options, uint32_t nodes, uint64_t seed)
 {
@@ -174,6 +174,11 @@ void world_pause(struct world *world, uint16_t id, uint64_t for_ns)
     world->nodes[id - 1].paused_until_ns = world->now_ns + for_ns;
 }
 
+void world_drain(struct world *world, uint16_t id)
+{
+    world->nodes[id - 1].is_draining = true;
+}
+
 void world_isolate(struct world *world, uint16_t id)
 {
     for (uint16_t other = 0; other <= world->options.nodes; other++) {
@@ -201,6 +206,9 @@ static bool poll_node(struct world_node *node)
     bool was_busy = false;
     for (uint16_t which = 0; which < world->options.reactors; which++) {
         struct world_seat *seat = &node->seats[which];
+        if (node->is_draining) {
+            reactor_drain(seat->reactor);
+        }
         was_busy |= reactor_poll(seat->reactor, &seat->deadline_ns);
         was_busy |= seat->disk.tag_count + seat->checkpoint_disk.tag_count > 0;
         WORLD_CHECK(world, seat->net.rx_out == 0, "node %u keeps %u received frames", node->id,
@@ -472,7 +480,7 @@ static bool is_settled(struct world *world)
 static bool is_served(struct world *world)
 {
     for (uint32_t place = 0; place < world->options.clients; place++) {
-        if (world->clients[place].done_ns + 50 * WORLD_MS < world->now_ns) {
+        if (world->clients[place].done < world->clients[place].done_before + SERVED_MIN) {
             return false;
         }
     }
@@ -487,7 +495,7 @@ void world_settle(struct world *world, uint64_t for_ns)
     WORLD_CHECK(world, world_run_until(world, world_has_leaders, for_ns), "no leader");
     world_clients_active(world, true);
     for (uint32_t place = 0; place < world->options.clients; place++) {
-        world->clients[place].done_ns = 0;
+        world->clients[place].done_before = world->clients[place].done;
     }
     WORLD_CHECK(world, world_run_until(world, is_served, for_ns), "a client is not served");
     world_clients_active(world, false);

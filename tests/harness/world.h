@@ -178,7 +178,8 @@ struct world_client {
     struct world_fate *fates; // by number
     uint64_t fates_capacity;
     uint64_t done, reads_done, unknown, expired, busy, redirected, retries; // counters
-    uint64_t done_ns; // when the last answer came
+    uint64_t done_ns;     // when the last answer came
+    uint64_t done_before; // done when the world began to settle
 };
 
 // ------------------------------------------------------------------------------------------------
@@ -245,6 +246,7 @@ void world_crash(struct world *world, uint16_t id, uint32_t keep_percent);
 void world_kill(struct world *world, uint16_t id); // the process alone: completed writes stay
 void world_start(struct world *world, uint16_t id);
 void world_pause(struct world *world, uint16_t id, uint64_t for_ns);
+void world_drain(struct world *world, uint16_t id);
 void world_stop_cleanly(struct world *world, uint16_t id); // closes the reactors as a program does
 void world_isolate(struct world *world, uint16_t id);
 void world_heal(struct world *world);

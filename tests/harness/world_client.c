@@ -10,6 +10,7 @@
 #include "engine/base/crc32c.h"
 
 #define RETRY_NS (30 * WORLD_MS)
+#define RETRY_BYTE_NS 300
 #define BACK_OFF_NS (2 * WORLD_MS)
 
 enum { SESSION_WINDOW = 1024, FRAME_OPERATIONS_MAX = 16, KV_KEYS = 64, KV_VALUE_MAX = 512 };
@@ -273,7 +274,8 @@ static void ask(struct world_client *client, struct world_operation *operation)
     operation->attempts++;
     // Larger frames take longer; a client that floods the network with copies helps nobody.
     uint64_t factor = operation->attempts < 6 ? operation->attempts : 6;
-    operation->retry_ns = world->now_ns + RETRY_NS * factor + prng_below(&world->prng, WORLD_MS);
+    uint64_t patience_ns = RETRY_NS + operation->bytes * RETRY_BYTE_NS;
+    operation->retry_ns = world->now_ns + patience_ns * factor + prng_below(&world->prng, WORLD_MS);
     if (operation->action == WORLD_READ) {
         send_read(client, operation, session->leader);
     } else {

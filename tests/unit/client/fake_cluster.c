@@ -20,10 +20,11 @@ uint8_t fake_answer_byte(uint64_t state, uint32_t offset)
 
 // ------------------------------------------------------------------------------------- node side
 
-static void queue_up(struct fake *fake, const void *frame, uint32_t bytes)
+static void queue_up(struct fake *fake, const void *frame, uint32_t bytes, uint64_t delay_ns)
 {
     struct fake_packet *packet = &fake->queue[fake->queue_count++];
     packet->bytes = bytes;
+    packet->due_ns = fake->now_ns + delay_ns;
     memcpy(packet->data, frame, bytes);
 }
 
@@ -40,7 +41,7 @@ void fake_inject(struct fake *fake, const void *frame, uint32_t bytes)
     }
     for (uint32_t copy = 0; copy < (fake->doubles ? 2U : 1U) && fake->queue_count < FAKE_QUEUE;
          copy++) {
-        queue_up(fake, frame, bytes);
+        queue_up(fake, frame, bytes, fake->delay_ns);
     }
 }
 
@@ -245,7 +246,7 @@ static void on_status(struct fake *fake, uint16_t node, uint16_t group,
     fake_begin(fake, &writer, frame, node);
     wire_put_status_reply(&writer, group, &reply);
     if (fake->queue_count < FAKE_QUEUE) { // never dropped: the client's own probes are among them
-        queue_up(fake, frame, wire_seal(&writer));
+        queue_up(fake, frame, wire_seal(&writer), 0);
     }
 }
 
@@ -332,13 +333,25 @@ static bool take_buffer(struct fake *fake, struct net_frame *frame)
     return false;
 }
 
+// The next packet that has arrived, or FAKE_QUEUE.
+static uint32_t next_packet(const struct fake *fake)
+{
+    for (uint32_t step = 0; step < fake->queue_count && !fake->holds_replies; step++) {
+        uint32_t at = fake->is_reversed ? fake->queue_count - 1 - step : step;
+        if (fake->queue[at].due_ns <= fake->now_ns) {
+            return at;
+        }
+    }
+    return FAKE_QUEUE;
+}
+
 static uint32_t net_receive(struct net *net, struct net_frame *frames, uint32_t max)
 {
     struct fake *fake = fake_of(net);
     uint32_t count = 0;
-    while (!fake->holds_replies && count < max && fake->queue_count > 0 &&
-           take_buffer(fake, &frames[count])) {
-        uint32_t at = fake->is_reversed ? fake->queue_count - 1 : 0;
+    for (uint32_t at = next_packet(fake);
+         count < max && at < FAKE_QUEUE && take_buffer(fake, &frames[count]);
+         at = next_packet(fake)) {
         memcpy(frames[count].data, fake->queue[at].data, fake->queue[at].bytes);
         frames[count].bytes = fake->queue[at].bytes;
         fake->queue_count--;

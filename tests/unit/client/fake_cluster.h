@@ -42,6 +42,7 @@ struct fake_session {
 
 struct fake_packet {
     uint32_t bytes;
+    uint64_t due_ns;
     uint8_t data[FAKE_FRAME_MAX];
 };
 
@@ -56,6 +57,7 @@ struct fake {
     enum fake_mood moods[FAKE_NODES + 1];
     uint64_t window_max; // granted
     bool holds_replies;  // answers wait in the queue
+    uint64_t delay_ns;   // of answers but status
     bool is_reversed;    // answers arrive last first
     uint64_t state;      // what reads find; grows with each command
     uint32_t answer_bytes;

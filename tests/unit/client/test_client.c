@@ -249,6 +249,24 @@ static void only_the_lost_part_is_repeated(void)
     close_bed(bed);
 }
 
+// Under load answers may take longer than an attempt: repeated at first, then waited for.
+static void slow_answers_are_waited_for(void)
+{
+    struct bed bed = open_bed(1472, 64, 0);
+    warm_up(&bed);
+    uint64_t resent = 0;
+    for (uint32_t round = 0; round < 60; round++) {
+        bed.fake->delay_ns = 150 * FAKE_MS;
+        CHECK_EQUAL(propose(bed.client, round, 16), 0);
+        CHECK(fake_run_out(bed.fake, bed.client, 1000 * FAKE_MS));
+        resent = round == 30 ? counters_of(&bed).commands.resent : resent;
+    }
+    CHECK(resent > 0);
+    CHECK_EQUAL(counters_of(&bed).commands.resent, resent);
+    check_done(0, 60);
+    close_bed(bed);
+}
+
 static void doubled_answers_end_a_command_once(void)
 {
     struct bed bed = open_bed(1472, 64, 0);
@@ -774,6 +792,7 @@ int main(int argc, char **argv)
         TEST(repeats_lost_requests),
         TEST(repeats_after_lost_answers_without_doing_twice),
         TEST(only_the_lost_part_is_repeated),
+        TEST(slow_answers_are_waited_for),
         TEST(doubled_answers_end_a_command_once),
         TEST(answers_may_come_in_any_order),
         TEST(late_answers_of_a_former_leader_count),

@@ -77,6 +77,31 @@ static void hold_one(void)
         .is_held = true, .is_placed = true, .term = term, .epoch = log->epoch, .bytes = head.bytes};
 }
 
+// Several behind the last one; nothing may wait beyond it.
+static void extend_some(void)
+{
+    struct raft_log *log = &log_under_test;
+    struct raft_entry_head heads[12] = {0};
+    uint64_t count = prng_below(&prng, 12), first = log->last + 1;
+    uint64_t term = log_term_at(log, log->last) + prng_chance(&prng, 1, 9);
+    if (log->held != log->last || count > log_capacity_left(log) || first + count > INDEXES) {
+        return;
+    }
+    for (uint64_t at = 0; at < count; at++) {
+        heads[at].bytes = (uint32_t)prng_below(&prng, 500);
+        twin[first + at] = (struct twin_entry){.is_held = true,
+                                               .is_placed = true,
+                                               .term = term,
+                                               .epoch = log->epoch,
+                                               .bytes = heads[at].bytes};
+    }
+    log_extend(log, term, heads, (uint32_t)count);
+    for (uint64_t at = 0; at < count; at++) {
+        CHECK(!log_slot(log, first + at)->is_placed);
+        log_slot(log, first + at)->is_placed = true;
+    }
+}
+
 static void forget_from(uint64_t first)
 {
     for (uint64_t index = first; index <= log_under_test.base.index + SLOTS && index <= INDEXES;
@@ -136,6 +161,10 @@ static void change_once(void)
     case 7:
     case 8:
         sync_some();
+        break;
+    case 9:
+    case 10:
+        extend_some();
         break;
     default:
         hold_one();

@@ -775,6 +775,57 @@ static void empty_table_can_be_saved(void)
     free(other);
 }
 
+// Runs cut anywhere, with holes, retries and a second session between them, leave the table as
+// single commands do.
+static void runs_equal_single_commands(void)
+{
+    enum { RUN_LENGTH_MAX = 300, SESSIONS = 2, ROUNDS = 4000 };
+    struct session_table *by_run = make(8, 4), *by_one = make(8, 4);
+    uint64_t index = 0, ids[SESSIONS], next[SESSIONS] = {1, 1}, taken = 0;
+    random_state = 7;
+    for (uint64_t which = 0; which < SESSIONS; which++) {
+        index++;
+        ids[which] = session_register(by_run, index, 50 + which, 2048).session;
+        session_register(by_one, index, 50 + which, 2048);
+    }
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        uint64_t which = random_below(SESSIONS), sequence = next[which];
+        uint32_t count = 1 + (uint32_t)random_below(RUN_LENGTH_MAX), results[RUN_LENGTH_MAX],
+                 first_result;
+        sequence += random_below(8) == 0 ? random_below(40) : 0; // a hole, to be filled later
+        sequence -= random_below(8) == 0 ? random_below(sequence < 30 ? sequence : 30) : 0;
+        uint32_t run = session_claim_run(by_run, index + 1, ids[which], sequence, count);
+        taken += run;
+        if (run == 0) { // one by one, both
+            run = 1;
+            CHECK_EQUAL(apply(by_run, index + 1, ids[which], sequence, &first_result),
+                        apply(by_one, index + 1, ids[which], sequence, &first_result));
+        } else {
+            for (uint32_t at = 0; at < run; at++) {
+                results[at] = result_of(index + 1 + at);
+                CHECK_EQUAL(apply(by_one, index + 1 + at, ids[which], sequence + at, &first_result),
+                            SESSION_NEW);
+            }
+            session_complete_run(by_run, ids[which], sequence, results, run);
+        }
+        index += run;
+        next[which] = sequence + run > next[which] ? sequence + run : next[which];
+        if (random_below(10) == 0) { // fill what was left out: sessions get going again
+            for (uint64_t hole = next[which] > 700 ? next[which] - 700 : 1; hole < next[which];
+                 hole++) {
+                index++;
+                CHECK_EQUAL(apply(by_run, index, ids[which], hole, &first_result),
+                            apply(by_one, index, ids[which], hole, &first_result));
+            }
+        }
+        CHECK_EQUAL(session_digest(by_run), session_digest(by_one));
+    }
+    CHECK(taken > ROUNDS);
+    CHECK_EQUAL(session_claim_run(by_run, index + 1, 999, 1, 1), 0);
+    free(by_run);
+    free(by_one);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -796,6 +847,7 @@ int main(int argc, char **argv)
         TEST(stream_can_be_read_at_any_offset),
         TEST(limits_travel_with_the_stream),
         TEST(empty_table_can_be_saved),
+        TEST(runs_equal_single_commands),
     };
     return test_run("core session", cases, TEST_COUNT(cases), argc, argv);
 }

@@ -1,17 +1,475 @@
 // The reactor among others of its kind, one situation a case.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "drivers/disk_memory/disk_memory.h"
+#include "engine/reactor/internal.h"
 #include "tests/harness/harness.h"
 #include "tests/harness/world.h"
 
+static struct world_options options;
+
+static struct world *open_world(uint32_t nodes)
+{
+    struct world *world = world_open(&options);
+    CHECK(world->options.nodes == nodes);
+    CHECK(world_run_until(world, world_has_leaders, WORLD_S));
+    return world;
+}
+
+static void default_options(uint32_t nodes, bool is_volatile)
+{
+    world_default_options(&options, nodes, 1);
+    options.is_volatile = is_volatile;
+}
+
+static uint64_t done(const struct world *world)
+{
+    uint64_t count = 0;
+    for (uint32_t place = 0; place < world->options.clients; place++) {
+        count += world->clients[place].done;
+    }
+    return count;
+}
+
+static struct reactor_counters counters(struct world *world, uint16_t id)
+{
+    struct reactor_counters out;
+    reactor_counters(world_reactor(world, id, 0), &out);
+    return out;
+}
+
+static uint16_t follower(struct world *world)
+{
+    return world_leader(world, 0) == 1 ? 2 : 1;
+}
+
 static void three_nodes_serve_clients(void)
 {
-    struct world_options options;
-    world_default_options(&options, 3, 1);
-    struct world *world = world_open(&options);
-    CHECK(world_run_until(world, world_has_leaders, WORLD_S));
+    default_options(3, false);
+    struct world *world = open_world(3);
     world_clients_active(world, true);
-    world_run(world, WORLD_S / 2);
+    world_run(world, WORLD_S / 4);
     world_settle(world, WORLD_S);
     CHECK(world->clients[0].done > 100 && world->clients[0].reads_done > 10);
+    world_close(world);
+}
+
+static void a_single_node_serves_and_recovers(void)
+{
+    default_options(1, false);
+    struct world *world = open_world(1);
+    for (uint32_t round = 0; round < 5; round++) {
+        world_clients_active(world, true);
+        world_run(world, WORLD_S / 10);
+        world_crash(world, 1, 50);
+        world_start(world, 1);
+    }
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+// --- checkpoints between nodes ---
+
+static void a_follower_behind_the_log_is_given_a_checkpoint(void)
+{
+    default_options(3, false);
+    options.app_ballast_bytes = 1500000;
+    struct world *world = open_world(3);
+    uint16_t behind = follower(world);
+    world_crash(world, behind, 0);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 2);
+    world_start(world, behind);
+    world_settle(world, 5 * WORLD_S);
+    CHECK_EQUAL(counters(world, behind).snapshots_installed, 1);
+    world_crash(world, behind, 0);
+    world_start(world, behind); // from the checkpoint it made of it
+    world_settle(world, WORLD_S);
+    CHECK_EQUAL(counters(world, behind).snapshots_installed, 0);
+    world_close(world);
+}
+
+static void a_memory_node_comes_back_empty(void)
+{
+    default_options(3, true);
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 4);
+    for (uint16_t id = 1; id <= 3; id++) {
+        world_crash(world, id, 0);
+        world_run(world, WORLD_S / 4);
+        world_start(world, id);
+        world_settle(world, 5 * WORLD_S);
+        world_clients_active(world, true);
+    }
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+// Whoever dies in the middle of it must not keep the log of the others for ever, and is given it
+// from the beginning when it is back.
+static void a_follower_dies_while_it_is_given_a_checkpoint(void)
+{
+    default_options(3, true);
+    options.app_ballast_bytes = 6000000;
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 4);
+    uint16_t victim = follower(world);
+    world_crash(world, victim, 0);
+    world_run(world, WORLD_S / 4);
+    world_start(world, victim);
+    const struct group *group = reactor_group(world_reactor(world, victim, 0), 0);
+    for (uint32_t round = 0; group->snapshot.in_received < 1000000; round++) {
+        CHECK(round < 20000);
+        world_run(world, 50 * WORLD_US);
+    }
+    world_kill(world, victim);
+    world_run(world, 3 * WORLD_S);
+    uint64_t before = done(world);
+    world_run(world, WORLD_S / 2);
+    CHECK(done(world) > before + 1000);
+    world_start(world, victim);
+    world_settle(world, 5 * WORLD_S);
+    world_close(world);
+}
+
+static void the_leader_changes_while_it_gives_a_checkpoint(void)
+{
+    default_options(5, true);
+    options.app_ballast_bytes = 6000000;
+    struct world *world = open_world(5);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 4);
+    uint16_t leader = world_leader(world, 0);
+    uint16_t behind = leader % 5 + 1;
+    world_crash(world, behind, 0);
+    world_run(world, WORLD_S / 4);
+    world_start(world, behind);
+    const struct group *group = reactor_group(world_reactor(world, behind, 0), 0);
+    for (uint32_t round = 0; group->snapshot.in_received < 1000000; round++) {
+        CHECK(round < 20000);
+        world_run(world, 50 * WORLD_US);
+    }
+    world_isolate(world, leader);
+    world_run(world, WORLD_S / 2);
+    CHECK(world_leader(world, 0) != leader);
+    world_settle(world, 5 * WORLD_S);
+    world_close(world);
+}
+
+// --- the log is full ---
+
+// Checkpoints find no room: the log fills up and says so. With room it goes on.
+static void a_full_disk_ends_in_back_pressure(void)
+{
+    default_options(3, false);
+    options.log_bytes = 8 << 20;
+    struct world *world = open_world(3);
+    for (uint32_t at = 0; at < 3; at++) {
+        disk_memory_set_capacity(world->nodes[at].seats[0].checkpoint_disk.inner, 16384);
+    }
+    world_clients_active(world, true);
+    world_run(world, WORLD_S);
+    uint64_t before = done(world);
+    CHECK(world->clients[0].busy > 0);
+    world->clients[0].reads_percent = world->clients[1].reads_percent = 0;
+    world_run(world, WORLD_S / 4);
+    CHECK(done(world) < before + 100); // reads under way
+    for (uint32_t at = 0; at < 3; at++) {
+        disk_memory_set_capacity(world->nodes[at].seats[0].checkpoint_disk.inner, 0);
+    }
+    world_settle(world, 2 * WORLD_S);
+    CHECK(done(world) > before);
+    world_close(world);
+}
+
+static void count_done(void *context, reactor_user *user, const struct reactor_reply *reply)
+{
+    ((uint32_t *)context)[reply->status]++;
+}
+
+// A leader that is alone fills its log with entries nobody will commit; then it must take those of
+// the next leader.
+static void a_log_full_of_lost_entries_is_emptied(void)
+{
+    static uint8_t payload[200000];
+    uint32_t answers[16] = {0}, posted = 0;
+    default_options(3, false);
+    options.log_bytes = 8 << 20;
+    struct world *world = open_world(3);
+    uint16_t leader = world_leader(world, 0);
+    struct reactor *reactor = world_reactor(world, leader, 0);
+    world_isolate(world, leader);
+    while (answers[WIRE_BUSY] == 0 && posted < 200) {
+        CHECK_EQUAL(reactor_propose_mt(reactor, 0, payload, sizeof(payload), count_done, NULL,
+                                       answers),
+                    0);
+        posted++;
+        world_run(world, 100 * WORLD_US);
+    }
+    CHECK_EQUAL(answers[WIRE_BUSY], 1);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 2);
+    CHECK(answers[WIRE_UNKNOWN] == posted - 1);
+    world_settle(world, 3 * WORLD_S);
+    world_close(world);
+}
+
+// 1 MiB in frames of 576 bytes is 3000 fragments; the driver takes four at a time.
+static void the_largest_entry_in_the_smallest_frames(void)
+{
+    default_options(3, true);
+    options.frame_bytes = 576;
+    options.payload_max = RAFT_PAYLOAD_BYTES_MAX;
+    options.tx_ring = 16;
+    options.tx_buffers = 64;
+    options.client_window = 1;
+    options.clients = 2;
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S);
+    world->loss_permille = 5;
+    world_run(world, WORLD_S);
+    world_settle(world, 5 * WORLD_S);
+    CHECK(done(world) > 100);
+    world_close(world);
+}
+
+// --- devices, ends ---
+
+static void a_leader_whose_device_fails_steps_down(void)
+{
+    default_options(3, false);
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 10);
+    uint16_t leader = world_leader(world, 0);
+    disk_memory_fail(world->nodes[leader - 1].seats[0].disk.inner, DISK_WRITE_DURABLE, 5, 1, -EIO);
+    world_run(world, WORLD_S / 2);
+    CHECK(world_status(world, leader, 0).raft.failed);
+    CHECK(world_leader(world, 0) != leader && world_leader(world, 0) != 0);
+    world_settle(world, WORLD_S);
+    world_crash(world, leader, 50);
+    world_start(world, leader);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+static void a_failed_flush_of_a_checkpoint_is_final(void)
+{
+    default_options(3, false);
+    struct world *world = open_world(3);
+    uint16_t leader = world_leader(world, 0);
+    disk_memory_fail(world->nodes[leader - 1].seats[0].checkpoint_disk.inner, DISK_FLUSH, 1, 1,
+                     -EIO);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 2);
+    CHECK(world_status(world, leader, 0).raft.failed);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+static bool is_drained(struct world *world)
+{
+    for (uint16_t id = 1; id <= world->options.nodes; id++) {
+        if (world->nodes[id - 1].is_draining && !reactor_is_drained(world_reactor(world, id, 0))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void a_drained_leader_leaves_nothing_open(void)
+{
+    default_options(3, false);
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 10);
+    uint16_t leader = world_leader(world, 0);
+    world_drain(world, leader);
+    CHECK(world_run_until(world, is_drained, WORLD_S));
+    CHECK(world->clients[0].unknown == 0 && world->clients[1].unknown == 0);
+    world_stop_cleanly(world, leader);
+    world_run(world, WORLD_S / 2);
+    world_start(world, leader);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+static void closing_waits_for_a_checkpoint_being_written(void)
+{
+    default_options(1, false);
+    options.app_ballast_bytes = 3000000;
+    options.disk_polls = 50;
+    struct world *world = open_world(1);
+    world_clients_active(world, true);
+    for (uint32_t round = 0; round < 4; round++) {
+        uint32_t waited = 0;
+        while (world_reactor(world, 1, 0)->checkpointing == NULL) {
+            CHECK(waited++ < 20000);
+            world_run(world, 100 * WORLD_US);
+        }
+        world_run(world, round * 300 * WORLD_US);
+        world_stop_cleanly(world, 1);
+        world_start(world, 1);
+    }
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+// The newest checkpoint is damaged: the node starts, does not count, and is given another.
+static void a_damaged_checkpoint_is_repaired_by_peers(void)
+{
+    default_options(3, false);
+    options.log_entries = 256;
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 2);
+    uint16_t victim = follower(world);
+    world_crash(world, victim, 0);
+    struct disk *disk = world->nodes[victim - 1].seats[0].checkpoint_disk.inner;
+    for (uint32_t which = 0; which < 2; which++) {
+        char name[] = "checkpoint-0-0";
+        uint64_t bytes;
+        name[sizeof(name) - 2] = (char)('0' + which);
+        uint8_t *image = disk_memory_image(disk, name, &bytes);
+        CHECK(image != NULL && bytes > 4096 + 100);
+        image[4096 + 100] ^= 1;
+    }
+    disk_memory_crash(disk, 1, 0);
+    world_start(world, victim);
+    CHECK(!world_status(world, victim, 0).raft.intact);
+    world_run(world, 2 * WORLD_MS);
+    world_crash(world, victim, 0); // it stays so over another start
+    world_start(world, victim);
+    CHECK(!world_status(world, victim, 0).raft.intact);
+    world_settle(world, 3 * WORLD_S);
+    CHECK(world_status(world, victim, 0).raft.intact);
+    world_close(world);
+}
+
+// --- mailbox ---
+
+static void requests_of_other_threads_are_answered(void)
+{
+    static const uint8_t payload[MAILBOX_INLINE_BYTES + 1];
+    const struct world_query query = {.key = 1, .answer_bytes = 5000};
+    uint32_t answers[16] = {0}, reads[16] = {0};
+    default_options(3, false);
+    struct world *world = open_world(3);
+    uint16_t leader = world_leader(world, 0);
+    struct reactor *reactor = world_reactor(world, leader, 0);
+    CHECK_EQUAL(reactor_propose_mt(reactor, 1, payload, 8, count_done, NULL, answers), -EINVAL);
+    CHECK_EQUAL(reactor_propose_mt(reactor, 0, payload, RAFT_PAYLOAD_BYTES_MAX + 1, count_done, NULL,
+                                   answers),
+                -EINVAL);
+    uint32_t posted = 0;
+    while (reactor_propose_mt(reactor, 0, payload, posted % 8 == 0 ? sizeof(payload) : posted % 9,
+                              count_done, NULL, answers) == 0) {
+        posted++;
+    }
+    CHECK_EQUAL(posted, MAILBOX_SLOTS);
+    CHECK_EQUAL(reactor_read_mt(reactor, 0, &query, sizeof(query), count_done, NULL, reads),
+                -EAGAIN);
+    world_run(world, WORLD_S / 2);
+    CHECK_EQUAL(answers[WIRE_DONE] + answers[WIRE_BUSY], posted);
+    CHECK(answers[WIRE_DONE] > 500);
+    for (uint32_t at = 0; at < 100; at++) {
+        CHECK_EQUAL(reactor_read_mt(reactor, 0, &query, sizeof(query), count_done, NULL, reads), 0);
+    }
+    world_run(world, 50 * WORLD_MS);
+    CHECK_EQUAL(reads[WIRE_DONE], 100);
+    reactor = world_reactor(world, follower(world), 0);
+    reactor_propose_mt(reactor, 0, payload, 8, count_done, NULL, answers);
+    reactor_read_mt(reactor, 0, &query, sizeof(query), count_done, NULL, reads);
+    world_run(world, WORLD_MS);
+    CHECK(answers[WIRE_NOT_LEADER] == 1 && reads[WIRE_NOT_LEADER] == 1);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+// The leader learns of its successor by an append that takes the places of its entries at once.
+static void a_replaced_leader_answers_unknown(void)
+{
+    uint32_t answers[16] = {0}, reads[16] = {0};
+    const struct world_query query = {.key = 1, .answer_bytes = 8};
+    default_options(3, false);
+    struct world *world = open_world(3);
+    uint16_t leader = world_leader(world, 0);
+    struct reactor *reactor = world_reactor(world, leader, 0);
+    world_isolate(world, leader);
+    for (uint32_t at = 0; at < 50; at++) {
+        CHECK_EQUAL(reactor_propose_mt(reactor, 0, &query, 8, count_done, NULL, answers), 0);
+        CHECK_EQUAL(reactor_read_mt(reactor, 0, &query, 8, count_done, NULL, reads), 0);
+    }
+    world_run(world, WORLD_MS);
+    world_pause(world, leader, WORLD_S);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 2);
+    CHECK(answers[WIRE_UNKNOWN] == 0);
+    world_heal(world); // it wakes up to the frames of the new leader
+    world_run(world, WORLD_S);
+    CHECK_EQUAL(answers[WIRE_UNKNOWN], 50);
+    CHECK_EQUAL(reads[WIRE_NOT_LEADER], 50);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+// --- many ---
+
+static void seventy_groups_on_two_reactors(void)
+{
+    default_options(3, false);
+    options.groups = 70;
+    options.reactors = 2;
+    options.has_kv = false;
+    options.log_entries = 128;
+    options.clients = 4;
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 4);
+    world_crash(world, 2, 30);
+    world_run(world, WORLD_S / 4);
+    world_start(world, 2);
+    world_settle(world, 5 * WORLD_S);
+    world_close(world);
+}
+
+static void a_reactor_without_groups_does_no_harm(void)
+{
+    default_options(3, false);
+    options.reactors = 2;
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 10);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+// More addresses than are remembered: the oldest are forgotten, nobody gets another's answer.
+static void strangers_push_clients_out(void)
+{
+    default_options(3, false);
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    for (uint32_t round = 0; round < 3000; round++) {
+        uint8_t frame[600];
+        struct wire_writer writer;
+        uint16_t node = (uint16_t)(1 + round % 3);
+        const struct wire_envelope envelope = {.cluster = options.seed | 1, .destination = node};
+        const struct wire_status_request request = {.request = round, .want_digest = true};
+        wire_begin(&writer, frame, options.frame_bytes < 600 ? options.frame_bytes : 600,
+                   &envelope);
+        CHECK(wire_put_status(&writer, 0, &request));
+        world_net_from_client(world, (uint16_t)(100 + round % 500), node, 0, frame,
+                              wire_seal(&writer));
+        world_run(world, 60 * WORLD_US);
+    }
+    world_settle(world, WORLD_S);
+    CHECK(done(world) > 100);
     world_close(world);
 }
 
@@ -19,6 +477,24 @@ int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         TEST(three_nodes_serve_clients),
+        TEST(a_single_node_serves_and_recovers),
+        TEST(a_follower_behind_the_log_is_given_a_checkpoint),
+        TEST(a_memory_node_comes_back_empty),
+        TEST(a_follower_dies_while_it_is_given_a_checkpoint),
+        TEST(the_leader_changes_while_it_gives_a_checkpoint),
+        TEST(a_full_disk_ends_in_back_pressure),
+        TEST(a_log_full_of_lost_entries_is_emptied),
+        TEST(the_largest_entry_in_the_smallest_frames),
+        TEST(a_leader_whose_device_fails_steps_down),
+        TEST(a_failed_flush_of_a_checkpoint_is_final),
+        TEST(a_drained_leader_leaves_nothing_open),
+        TEST(closing_waits_for_a_checkpoint_being_written),
+        TEST(a_damaged_checkpoint_is_repaired_by_peers),
+        TEST(requests_of_other_threads_are_answered),
+        TEST(a_replaced_leader_answers_unknown),
+        TEST(seventy_groups_on_two_reactors),
+        TEST(a_reactor_without_groups_does_no_harm),
+        TEST(strangers_push_clients_out),
     };
     return test_run("reactor", cases, TEST_COUNT(cases), argc, argv);
 }

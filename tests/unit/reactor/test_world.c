@@ -35,7 +35,7 @@ static void choose_options(struct prng *prng, uint64_t seed, struct world_option
     options->window_bytes = PICK(prng, 4096, 65536, 1 << 20, 4 << 20);
     options->log_bytes = PICK(prng, 16 << 20, 16 << 20, 32 << 20);
     options->payload_max = PICK(prng, 100, 3000, 3000, 20000, 100000, RAFT_PAYLOAD_BYTES_MAX);
-    options->client_window = options->payload_max > 100000 ? 4 : PICK(prng, 1, 8, 48);
+    options->client_window = options->payload_max > 100000 ? 2 : PICK(prng, 1, 8, 48);
     options->sessions_max = PICK(prng, 3, 8, 16);
     options->tx_buffers = PICK(prng, 24, 64, 512);
     options->tx_ring = PICK(prng, 4, 32, 256);
