@@ -225,8 +225,8 @@ static void on_role_change(struct group *group)
     }
 }
 
-// The floor that recovery may take for committed. Only as far as our own log is durable: where it is not, recovery might find an
-// older entry in the committed one's place.
+// The floor that recovery may take for committed. Only as far as our own log is durable: where it
+// is not, recovery might find an older entry in the committed one's place.
 static void note_commit(struct group *group, uint64_t commit)
 {
     struct raft_view view;

@@ -256,7 +256,7 @@ struct group {
     uint32_t jobs_out;
     bool is_checkpoint_damaged;
     bool is_incomplete; // the newest checkpoint is of a node that missed entries
-    bool is_paused; // no new apply jobs: a checkpoint is copied or restored
+    bool is_paused;     // no new apply jobs: a checkpoint is copied or restored
     uint32_t worker;
     uint32_t read_first, read_last; // list of read_request; UINT32_MAX: empty
     bool is_serving_reads;

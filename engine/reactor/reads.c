@@ -245,13 +245,13 @@ void read_answered(struct apply_job *job)
                job->answer_bytes);
         release_answer(reactor);
     } else {
-        reactor->answer_out = (struct answer_out){
-            .is_active = true,
-            .group = group,
-            .origin = read->origin,
-            .reply = make_reply(group, read->request, WIRE_DONE, reactor->answer,
-                                job->answer_bytes),
-            .progress_ns = reactor->now_ns};
+        reactor->answer_out =
+            (struct answer_out){.is_active = true,
+                                .group = group,
+                                .origin = read->origin,
+                                .reply = make_reply(group, read->request, WIRE_DONE,
+                                                    reactor->answer, job->answer_bytes),
+                                .progress_ns = reactor->now_ns};
         reads_poll(reactor);
     }
     free_read(reactor, job->read_slot);

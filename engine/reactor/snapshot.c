@@ -199,8 +199,7 @@ static bool is_lost(const struct reactor *reactor, const struct snapshot *snapsh
                     const struct snapshot_peer *peer)
 {
     bool is_whole = peer->received_bytes == snapshot->bytes;
-    return reactor->now_ns >
-           peer->heard_ns + (is_whole ? FORGET_WHOLE_AFTER_NS : FORGET_AFTER_NS);
+    return reactor->now_ns > peer->heard_ns + (is_whole ? FORGET_WHOLE_AFTER_NS : FORGET_AFTER_NS);
 }
 
 bool snapshot_poll(struct group *group)

@@ -69,40 +69,40 @@ static struct reactor_config settings(struct world_node *node, uint16_t which)
     struct world *world = node->world;
     const struct world_options *options = &world->options;
     struct world_seat *seat = &node->seats[which];
-    struct reactor_config config = {
-        .cluster = options->seed | 1,
-        .node = node->id,
-        .node_count = options->nodes,
-        .reactor = which,
-        .reactors = (uint16_t)options->reactors,
-        .groups_total = options->groups,
-        .election_timeout_min_ns = 50 * WORLD_MS,
-        .election_timeout_max_ns = 100 * WORLD_MS,
-        .heartbeat_ns = 5 * WORLD_MS,
-        .log_entries = options->log_entries,
-        .window_entries = options->window_entries,
-        .window_bytes = options->window_bytes,
-        .session_pages = options->session_pages,
-        .sessions_max = options->sessions_max,
-        .app_bytes_max = UINT64_C(64) << 20,
-        .checkpoint_bytes = options->log_bytes / 4,
-        .seed = prng_next(&world->prng),
-        .wal = {.log_bytes = options->log_bytes,
-                .segment_bytes = 4 << 20,
-                .batch_bytes_max = 1 << 20,
-                .in_flight_max = 8,
-                .durable_mark_delay_ns = WORLD_MS,
-                .nonce = prng_next(&world->prng) | 1,
-                .is_volatile = options->is_volatile,
-                .bootstrap = !node->is_started_before,
-                .arena = seat->arena},
-        .net = &seat->net.net,
-        .disk = &seat->disk.disk,
-        .checkpoint_disk = options->is_volatile ? NULL : &seat->checkpoint_disk.disk,
-        .clock = &node->clock.clock,
-        .app_open = open_app,
-        .role_change = on_role,
-        .context = node};
+    struct reactor_config config = {.cluster = options->seed | 1,
+                                    .node = node->id,
+                                    .node_count = options->nodes,
+                                    .reactor = which,
+                                    .reactors = (uint16_t)options->reactors,
+                                    .groups_total = options->groups,
+                                    .election_timeout_min_ns = 50 * WORLD_MS,
+                                    .election_timeout_max_ns = 100 * WORLD_MS,
+                                    .heartbeat_ns = 5 * WORLD_MS,
+                                    .log_entries = options->log_entries,
+                                    .window_entries = options->window_entries,
+                                    .window_bytes = options->window_bytes,
+                                    .session_pages = options->session_pages,
+                                    .sessions_max = options->sessions_max,
+                                    .app_bytes_max = UINT64_C(64) << 20,
+                                    .checkpoint_bytes = options->log_bytes / 4,
+                                    .seed = prng_next(&world->prng),
+                                    .wal = {.log_bytes = options->log_bytes,
+                                            .segment_bytes = 4 << 20,
+                                            .batch_bytes_max = 1 << 20,
+                                            .in_flight_max = 8,
+                                            .durable_mark_delay_ns = WORLD_MS,
+                                            .nonce = prng_next(&world->prng) | 1,
+                                            .is_volatile = options->is_volatile,
+                                            .bootstrap = !node->is_started_before,
+                                            .arena = seat->arena},
+                                    .net = &seat->net.net,
+                                    .disk = &seat->disk.disk,
+                                    .checkpoint_disk =
+                                        options->is_volatile ? NULL : &seat->checkpoint_disk.disk,
+                                    .clock = &node->clock.clock,
+                                    .app_open = open_app,
+                                    .role_change = on_role,
+                                    .context = node};
     for (uint32_t at = 0; at < options->nodes; at++) {
         config.nodes[at] = (uint16_t)(at + 1);
     }
@@ -395,15 +395,16 @@ void world_print(struct world *world)
             }
             struct reactor_group_status status = world_status(world, id, number);
             const struct group *group = reactor_group(reactor, number);
-            printf("    node %u group %u: role %d leader %u term %lu base %lu applied %lu/%lu "
-                   "commit %lu synced %lu last %lu held %lu%s%s%s%s%s checkpoint %lu free %lu KiB\n",
-                   id, number, status.raft.role, status.raft.leader, status.raft.term,
-                   status.raft.base, group->applied, group->apply_last, status.raft.commit,
-                   status.raft.synced, status.raft.last, status.raft.held,
-                   status.raft.intact ? "" : " not-intact", status.raft.halted ? " halted" : "",
-                   status.raft.failed ? " failed" : "", group->is_paused ? " paused" : "",
-                   snapshot_is_active(&group->snapshot) ? " snapshot" : "", status.checkpoint,
-                   wal_free_bytes(reactor->wal) >> 10);
+            printf(
+                "    node %u group %u: role %d leader %u term %lu base %lu applied %lu/%lu "
+                "commit %lu synced %lu last %lu held %lu%s%s%s%s%s checkpoint %lu free %lu KiB\n",
+                id, number, status.raft.role, status.raft.leader, status.raft.term,
+                status.raft.base, group->applied, group->apply_last, status.raft.commit,
+                status.raft.synced, status.raft.last, status.raft.held,
+                status.raft.intact ? "" : " not-intact", status.raft.halted ? " halted" : "",
+                status.raft.failed ? " failed" : "", group->is_paused ? " paused" : "",
+                snapshot_is_active(&group->snapshot) ? " snapshot" : "", status.checkpoint,
+                wal_free_bytes(reactor->wal) >> 10);
             print_refusals(reactor);
             for (uint32_t at = 0; at < status.peer_count && status.raft.role == RAFT_LEADER; at++) {
                 const struct raft_peer_view *peer = &status.peers[at];
@@ -535,8 +536,9 @@ struct world *world_open(const struct world_options *options)
         struct world_node *node = &world->nodes[id - 1];
         node->world = world;
         node->id = id;
-        node->clock = (struct world_clock){
-            .clock.now_ns = now, .world = world, .offset_ns = prng_below(&world->prng, 10 * WORLD_S)};
+        node->clock = (struct world_clock){.clock.now_ns = now,
+                                           .world = world,
+                                           .offset_ns = prng_below(&world->prng, 10 * WORLD_S)};
         for (uint16_t which = 0; which < options->reactors; which++) {
             open_seat(world, id, which);
         }

@@ -23,7 +23,7 @@ enum {
     WORLD_REACTORS_MAX = 2,
     WORLD_CLIENTS_MAX = 8,
     WORLD_GROUPS_MAX = 128,
-    WORLD_KEYS = 8,           // counters of a group
+    WORLD_KEYS = 8,            // counters of a group
     WORLD_OPERATIONS_MAX = 64, // of a client, unanswered
     WORLD_PACKETS_MAX = 1 << 15,
     WORLD_DISK_REQUESTS_MAX = 64,
@@ -44,12 +44,12 @@ struct world_options {
     uint32_t log_entries, window_entries;
     uint64_t window_bytes, log_bytes;
     uint32_t session_pages, sessions_max;
-    uint64_t poll_ns;      // between two polls of a reactor
-    uint32_t tx_buffers;   // of a reactor, outstanding
-    uint32_t tx_ring;      // frames a reactor's driver takes between two polls
-    uint32_t disk_polls;   // a request takes up to this many polls
-    uint32_t payload_max;  // of a client's command
-    uint32_t client_window; // operations a client has under way
+    uint64_t poll_ns;           // between two polls of a reactor
+    uint32_t tx_buffers;        // of a reactor, outstanding
+    uint32_t tx_ring;           // frames a reactor's driver takes between two polls
+    uint32_t disk_polls;        // a request takes up to this many polls
+    uint32_t payload_max;       // of a client's command
+    uint32_t client_window;     // operations a client has under way
     uint64_t app_ballast_bytes; // of every checkpoint, beside the state
 };
 
@@ -59,8 +59,8 @@ struct world;
 // world_net.c
 
 struct world_packet {
-    uint16_t node;   // to whom; 0: to a client
-    uint16_t index;  // reactor, or client
+    uint16_t node;              // to whom; 0: to a client
+    uint16_t index;             // reactor, or client
     struct net_endpoint remote; // as the receiver sees the sender
     uint8_t *data;
     uint32_t bytes;
@@ -132,13 +132,13 @@ struct world_fate {
     uint32_t result;
 };
 
-struct world_truth { // of a group
+struct world_truth {  // of a group
     uint64_t *chains; // by index; 0: no command
     uint64_t capacity;
-    uint64_t last;                    // highest index applied anywhere
-    uint64_t acked[WORLD_KEYS];       // largest value of the counter any client knows of
-    uint64_t digest_index, digest;    // the newest state seen
-    uint16_t *leaders;                // by term
+    uint64_t last;                 // highest index applied anywhere
+    uint64_t acked[WORLD_KEYS];    // largest value of the counter any client knows of
+    uint64_t digest_index, digest; // the newest state seen
+    uint16_t *leaders;             // by term
     uint64_t terms;
 };
 
@@ -173,8 +173,8 @@ struct world_client {
     uint64_t number, request;
     struct world_session sessions[WORLD_GROUPS_MAX];
     struct world_operation operations[WORLD_OPERATIONS_MAX];
-    uint8_t *answer; // of the read under way (one at a time)
-    bool *answer_has; // which bytes of it have come
+    uint8_t *answer;          // of the read under way (one at a time)
+    bool *answer_has;         // which bytes of it have come
     struct world_fate *fates; // by number
     uint64_t fates_capacity;
     uint64_t done, reads_done, unknown, expired, busy, redirected, retries; // counters

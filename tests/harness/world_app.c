@@ -1,5 +1,5 @@
-// The state machine of a world: counters, a running hash over everything it was given, and perhaps a
-// kv store behind. Every command is reported to world_check.c.
+// The state machine of a world: counters, a running hash over everything it was given, and perhaps
+// a kv store behind. Every command is reported to world_check.c.
 #include "tests/harness/world.h"
 
 #include <errno.h>
@@ -42,7 +42,8 @@ static uint32_t execute(struct world_app *app, const struct app_entry *entry)
     }
     if (app->inner != NULL) {
         const struct app_entry inner = {.index = entry->index,
-                                        .payload = (const uint8_t *)entry->payload + sizeof(command),
+                                        .payload =
+                                            (const uint8_t *)entry->payload + sizeof(command),
                                         .bytes = entry->bytes - (uint32_t)sizeof(command)};
         app->inner->ops->apply(app->inner, &inner, 1, &result);
     }

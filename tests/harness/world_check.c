@@ -1,9 +1,9 @@
 // What must hold in a world, and what is known of the run to judge by.
 //
 // The first replica that applies an index defines what stands there; every other must agree (State
-// Machine Safety, Raft figure 3). Counters only grow by one: a client's operation took place between
-// call and answer exactly if its value is above every value known before the call, and (a read) at
-// least that.
+// Machine Safety, Raft figure 3). Counters only grow by one: a client's operation took place
+// between call and answer exactly if its value is above every value known before the call, and (a
+// read) at least that.
 #include "tests/harness/world.h"
 
 #include <stdarg.h>

@@ -55,10 +55,9 @@ static uint32_t kv_payload(const struct world_operation *operation, uint8_t *out
     uint8_t value[KV_VALUE_MAX];
     uint32_t bytes = (uint32_t)prng_below(&prng, KV_VALUE_MAX + 1);
     memset(value, (int)(operation->number & 0xFF), sizeof(value));
-    const struct kv_command command = {
-        .operation = prng_chance(&prng, 1, 5) ? KV_DELETE : KV_PUT,
-        .key = {&key, sizeof(key)},
-        .value = {value, bytes}};
+    const struct kv_command command = {.operation = prng_chance(&prng, 1, 5) ? KV_DELETE : KV_PUT,
+                                       .key = {&key, sizeof(key)},
+                                       .value = {value, bytes}};
     struct kv_command sound = command;
     sound.value.bytes = sound.operation == KV_DELETE ? 0 : bytes;
     return kv_command_encode(&sound, out, KV_VALUE_MAX + 64);
@@ -139,9 +138,8 @@ static void send_read(struct world_client *client, const struct world_operation 
     uint8_t frame[WIRE_FRAME_BYTES_MAX];
     struct wire_writer writer;
     const struct world_query query = {.key = operation->key, .answer_bytes = operation->bytes};
-    const struct wire_read read = {.request = operation->number,
-                                   .bytes = sizeof(query),
-                                   .query = (const uint8_t *)&query};
+    const struct wire_read read = {
+        .request = operation->number, .bytes = sizeof(query), .query = (const uint8_t *)&query};
     begin_frame(client, &writer, frame, node, operation->group);
     bool is_put = wire_put_read(&writer, operation->group, &read);
     ASSERT(is_put);
@@ -216,8 +214,8 @@ static bool has_window(const struct world_client *client, uint16_t group)
     const struct world_session *session = &client->sessions[group];
     for (uint32_t at = 0; at < WORLD_OPERATIONS_MAX; at++) {
         const struct world_operation *operation = &client->operations[at];
-        if (operation->is_waiting && operation->group == group &&
-            operation->action != WORLD_READ && operation->session == session->id &&
+        if (operation->is_waiting && operation->group == group && operation->action != WORLD_READ &&
+            operation->session == session->id &&
             operation->sequence + session->window <= session->sequence + 1) {
             return false;
         }
@@ -351,8 +349,8 @@ static void expire(struct world_client *client, uint16_t group, uint64_t session
     client->expired++;
     for (uint32_t at = 0; at < WORLD_OPERATIONS_MAX; at++) {
         struct world_operation *operation = &client->operations[at];
-        if (operation->is_waiting && operation->group == group &&
-            operation->action != WORLD_READ && operation->session == session_id) {
+        if (operation->is_waiting && operation->group == group && operation->action != WORLD_READ &&
+            operation->session == session_id) {
             operation->is_waiting = false;
         }
     }

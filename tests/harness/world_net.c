@@ -75,14 +75,13 @@ void world_net_from_client(struct world *world, uint16_t client, uint16_t node, 
                            const uint8_t *data, uint32_t bytes)
 {
     uint16_t class = group % WIRE_CLASSES;
-    const struct world_packet packet = {
-        .node = node,
-        .index = (uint16_t)(class % world->options.reactors),
-        .remote = {.ipv4 = CLIENTS_NET + client,
-                   .udp_port = 9000,
-                   .local_port = (uint16_t)(WORLD_PORT + class)},
-        .data = (uint8_t *)(uintptr_t)data,
-        .bytes = bytes};
+    const struct world_packet packet = {.node = node,
+                                        .index = (uint16_t)(class % world->options.reactors),
+                                        .remote = {.ipv4 = CLIENTS_NET + client,
+                                                   .udp_port = 9000,
+                                                   .local_port = (uint16_t)(WORLD_PORT + class)},
+                                        .data = (uint8_t *)(uintptr_t)data,
+                                        .bytes = bytes};
     transmit(world, 0, &packet);
 }
 

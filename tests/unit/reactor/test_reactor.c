@@ -204,9 +204,8 @@ static void a_log_full_of_lost_entries_is_emptied(void)
     struct reactor *reactor = world_reactor(world, leader, 0);
     world_isolate(world, leader);
     while (answers[WIRE_BUSY] == 0 && posted < 200) {
-        CHECK_EQUAL(reactor_propose_mt(reactor, 0, payload, sizeof(payload), count_done, NULL,
-                                       answers),
-                    0);
+        CHECK_EQUAL(
+            reactor_propose_mt(reactor, 0, payload, sizeof(payload), count_done, NULL, answers), 0);
         posted++;
         world_run(world, 100 * WORLD_US);
     }
@@ -363,8 +362,8 @@ static void requests_of_other_threads_are_answered(void)
     uint16_t leader = world_leader(world, 0);
     struct reactor *reactor = world_reactor(world, leader, 0);
     CHECK_EQUAL(reactor_propose_mt(reactor, 1, payload, 8, count_done, NULL, answers), -EINVAL);
-    CHECK_EQUAL(reactor_propose_mt(reactor, 0, payload, RAFT_PAYLOAD_BYTES_MAX + 1, count_done, NULL,
-                                   answers),
+    CHECK_EQUAL(reactor_propose_mt(reactor, 0, payload, RAFT_PAYLOAD_BYTES_MAX + 1, count_done,
+                                   NULL, answers),
                 -EINVAL);
     uint32_t posted = 0;
     while (reactor_propose_mt(reactor, 0, payload, posted % 8 == 0 ? sizeof(payload) : posted % 9,

@@ -114,12 +114,13 @@ static void run(uint64_t seed)
     struct world_options options;
     prng_init(&prng, seed ^ 0x776F726C64);
     choose_options(&prng, seed, &options);
-    printf("  seed %lu: %u nodes, %u groups, %u reactors, %s, frames %u, entries %u, window %u/%lu, "
-           "payloads %u, tx %u/%u, ballast %lu\n",
-           seed, options.nodes, options.groups, options.reactors,
-           options.is_volatile ? "memory" : "fsync", options.frame_bytes, options.log_entries,
-           options.window_entries, options.window_bytes, options.payload_max, options.tx_ring,
-           options.tx_buffers, options.app_ballast_bytes);
+    printf(
+        "  seed %lu: %u nodes, %u groups, %u reactors, %s, frames %u, entries %u, window %u/%lu, "
+        "payloads %u, tx %u/%u, ballast %lu\n",
+        seed, options.nodes, options.groups, options.reactors,
+        options.is_volatile ? "memory" : "fsync", options.frame_bytes, options.log_entries,
+        options.window_entries, options.window_bytes, options.payload_max, options.tx_ring,
+        options.tx_buffers, options.app_ballast_bytes);
     fflush(stdout);
     struct world *world = world_open(&options);
     CHECK(world_run_until(world, world_has_leaders, WORLD_S));
