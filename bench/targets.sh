@@ -60,6 +60,20 @@ WORK=$(mktemp -d "${PONTOON_BENCH_DIR:-/var/tmp}/pontoon-targets.XXXXXX")
 trap 'cluster_stop; rm -rf "$WORK"' EXIT
 trap 'exit 1' INT TERM
 
+# CPUs that others keep busy, looked at while nothing of ours runs: above a few per cent, no rate and
+# no latency of the run means anything, `ok` as little as `short`.
+OTHERS_BUSY=0
+look_at_others() {
+    local before after
+    before=$(awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9, $5 + $6 }' /proc/stat)
+    sleep 1
+    after=$(awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9, $5 + $6 }' /proc/stat)
+    OTHERS_BUSY=$(echo "$before $after" | awk -v cpus="$(nproc)" '{ b = $3 - $1; i = $4 - $2; printf "%.2f", b + i == 0 ? 0 : cpus * b / (b + i) }')
+    if awk "BEGIN { exit !($OTHERS_BUSY > 0.1) }"; then
+        say "others keep $OTHERS_BUSY CPUs busy: rates and latencies of this run mean nothing"
+    fi
+}
+
 # report NAME VALUE UNIT RELATION TARGET LIMIT [KEY=VALUE...]; RELATION: ge or le. A last argument
 # `short` makes it so whatever the numbers.
 report() {
@@ -70,7 +84,7 @@ report() {
         verdict=short
         set -- "${@:1:$#-1}"
     fi
-    echo "$name value=$value unit=$unit target=$target limit=$limit ratio=$(awk -v v="$value" -v l="$limit" 'BEGIN { printf "%.3f", l == 0 ? 0 : v / l }')${*:+ $*} $verdict"
+    echo "$name value=$value unit=$unit target=$target limit=$limit ratio=$(awk -v v="$value" -v l="$limit" 'BEGIN { printf "%.3f", l == 0 ? 0 : v / l }')${*:+ $*} others_busy_cpus=$OTHERS_BUSY $verdict"
 }
 
 round() {
@@ -347,5 +361,6 @@ if [ $# = 0 ]; then
 fi
 for name in "$@"; do
     say "== $name"
+    look_at_others
     run_one "$name"
 done

@@ -301,6 +301,7 @@ static bool begin(struct group *group, struct raft_entry_id covers)
     checkpoint->is_open = true;
     checkpoint->covers = covers;
     checkpoint->state = CHECKPOINT_COPYING;
+    checkpoint->began_head = wal_head(group->reactor->wal);
     checkpoint->file_offset = HEADER_BYTES;
     checkpoint->buffer_bytes = 0;
     checkpoint->is_write_out = false;
@@ -574,12 +575,21 @@ static bool relieve_log(struct reactor *reactor)
 }
 
 // One group's slots an iteration.
+// Enough new log since the last checkpoint began?
+static bool is_checkpoint_due(const struct group *group)
+{
+    const struct reactor *reactor = group->reactor;
+    return !reactor->config.wal.is_volatile && reactor->config.checkpoint_bytes != 0 &&
+           wal_head(reactor->wal) - group->checkpoint.began_head >=
+               reactor->config.checkpoint_bytes;
+}
+
 static bool relieve_slots(struct group *group)
 {
     struct raft_view view;
     raft_view(group->raft, &view);
     uint64_t slots = group->reactor->config.log_entries, kept = view.held - view.base;
-    if (group->is_incomplete && view.intact) {
+    if ((group->is_incomplete && view.intact) || is_checkpoint_due(group)) {
         checkpoint_start(group);
     }
     return kept > slots / 2 && relieve(group, kept > slots / 4 * 3);

@@ -187,6 +187,7 @@ struct checkpoint {
     bool is_open;
     bool is_incomplete; // what is being written is marked so
     struct stream_out stream;
+    uint64_t began_head; // end of the log when the newest one began
     uint64_t file_offset;
     bool is_write_out;
     uint32_t buffer_bytes;

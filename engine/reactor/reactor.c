@@ -185,8 +185,7 @@ static void restore_groups(struct reactor *reactor)
         bool is_first = reactor->config.wal.bootstrap;
         bool is_intact =
             is_first || (!reactor->config.wal.is_volatile && !group->is_checkpoint_damaged &&
-                         !group->is_incomplete &&
-                         reactor->recovery.verdict != WAL_FAULTY);
+                         !group->is_incomplete && reactor->recovery.verdict != WAL_FAULTY);
         raft_restore_identity(group->raft, wal_hard_state(reactor->wal, group->id),
                               reactor->recovery.boot, is_intact);
         raft_restore_end(group->raft, reactor->now_ns);

@@ -10,7 +10,7 @@
 
 enum { ROUNDS = 12 };
 
-static uint64_t first_seed = 1, seed_count = 14;
+static uint64_t first_seed = 1, seed_count = 8;
 
 #define SETTLE_NS (20 * WORLD_S)
 
