@@ -64,8 +64,8 @@ static void *poll_for_a_while(void *argument)
     return NULL;
 }
 
-// As many pollers as the configuration brings to this machine, all idle: how far apart do their polls lie, and what election timeout
-// does that allow?
+// As many pollers as the configuration brings to this machine, all idle: how far apart do their
+// polls lie, and what election timeout does that allow?
 static void check_poll_gap(struct doctor_report *report, const struct pontoon_config *config)
 {
     pthread_t threads[POLLERS_MAX];
@@ -83,7 +83,8 @@ static void check_poll_gap(struct doctor_report *report, const struct pontoon_co
     uint64_t shortest_ns = idle_shortest_election_ns(longest_ns);
     bool is_enough = config->node_count == 0 || config->election_timeout_min_ns >= shortest_ns;
     doctor_add(report, is_enough ? DOCTOR_OK : DOCTOR_WARN, "poll gap",
-               is_enough ? NULL : "raise election_timeout_min, or give the pollers CPUs of their own",
+               is_enough ? NULL
+                         : "raise election_timeout_min, or give the pollers CPUs of their own",
                "up to %.1f ms between polls: election timeouts from %.0f ms make sense",
                (double)longest_ns / 1e6, (double)shortest_ns / 1e6);
 }

@@ -61,9 +61,10 @@ int device_configure(struct device *device, uint16_t queues, uint32_t frame_byte
 
 // Starts the port. A memif client whose server is not there yet is no error: started stays false.
 //
-// A client must not even connect to a server that listens but whose port is not started: the connection is lost, and ending it
-// can crash the server (a race of net_memif 22.11 in EAL's interrupt thread). So a started server listens on a second abstract
-// socket, SOCKET.ID.ready, and a client starts only when there is somebody on it.
+// A client must not even connect to a server that listens but whose port is not started: the
+// connection is lost, and ending it can crash the server (a race of net_memif 22.11 in EAL's
+// interrupt thread). So a started server listens on a second abstract socket, SOCKET.ID.ready, and
+// a client starts only when there is somebody on it.
 int device_start(struct device *device);
 void device_stop(struct device *device);
 void device_close(struct device *device);

@@ -57,7 +57,7 @@ struct net_counters {
     uint64_t link_flaps;    // link went down, any link
     uint64_t handed_over;   // frames passed to another reactor's view
     uint64_t impaired_lost, impaired_delayed, impaired_duplicated, impaired_reordered, impaired_cut;
-    uint64_t tx_link_down;     // taken by send() and lost: the link is down
+    uint64_t tx_link_down; // taken by send() and lost: the link is down
 };
 
 struct net;

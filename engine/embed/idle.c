@@ -65,7 +65,8 @@ void idle_wait(struct idle *idle, uint64_t now_ns, uint64_t deadline_ns)
 
 uint64_t idle_shortest_election_ns(uint64_t longest_gap_ns)
 {
-    uint64_t shortest = 3 * longest_gap_ns; // the leader's gap, the follower's, and a heartbeat in between
+    uint64_t shortest =
+        3 * longest_gap_ns; // the leader's gap, the follower's, and a heartbeat in between
     return shortest < UINT64_C(2000000) ? UINT64_C(2000000) : shortest;
 }
 

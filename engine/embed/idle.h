@@ -23,8 +23,9 @@ enum pontoon_idle idle_choose(enum pontoon_idle policy, uint32_t pollers, uint32
 void idle_init(struct idle *idle, enum pontoon_idle policy);
 void idle_busy(struct idle *idle);
 void idle_wait(struct idle *idle, uint64_t now_ns, uint64_t deadline_ns);
-// The shortest election timeout that makes sense where polls lie up to longest_gap_ns apart: a leader that is merely waiting for its
-// CPU, and a follower that is, together must not look like a dead leader. Never below 2 ms.
+// The shortest election timeout that makes sense where polls lie up to longest_gap_ns apart: a
+// leader that is merely waiting for its CPU, and a follower that is, together must not look like a
+// dead leader. Never below 2 ms.
 uint64_t idle_shortest_election_ns(uint64_t longest_gap_ns);
 const char *idle_name(enum pontoon_idle policy);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,15 @@ static bool open_with_disk(const char *settings)
     return mount_disk();
 }
 
+static void finish(void)
+{
+    for (int id = 1; id <= CLUSTER_NODES; id++) {
+        bed_kill(id);
+    }
+    unmount_disk();
+    bed_close();
+}
+
 // The log is taken whole at the first start: where there is no room for it the node does not start,
 // and does so without further ado when there is.
 static void first_start_on_a_full_disk_is_refused(void)
@@ -115,11 +125,7 @@ static void first_start_on_a_full_disk_is_refused(void)
         bed_bootstrap(id);
     }
     bed_await_equal(BED_ALL, 1);
-    for (int id = 1; id <= CLUSTER_NODES; id++) {
-        bed_kill(id);
-    }
-    unmount_disk();
-    bed_close();
+    finish();
 }
 
 static void run_kv(const char *verb, const char *tree)
@@ -133,24 +139,46 @@ static void run_kv(const char *verb, const char *tree)
     CHECK_EQUAL(result.status, 0);
 }
 
-// The disk fills while the node runs: its log has its place, its checkpoints find none. The cluster
-// serves, the node does not die of it, a restart of it works, and when there is space again it
-// catches up.
-static void disk_fills_under_a_running_node(void)
+// Starts all three, and lets nodes go and come until the victim leads, or does not.
+static void start_all(bool victim_leads)
+{
+    for (int id = 1; id <= CLUSTER_NODES; id++) {
+        bed_bootstrap(id);
+    }
+    bed_await_equal(BED_ALL, 1);
+    int leader = bed_await_leader(BED_ALL);
+    for (int tries = 0; tries < 20 && (leader == VICTIM) != victim_leads; tries++) {
+        struct bed_view view;
+        cluster_signal_node(&bed, leader, SIGTERM);
+        CHECK_EQUAL(bed_await_exit(leader), 0);
+        bed_await_leader(BED_ALL & ~(1u << leader));
+        bed_start(leader);
+        WAIT_UNTIL(bed_look(leader, &view) && view.leader != 0);
+        leader = bed_await_leader(BED_ALL);
+    }
+    CHECK_EQUAL(leader == VICTIM, victim_leads);
+}
+
+static void make_tree(char path[static CLUSTER_PATH_BYTES + 64], int seed)
+{
+    snprintf(path, CLUSTER_PATH_BYTES + 64, "%s/tree-%d", bed.directory, seed);
+    tree_make(path, 700, 4 << 20, (uint64_t)seed);
+}
+
+// A follower's disk fills while it runs: its log has its place, its checkpoints find none. The
+// cluster serves, the node does not die of it, a restart of it works, and when there is space again
+// it catches up.
+static void disk_of_a_follower_fills(void)
 {
     char tree[CLUSTER_PATH_BYTES + 64];
     struct bed_view view;
     if (!open_with_disk(SETTINGS)) {
         return;
     }
-    for (int id = 1; id <= CLUSTER_NODES; id++) {
-        bed_bootstrap(id);
-    }
-    bed_await_equal(BED_ALL, 1);
+    start_all(false);
     fill_disk(0);
-    for (uint64_t seed = 1; seed <= 4; seed++) { // more than the log can hold
-        snprintf(tree, sizeof(tree), "%s/tree-%d", bed.directory, (int)seed);
-        tree_make(tree, 700, 4 << 20, seed);
+    for (int seed = 1; seed <= 4; seed++) { // together more than a log can hold
+        make_tree(tree, seed);
         run_kv("load", tree);
     }
     CHECK(bed_look(VICTIM, &view));
@@ -160,18 +188,46 @@ static void disk_fills_under_a_running_node(void)
     free_disk();
     bed_await_equal(BED_ALL, 700);
     run_kv("verify", tree);
-    for (int id = 1; id <= CLUSTER_NODES; id++) {
-        bed_kill(id);
+    finish();
+}
+
+// The leader's: it may stop accepting (status 6: no answer in time), goes on answering reads, and
+// accepts again when there is space, without a restart.
+static void disk_of_the_leader_fills(void)
+{
+    char tree[CLUSTER_PATH_BYTES + 64];
+    struct bed_view view;
+    if (!open_with_disk(SETTINGS)) {
+        return;
     }
-    unmount_disk();
-    bed_close();
+    start_all(true);
+    const char *const put[] = {"pontoon", "kv", "put", "before", "1", "--config", bed.config, NULL};
+    const char *const get[] = {"pontoon", "kv", "get", "before", "--config", bed.config, NULL};
+    CHECK_EQUAL(program_run_as(0, put).status, 0);
+    fill_disk(0);
+    int status = 0;
+    for (int seed = 1; seed <= 4 && status == 0; seed++) {
+        make_tree(tree, seed);
+        status =
+            program_run("pontoon", "kv", "load", tree, "--config", bed.config, "--timeout", "4")
+                .status;
+        CHECK(status == 0 || status == 6);
+    }
+    CHECK(bed_look(VICTIM, &view));
+    CHECK_EQUAL(program_run_as(0, get).status, 0);
+    free_disk();
+    run_kv("load", tree);
+    bed_await_equal(BED_ALL, 700);
+    run_kv("verify", tree);
+    finish();
 }
 
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         TEST(first_start_on_a_full_disk_is_refused),
-        TEST(disk_fills_under_a_running_node),
+        TEST(disk_of_a_follower_fills),
+        TEST(disk_of_the_leader_fills),
     };
     return test_run("cluster disk full", cases, TEST_COUNT(cases), argc, argv);
 }

@@ -85,6 +85,7 @@ static struct reactor_config settings(struct world_node *node, uint16_t which)
                                     .sessions_max = options->sessions_max,
                                     .app_bytes_max = UINT64_C(64) << 20,
                                     .checkpoint_bytes = options->log_bytes / 4,
+                                    .apply_workers = options->apply_workers,
                                     .seed = prng_next(&world->prng),
                                     .wal = {.log_bytes = options->log_bytes,
                                             .segment_bytes = 4 << 20,
@@ -200,6 +201,16 @@ void world_calm(struct world *world)
 // ------------------------------------------------------------------------------------------------
 // time
 
+static bool poll_workers(struct world *world, struct reactor *reactor)
+{
+    for (uint32_t worker = 0; worker < world->options.apply_workers; worker++) {
+        if (prng_chance(&world->prng, 1, 3)) {
+            reactor_apply_poll(reactor, worker);
+        }
+    }
+    return reactor->free_job_count < APPLY_JOBS;
+}
+
 static bool poll_node(struct world_node *node)
 {
     struct world *world = node->world;
@@ -210,6 +221,7 @@ static bool poll_node(struct world_node *node)
             reactor_drain(seat->reactor);
         }
         was_busy |= reactor_poll(seat->reactor, &seat->deadline_ns);
+        was_busy |= poll_workers(world, seat->reactor);
         was_busy |= seat->disk.tag_count + seat->checkpoint_disk.tag_count > 0;
         WORLD_CHECK(world, seat->net.rx_out == 0, "node %u keeps %u received frames", node->id,
                     seat->net.rx_out);

@@ -39,7 +39,8 @@ struct world_options {
     uint64_t seed;
     uint32_t nodes, groups, reactors, clients;
     bool is_volatile;
-    bool has_kv; // a kv store behind every recording app
+    uint32_t apply_workers; // polled by the same thread, now and then
+    bool has_kv;            // a kv store behind every recording app
     uint32_t frame_bytes;
     uint32_t log_entries, window_entries;
     uint64_t window_bytes, log_bytes;

@@ -40,6 +40,7 @@ static void choose_options(struct prng *prng, uint64_t seed, struct world_option
     options->tx_buffers = PICK(prng, 24, 64, 512);
     options->tx_ring = PICK(prng, 4, 32, 256);
     options->disk_polls = PICK(prng, 0, 4, 20);
+    options->apply_workers = PICK(prng, 0, 1, 2);
     options->app_ballast_bytes = PICK(prng, 0, 0, 20000, 700000, 3000000);
 }
 
@@ -116,11 +117,11 @@ static void run(uint64_t seed)
     choose_options(&prng, seed, &options);
     printf(
         "  seed %lu: %u nodes, %u groups, %u reactors, %s, frames %u, entries %u, window %u/%lu, "
-        "payloads %u, tx %u/%u, ballast %lu\n",
+        "payloads %u, tx %u/%u, workers %u, ballast %lu\n",
         seed, options.nodes, options.groups, options.reactors,
         options.is_volatile ? "memory" : "fsync", options.frame_bytes, options.log_entries,
         options.window_entries, options.window_bytes, options.payload_max, options.tx_ring,
-        options.tx_buffers, options.app_ballast_bytes);
+        options.tx_buffers, options.apply_workers, options.app_ballast_bytes);
     fflush(stdout);
     struct world *world = world_open(&options);
     CHECK(world_run_until(world, world_has_leaders, WORLD_S));
