@@ -117,6 +117,16 @@ static int serve(const struct cli_arguments *arguments, struct pontoon *node,
     return CLI_OK;
 }
 
+// Durable groups have two checkpoint files each: many groups need more open files than is usual.
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int run(const struct cli_arguments *arguments)
 {
     static struct pontoon_config config;
@@ -127,6 +137,7 @@ static int run(const struct cli_arguments *arguments)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    raise_file_limit();
 
     is_quiet = cli_is_given(arguments, "quiet");
     int error =

@@ -25,7 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { DISK_FILES_MAX = 64, DISK_BLOCK_BYTES_MAX = 4096 };
+enum { DISK_FILES_MAX = 8200, DISK_BLOCK_BYTES_MAX = 4096 }; // two checkpoint files a group
 
 enum disk_op { DISK_READ, DISK_WRITE, DISK_WRITE_DURABLE, DISK_FLUSH };
 

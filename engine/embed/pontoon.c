@@ -217,7 +217,8 @@ static void *run_reactor(void *argument)
         if (reactor_poll(node->reactors[thread->which], &deadline_ns)) {
             idle_busy(&idle);
         } else {
-            idle_wait(&idle, clock_now_ns(node->parts.clock), deadline_ns);
+            idle_wait(&idle, clock_now_ns(node->parts.clock), deadline_ns,
+                      reactor_awaits_disk(node->reactors[thread->which]));
         }
     }
     return NULL;
@@ -233,7 +234,7 @@ static void *run_worker(void *argument)
         if (reactor_apply_poll(node->reactors[thread->which], thread->worker)) {
             idle_busy(&idle);
         } else {
-            idle_wait(&idle, 0, UINT64_MAX);
+            idle_wait(&idle, 0, UINT64_MAX, false);
         }
     }
     return NULL;

@@ -393,12 +393,14 @@ void mailbox_done(struct reactor *reactor, struct origin origin, const struct re
 void mailbox_leadership_lost(struct group *group);
 void mailbox_abandon(struct reactor *reactor);
 
-// checkpoint.c
+// stream.c
 void stream_begin(struct stream_out *stream, struct group *group);
 int64_t stream_read(struct stream_out *stream, void *buffer, uint64_t capacity);
 void stream_end(struct stream_out *stream);
 bool stream_is_whole(const uint8_t *data, uint64_t bytes);
 int stream_restore(struct group *group, const uint8_t *data, uint64_t bytes);
+
+// checkpoint.c
 int checkpoint_recover(struct group *group, char *reason, size_t reason_bytes);
 bool checkpoint_poll(struct reactor *reactor);
 void checkpoint_start(struct group *group);
