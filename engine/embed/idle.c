@@ -1,10 +1,9 @@
 #include "engine/embed/idle.h"
 
 #include <sched.h>
-#include <sys/prctl.h>
 #include <time.h>
 
-enum { SPIN_POLLS = 4, SLEEP_AFTER_POLLS = 64, DISK_AFTER_POLLS = 8, DISK_SLEEP_NS = 5000 };
+enum { SPIN_POLLS = 4, SLEEP_AFTER_POLLS = 64 };
 
 #define SLEEP_FIRST_NS UINT64_C(20000)
 #define SLEEP_LAST_NS UINT64_C(2000000)
@@ -19,7 +18,6 @@ enum pontoon_idle idle_choose(enum pontoon_idle policy, uint32_t pollers, uint32
 
 void idle_init(struct idle *idle, enum pontoon_idle policy)
 {
-    prctl(PR_SET_TIMERSLACK, 1000UL); // of this thread: its sleeps are microseconds long
     *idle = (struct idle){.policy = policy, .sleep_ns = SLEEP_FIRST_NS};
 }
 
@@ -47,14 +45,11 @@ static void sleep_ramped(struct idle *idle, uint64_t now_ns, uint64_t deadline_n
     idle->sleep_ns = idle->sleep_ns * 2 < SLEEP_LAST_NS ? idle->sleep_ns * 2 : SLEEP_LAST_NS;
 }
 
-void idle_wait(struct idle *idle, uint64_t now_ns, uint64_t deadline_ns, bool is_disk_awaited)
+void idle_wait(struct idle *idle, uint64_t now_ns, uint64_t deadline_ns)
 {
     idle->empty_polls++;
     if (idle->policy == PONTOON_IDLE_SPIN) {
         pause_cpu();
-    } else if (is_disk_awaited && idle->empty_polls > DISK_AFTER_POLLS) {
-        const struct timespec time = {.tv_nsec = DISK_SLEEP_NS};
-        nanosleep(&time, NULL);
     } else if (idle->policy == PONTOON_IDLE_YIELD) {
         if (idle->empty_polls > SPIN_POLLS) {
             sched_yield();

@@ -22,10 +22,7 @@ struct idle {
 enum pontoon_idle idle_choose(enum pontoon_idle policy, uint32_t pollers, uint32_t cpus);
 void idle_init(struct idle *idle, enum pontoon_idle policy);
 void idle_busy(struct idle *idle);
-// is_disk_awaited: all that is left to do waits for a durable write. Then a loop that shares its
-// CPU sleeps for microseconds instead of polling on: the kernel's own threads finish that write,
-// and they need the CPU.
-void idle_wait(struct idle *idle, uint64_t now_ns, uint64_t deadline_ns, bool is_disk_awaited);
+void idle_wait(struct idle *idle, uint64_t now_ns, uint64_t deadline_ns);
 // The shortest election timeout that makes sense where polls lie up to longest_gap_ns apart: a
 // leader that is merely waiting for its CPU, and a follower that is, together must not look like a
 // dead leader. Never below 2 ms.

@@ -217,8 +217,7 @@ static void *run_reactor(void *argument)
         if (reactor_poll(node->reactors[thread->which], &deadline_ns)) {
             idle_busy(&idle);
         } else {
-            idle_wait(&idle, clock_now_ns(node->parts.clock), deadline_ns,
-                      reactor_awaits_disk(node->reactors[thread->which]));
+            idle_wait(&idle, clock_now_ns(node->parts.clock), deadline_ns);
         }
     }
     return NULL;
@@ -234,7 +233,7 @@ static void *run_worker(void *argument)
         if (reactor_apply_poll(node->reactors[thread->which], thread->worker)) {
             idle_busy(&idle);
         } else {
-            idle_wait(&idle, 0, UINT64_MAX, false);
+            idle_wait(&idle, 0, UINT64_MAX);
         }
     }
     return NULL;

@@ -48,11 +48,6 @@ bool reactor_poll(struct reactor *reactor, uint64_t *next_deadline_ns)
     return was_busy;
 }
 
-bool reactor_awaits_disk(const struct reactor *reactor)
-{
-    return !reactor->config.wal.is_volatile && wal_is_busy(reactor->wal);
-}
-
 bool reactor_housekeep(struct reactor *reactor)
 {
     bool was_busy = checkpoint_poll(reactor);

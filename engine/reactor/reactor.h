@@ -58,10 +58,6 @@ void reactor_close(struct reactor *reactor);
 // latest.
 bool reactor_poll(struct reactor *reactor, uint64_t *next_deadline_ns);
 
-// True while a durable write is under way: the caller's idle policy may make room for whoever
-// completes it.
-bool reactor_awaits_disk(const struct reactor *reactor);
-
 // Stops taking proposals, and gives up leadership once the accepted ones are answered (a leader
 // that lost its majority steps down by itself); to be called once an iteration. reactor_is_drained
 // says when nothing accepted is unanswered or unwritten.
