@@ -307,9 +307,9 @@ bool apply_poll(struct reactor *reactor)
 {
     bool was_busy = false;
     for (uint32_t worker = 0; worker < reactor->config.apply_workers; worker++) {
-        void *jobs[APPLY_JOBS];
+        void *jobs[APPLY_JOBS_MAX];
         uint32_t count =
-            rte_ring_sc_dequeue_burst(reactor->from_worker[worker], jobs, APPLY_JOBS, NULL);
+            rte_ring_sc_dequeue_burst(reactor->from_worker[worker], jobs, APPLY_JOBS_MAX, NULL);
         for (uint32_t at = 0; at < count; at++) {
             finish(reactor, jobs[at]);
         }
@@ -343,9 +343,10 @@ static struct rte_ring *make_ring(const char *name, uint32_t entries)
 
 int apply_open(struct reactor *reactor)
 {
+    uint32_t jobs = reactor->config.sizes.apply_jobs;
     uint32_t owners = reactor->config.apply_workers == 0 ? 1 : reactor->config.apply_workers;
-    reactor->jobs = aligned_alloc(64, (APPLY_JOBS * sizeof(*reactor->jobs) + 63) & ~(size_t)63);
-    reactor->free_jobs = calloc(APPLY_JOBS, sizeof(struct apply_job *));
+    reactor->jobs = aligned_alloc(64, (jobs * sizeof(*reactor->jobs) + 63) & ~(size_t)63);
+    reactor->free_jobs = calloc(jobs, sizeof(struct apply_job *));
     reactor->batch = calloc((size_t)owners * APPLY_ITEMS_MAX, sizeof(*reactor->batch));
     reactor->batch_results =
         calloc((size_t)owners * APPLY_ITEMS_MAX, sizeof(*reactor->batch_results));
@@ -353,12 +354,12 @@ int apply_open(struct reactor *reactor)
         reactor->batch_results == NULL) {
         return -ENOMEM;
     }
-    for (uint32_t at = 0; at < APPLY_JOBS; at++) {
+    for (uint32_t at = 0; at < jobs; at++) {
         reactor->free_jobs[reactor->free_job_count++] = &reactor->jobs[at];
     }
     for (uint32_t worker = 0; worker < reactor->config.apply_workers; worker++) {
-        reactor->to_worker[worker] = make_ring("to_worker", 2 * APPLY_JOBS);
-        reactor->from_worker[worker] = make_ring("from_worker", 2 * APPLY_JOBS);
+        reactor->to_worker[worker] = make_ring("to_worker", 2 * jobs);
+        reactor->from_worker[worker] = make_ring("from_worker", 2 * jobs);
         if (reactor->to_worker[worker] == NULL || reactor->from_worker[worker] == NULL) {
             return -ENOMEM;
         }

@@ -162,7 +162,7 @@ static enum wire_status inspect(struct group *group, const struct raft_entry_hea
     if (group->is_halted || reactor->is_failed) {
         return WIRE_FAILED;
     }
-    if (!wire_check_entries(heads, payloads, count)) {
+    if (!group_takes_sizes(group, heads, count) || !wire_check_entries(heads, payloads, count)) {
         return WIRE_INVALID;
     }
     for (uint32_t at = 0; at < count; at++) {

@@ -9,11 +9,24 @@ void group_mark_dirty(struct group *group)
     }
 }
 
+// Is every entry within payload_bytes_max? The gateway for whoever was set up with larger ones.
+bool group_takes_sizes(const struct group *group, const struct raft_entry_head *heads,
+                       uint32_t count)
+{
+    uint32_t max = group->reactor->config.sizes.payload_bytes_max;
+    uint32_t at = 0;
+    while (at < count && heads[at].bytes <= max) {
+        at++;
+    }
+    return at == count;
+}
+
 // Room for new entries, with a reserve for what must always find a place: two more entries, or the
 // largest would never have room.
 bool group_log_has_room(const struct group *group, uint32_t entries, uint64_t bytes)
 {
-    return wal_has_room(group->reactor->wal, entries + 2, bytes + WAL_RESERVE_BYTES);
+    return wal_has_room(group->reactor->wal, entries + 2,
+                        bytes + group->reactor->config.sizes.payload_bytes_max + WAL_RESERVE_BYTES);
 }
 
 void group_forget_origins(struct group *group, uint64_t first, uint64_t last)

@@ -52,6 +52,10 @@ static void on_raft(struct group *group, const struct raft_message *message,
         leave_leadership(group, message->term);
     }
     if (message->type == RAFT_MSG_APPEND && message->append.count > 0) {
+        if (!group_takes_sizes(group, message->append.heads, message->append.count)) {
+            count_refusal(reactor, WIRE_BAD_FIELD);
+            return;
+        }
         if (!has_room(group, &message->append, payload_bytes)) {
             reactor->counters.appends_dropped_log_full++;
             on_heartbeat(group, message);

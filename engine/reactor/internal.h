@@ -22,14 +22,11 @@ enum {
     TX_USE_MAX = 96,       // ... and open ones, for nodes, or for clients
     CLIENTS_MAX = 64,      // client endpoints remembered
     APPLY_ITEMS_MAX = 256, // entries of one apply job
-    APPLY_JOBS = 64,
-    READS_MAX = 2048, // waiting, a reactor
+    APPLY_JOBS_MAX = 64,
     READ_QUERY_BYTES_MAX = 1280,
     ANSWER_BYTES_MAX = RAFT_PAYLOAD_BYTES_MAX + 64,
-    MAILBOX_SLOTS = 4096,
-    ASSEMBLY_BUFFERS = 16,
-    // Of the log, kept free of new entries: for no-ops, and for one entry that replaces others.
-    WAL_RESERVE_BYTES = RAFT_PAYLOAD_BYTES_MAX + (256 << 10),
+    // Of the log, kept free of new entries for no-ops; one entry that replaces others comes on top.
+    WAL_RESERVE_BYTES = 256 << 10,
     CHECKPOINT_CHUNK_BYTES = 256 << 10,
     SNAPSHOT_RANGES_MAX = 64, // of a checkpoint that is coming in, received beyond a hole
     APPLY_SILENT = 255,       // status of an apply item that is answered by another one
@@ -343,6 +340,8 @@ bool group_poll_timers(struct reactor *reactor);
 void group_forget_origins(struct group *group, uint64_t first, uint64_t last);
 void group_halt(struct group *group);
 void group_device_failed(struct reactor *reactor);
+bool group_takes_sizes(const struct group *group, const struct raft_entry_head *heads,
+                       uint32_t count);
 bool group_log_has_room(const struct group *group, uint32_t entries, uint64_t bytes);
 void group_leadership_lost(struct group *group);
 

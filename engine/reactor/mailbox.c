@@ -17,11 +17,11 @@
 
 enum { MAIL_BURST = 64 };
 
-static struct rte_ring *make_ring(const char *name, unsigned flags)
+static struct rte_ring *make_ring(const char *name, uint32_t slots, unsigned flags)
 {
-    size_t bytes = (size_t)rte_ring_get_memsize(2 * MAILBOX_SLOTS);
+    size_t bytes = (size_t)rte_ring_get_memsize(2 * slots);
     struct rte_ring *ring = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
-    if (ring != NULL && rte_ring_init(ring, name, 2 * MAILBOX_SLOTS, flags) != 0) {
+    if (ring != NULL && rte_ring_init(ring, name, 2 * slots, flags) != 0) {
         free(ring);
         ring = NULL;
     }
@@ -30,13 +30,14 @@ static struct rte_ring *make_ring(const char *name, unsigned flags)
 
 int mailbox_open(struct reactor *reactor)
 {
-    reactor->mails = calloc(MAILBOX_SLOTS, sizeof(*reactor->mails));
-    reactor->mail_ring = make_ring("mail", RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
-    reactor->free_mail_ring = make_ring("free_mail", RING_F_SP_ENQ | RING_F_MC_RTS_DEQ);
+    uint32_t slots = reactor->config.sizes.mailbox_slots;
+    reactor->mails = calloc(slots, sizeof(*reactor->mails));
+    reactor->mail_ring = make_ring("mail", slots, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
+    reactor->free_mail_ring = make_ring("free_mail", slots, RING_F_SP_ENQ | RING_F_MC_RTS_DEQ);
     if (reactor->mails == NULL || reactor->mail_ring == NULL || reactor->free_mail_ring == NULL) {
         return -ENOMEM;
     }
-    for (uint32_t slot = 0; slot < MAILBOX_SLOTS; slot++) {
+    for (uint32_t slot = 0; slot < slots; slot++) {
         rte_ring_enqueue(reactor->free_mail_ring, &reactor->mails[slot]);
     }
     return 0;
@@ -44,7 +45,8 @@ int mailbox_open(struct reactor *reactor)
 
 void mailbox_close(struct reactor *reactor)
 {
-    for (uint32_t slot = 0; reactor->mails != NULL && slot < MAILBOX_SLOTS; slot++) {
+    for (uint32_t slot = 0; reactor->mails != NULL && slot < reactor->config.sizes.mailbox_slots;
+         slot++) {
         free(reactor->mails[slot].large);
     }
     free(reactor->mails);
@@ -92,7 +94,8 @@ static int post_payload(struct reactor *reactor, enum mail_kind kind, uint16_t g
                         const void *payload, uint32_t bytes, reactor_done *done, reactor_user *user,
                         void *context)
 {
-    if (reactor_group(reactor, group) == NULL || bytes > RAFT_PAYLOAD_BYTES_MAX || done == NULL) {
+    if (reactor_group(reactor, group) == NULL || bytes > reactor->config.sizes.payload_bytes_max ||
+        done == NULL) {
         return -EINVAL;
     }
     void *large = NULL;
@@ -183,7 +186,7 @@ void mailbox_leadership_lost(struct group *group)
 {
     struct reactor *reactor = group->reactor;
     const struct reactor_reply reply = {.status = WIRE_UNKNOWN};
-    for (uint32_t slot = 0; slot < MAILBOX_SLOTS; slot++) {
+    for (uint32_t slot = 0; slot < reactor->config.sizes.mailbox_slots; slot++) {
         struct mail *mail = &reactor->mails[slot];
         if (mail->is_placed && mail->group == group->id) {
             mailbox_done(reactor, origin_of(reactor, mail), &reply);
@@ -199,7 +202,7 @@ void mailbox_abandon(struct reactor *reactor)
     reactor->is_draining = true;
     while (mailbox_poll(reactor)) {
     }
-    for (uint32_t slot = 0; slot < MAILBOX_SLOTS; slot++) {
+    for (uint32_t slot = 0; slot < reactor->config.sizes.mailbox_slots; slot++) {
         struct mail *mail = &reactor->mails[slot];
         if (atomic_load_explicit(&mail->owner, memory_order_relaxed) == MAIL_REACTORS) {
             mailbox_done(reactor, origin_of(reactor, mail), &reply);
@@ -209,7 +212,7 @@ void mailbox_abandon(struct reactor *reactor)
 
 bool mailbox_is_idle(const struct reactor *reactor)
 {
-    return rte_ring_count(reactor->free_mail_ring) == MAILBOX_SLOTS;
+    return rte_ring_count(reactor->free_mail_ring) == reactor->config.sizes.mailbox_slots;
 }
 
 static enum wire_status propose(struct reactor *reactor, struct mail *mail, struct origin origin)

@@ -219,8 +219,51 @@ static int open_log(struct reactor *reactor, char *reason, size_t reason_bytes)
     return error;
 }
 
+static uint32_t size_or(uint32_t size, uint32_t otherwise)
+{
+    return size == 0 ? otherwise : size;
+}
+
+static struct reactor_sizes sizes_with_defaults(const struct reactor_sizes *sizes)
+{
+    return (struct reactor_sizes){
+        .mailbox_slots = size_or(sizes->mailbox_slots, 4096),
+        .reads = size_or(sizes->reads, 2048),
+        .apply_jobs = size_or(sizes->apply_jobs, APPLY_JOBS_MAX),
+        .assembly_buffers = size_or(sizes->assembly_buffers, 16),
+        .payload_bytes_max = size_or(sizes->payload_bytes_max, RAFT_PAYLOAD_BYTES_MAX),
+    };
+}
+
+static bool is_power_of_two(uint32_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+static int check_sizes(const struct reactor_config *config, char *reason, size_t reason_bytes)
+{
+    const struct reactor_sizes *sizes = &config->sizes;
+    if (!is_power_of_two(sizes->mailbox_slots) || !is_power_of_two(sizes->apply_jobs) ||
+        sizes->apply_jobs > APPLY_JOBS_MAX) {
+        snprintf(reason, reason_bytes,
+                 "sizes: mailbox_slots %u and apply_jobs %u must be powers of two, apply_jobs at "
+                 "most %d",
+                 sizes->mailbox_slots, sizes->apply_jobs, APPLY_JOBS_MAX);
+        return -EINVAL;
+    }
+    uint64_t quarter = config->wal.segment_bytes / 4;
+    if (sizes->payload_bytes_max > RAFT_PAYLOAD_BYTES_MAX || sizes->payload_bytes_max > quarter) {
+        snprintf(reason, reason_bytes,
+                 "sizes: payload_bytes_max %u is more than %d or a quarter of a log segment (%lu)",
+                 sizes->payload_bytes_max, RAFT_PAYLOAD_BYTES_MAX, quarter);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int take_memory(struct reactor *reactor)
 {
+    const struct reactor_sizes *sizes = &reactor->config.sizes;
     uint32_t count = count_groups(&reactor->config);
     struct heap_item *items = calloc(count, sizeof(*items));
     uint32_t *positions = calloc(count, sizeof(*positions));
@@ -231,7 +274,7 @@ static int take_memory(struct reactor *reactor)
     reactor->dirty = calloc((size_t)count * 2, sizeof(*reactor->dirty));
     reactor->checkpoint_buffer = take(CHECKPOINT_CHUNK_BYTES);
     reactor->assembly_memory =
-        take(assembly_memory_bytes(ASSEMBLY_BUFFERS, RAFT_PAYLOAD_BYTES_MAX));
+        take(assembly_memory_bytes(sizes->assembly_buffers, sizes->payload_bytes_max));
     if (items == NULL || positions == NULL || reactor->groups == NULL || reactor->by_id == NULL ||
         reactor->dirty == NULL || reactor->checkpoint_buffer == NULL ||
         reactor->assembly_memory == NULL) {
@@ -239,7 +282,7 @@ static int take_memory(struct reactor *reactor)
     }
     heap_init(&reactor->timers, items, positions, count);
     reactor->assembly =
-        assembly_init(reactor->assembly_memory, ASSEMBLY_BUFFERS, RAFT_PAYLOAD_BYTES_MAX);
+        assembly_init(reactor->assembly_memory, sizes->assembly_buffers, sizes->payload_bytes_max);
     int error = apply_open(reactor);
     error = error != 0 ? error : reads_open(reactor);
     return error != 0 ? error : mailbox_open(reactor);
@@ -267,10 +310,12 @@ int reactor_open(const struct reactor_config *config, struct reactor **out, char
         return -ENOMEM;
     }
     reactor->config = *config;
+    reactor->config.sizes = sizes_with_defaults(&config->sizes);
     reactor->now_ns = clock_now_ns(config->clock);
     set_peers(reactor);
     snprintf(reason, reason_bytes, "no memory for the reactor; lower log_entries or groups");
-    int error = take_memory(reactor);
+    int error = check_sizes(&reactor->config, reason, reason_bytes);
+    error = error != 0 ? error : take_memory(reactor);
     error = error != 0 ? error : open_groups(reactor, reason, reason_bytes);
     error = error != 0 ? error : open_log(reactor, reason, reason_bytes);
     if (error != 0) {
@@ -415,12 +460,14 @@ uint64_t reactor_log_used_bytes(const struct reactor *reactor)
 uint64_t reactor_memory_bytes(const struct reactor_config *config)
 {
     struct raft_config settings = raft_settings(config);
+    const struct reactor_sizes sizes = sizes_with_defaults(&config->sizes);
     const struct session_config sessions = {.pages_total = config->session_pages,
                                             .sessions_max = config->sessions_max};
     uint64_t group = raft_memory_bytes(&settings) + session_bytes(&sessions) +
                      config->log_entries * sizeof(struct origin) + sizeof(struct group);
     return sizeof(struct reactor) + count_groups(config) * group +
-           APPLY_JOBS * sizeof(struct apply_job) + READS_MAX * sizeof(struct read_request) +
-           MAILBOX_SLOTS * sizeof(struct mail) + ANSWER_BYTES_MAX +
-           assembly_memory_bytes(ASSEMBLY_BUFFERS, RAFT_PAYLOAD_BYTES_MAX) + CHECKPOINT_CHUNK_BYTES;
+           sizes.apply_jobs * sizeof(struct apply_job) + sizes.reads * sizeof(struct read_request) +
+           sizes.mailbox_slots * sizeof(struct mail) + ANSWER_BYTES_MAX +
+           assembly_memory_bytes(sizes.assembly_buffers, sizes.payload_bytes_max) +
+           CHECKPOINT_CHUNK_BYTES;
 }

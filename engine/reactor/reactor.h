@@ -20,6 +20,16 @@ struct reactor;
 
 enum { REACTOR_APPLY_WORKERS_MAX = 8, MAILBOX_INLINE_BYTES = 4096 };
 
+// What a reactor takes at start beside log, groups and state machines. 0: the default in brackets.
+struct reactor_sizes {
+    uint32_t mailbox_slots;     // requests of other threads at once; a power of two (4096)
+    uint32_t reads;             // that wait at once (2048)
+    uint32_t apply_jobs;        // under way at once; a power of two, at most 64 (64)
+    uint32_t assembly_buffers;  // entries in fragments at once, at most 64 (16)
+    uint32_t payload_bytes_max; // of an entry, the same on every node: larger ones are refused. At
+                                // most a quarter of a segment of the log (RAFT_PAYLOAD_BYTES_MAX)
+};
+
 struct reactor_config {
     uint64_t cluster;
     uint16_t node;
@@ -36,6 +46,7 @@ struct reactor_config {
     uint64_t app_bytes_max;               // of a checkpoint: larger ones are refused
     uint64_t checkpoint_bytes;            // durable logs: new log after which a checkpoint is made
     uint32_t apply_workers;               // threads; 0: inline
+    struct reactor_sizes sizes;
     uint64_t seed;
     struct wal_config wal; // cluster, node, reactor, groups_max and disk are filled in here
     struct net *net;

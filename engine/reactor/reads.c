@@ -15,13 +15,14 @@
 
 int reads_open(struct reactor *reactor)
 {
-    reactor->reads = calloc(READS_MAX, sizeof(*reactor->reads));
+    uint32_t reads_max = reactor->config.sizes.reads;
+    reactor->reads = calloc(reads_max, sizeof(*reactor->reads));
     reactor->answer = malloc(ANSWER_BYTES_MAX);
     if (reactor->reads == NULL || reactor->answer == NULL) {
         return -ENOMEM;
     }
-    for (uint32_t slot = 0; slot < READS_MAX; slot++) {
-        reactor->reads[slot].next = slot + 1 < READS_MAX ? slot + 1 : READ_NONE;
+    for (uint32_t slot = 0; slot < reads_max; slot++) {
+        reactor->reads[slot].next = slot + 1 < reads_max ? slot + 1 : READ_NONE;
     }
     reactor->free_read = 0;
     return 0;

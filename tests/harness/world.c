@@ -86,6 +86,7 @@ static struct reactor_config settings(struct world_node *node, uint16_t which)
                                     .app_bytes_max = UINT64_C(64) << 20,
                                     .checkpoint_bytes = options->log_bytes / 4,
                                     .apply_workers = options->apply_workers,
+                                    .sizes = options->sizes,
                                     .seed = prng_next(&world->prng),
                                     .wal = {.log_bytes = options->log_bytes,
                                             .segment_bytes = 4 << 20,
@@ -208,7 +209,7 @@ static bool poll_workers(struct world *world, struct reactor *reactor)
             reactor_apply_poll(reactor, worker);
         }
     }
-    return reactor->free_job_count < APPLY_JOBS;
+    return reactor->free_job_count < reactor->config.sizes.apply_jobs;
 }
 
 static bool poll_node(struct world_node *node)
@@ -452,10 +453,11 @@ static void check_leaks_of(struct world *world, uint16_t id, const struct world_
     const struct reactor *reactor = seat->reactor;
     WORLD_CHECK(world, seat->net.tx_out == 0 && reactor->outbox.pending_count == 0,
                 "node %u: %u frames are out", id, seat->net.tx_out);
-    WORLD_CHECK(world, rte_ring_count(reactor->free_mail_ring) == MAILBOX_SLOTS,
+    WORLD_CHECK(world,
+                rte_ring_count(reactor->free_mail_ring) == reactor->config.sizes.mailbox_slots,
                 "node %u: %u mail slots are free", id, rte_ring_count(reactor->free_mail_ring));
-    WORLD_CHECK(world, reactor->free_job_count == APPLY_JOBS, "node %u: %u jobs are free", id,
-                reactor->free_job_count);
+    WORLD_CHECK(world, reactor->free_job_count == reactor->config.sizes.apply_jobs,
+                "node %u: %u jobs are free", id, reactor->free_job_count);
     WORLD_CHECK(world, reactor->reads_waiting == 0, "node %u: %u reads wait", id,
                 reactor->reads_waiting);
     for (uint32_t slot = 0; slot < reactor->group_count; slot++) {

@@ -45,12 +45,13 @@ struct world_options {
     uint32_t log_entries, window_entries;
     uint64_t window_bytes, log_bytes;
     uint32_t session_pages, sessions_max;
-    uint64_t poll_ns;           // between two polls of a reactor
-    uint32_t tx_buffers;        // of a reactor, outstanding
-    uint32_t tx_ring;           // frames a reactor's driver takes between two polls
-    uint32_t disk_polls;        // a request takes up to this many polls
-    uint32_t payload_max;       // of a client's command
-    uint32_t client_window;     // operations a client has under way
+    uint64_t poll_ns;       // between two polls of a reactor
+    uint32_t tx_buffers;    // of a reactor, outstanding
+    uint32_t tx_ring;       // frames a reactor's driver takes between two polls
+    uint32_t disk_polls;    // a request takes up to this many polls
+    uint32_t payload_max;   // of a client's command
+    uint32_t client_window; // operations a client has under way
+    struct reactor_sizes sizes;
     uint64_t app_ballast_bytes; // of every checkpoint, beside the state
 };
 

@@ -375,7 +375,7 @@ static void requests_of_other_threads_are_answered(void)
                               count_done, NULL, answers) == 0) {
         posted++;
     }
-    CHECK_EQUAL(posted, MAILBOX_SLOTS);
+    CHECK_EQUAL(posted, reactor->config.sizes.mailbox_slots);
     CHECK_EQUAL(reactor_read_mt(reactor, 0, &query, sizeof(query), count_done, NULL, reads),
                 -EAGAIN);
     world_run(world, WORLD_S / 2);
@@ -391,6 +391,44 @@ static void requests_of_other_threads_are_answered(void)
     reactor_read_mt(reactor, 0, &query, sizeof(query), count_done, NULL, reads);
     world_run(world, WORLD_MS);
     CHECK(answers[WIRE_NOT_LEADER] == 1 && reads[WIRE_NOT_LEADER] == 1);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+// A mailbox of four, one job, entries of at most 2000 bytes: what is larger is refused, from
+// clients and other threads alike; all else goes on.
+static void sizes_are_kept(void)
+{
+    static const uint8_t payload[2001];
+    uint32_t answers[16] = {0};
+    default_options(3, false);
+    options.sizes = (struct reactor_sizes){.mailbox_slots = 4,
+                                           .reads = 2,
+                                           .apply_jobs = 1,
+                                           .assembly_buffers = 2,
+                                           .payload_bytes_max = 2000};
+    options.payload_max = 2000;
+    options.apply_workers = 1;
+    struct world *world = open_world(3);
+    struct reactor *reactor = world_reactor(world, world_leader(world, 0), 0);
+    CHECK_EQUAL(reactor_propose_mt(reactor, 0, payload, 2001, count_done, NULL, answers), -EINVAL);
+    for (uint32_t at = 0; at < 4; at++) {
+        CHECK_EQUAL(reactor_propose_mt(reactor, 0, payload, 2000, count_done, NULL, answers), 0);
+    }
+    CHECK_EQUAL(reactor_propose_mt(reactor, 0, payload, 1, count_done, NULL, answers), -EAGAIN);
+    world_run(world, 50 * WORLD_MS);
+    CHECK_EQUAL(answers[WIRE_DONE], 4);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 4);
+    CHECK(done(world) > 50);
+    uint64_t refused = reactor->counters.proposals_refused;
+    const struct net_endpoint stranger = {.ipv4 = 0x0A010063, .udp_port = 9000};
+    const uint8_t *payloads[1] = {payload};
+    struct raft_entry_head head = {
+        .client = 1, .sequence = 1, .bytes = 2001, .kind = RAFT_ENTRY_COMMAND};
+    head.crc = wire_entry_crc(&head, payload);
+    on_propose(reactor_group(reactor, 0), &stranger, &head, payloads, 1, head.bytes);
+    CHECK_EQUAL(reactor->counters.proposals_refused, refused + 1);
     world_settle(world, WORLD_S);
     world_close(world);
 }
@@ -495,6 +533,7 @@ int main(int argc, char **argv)
         TEST(closing_waits_for_a_checkpoint_being_written),
         TEST(a_damaged_checkpoint_is_repaired_by_peers),
         TEST(requests_of_other_threads_are_answered),
+        TEST(sizes_are_kept),
         TEST(a_replaced_leader_answers_unknown),
         TEST(seventy_groups_on_two_reactors),
         TEST(a_reactor_without_groups_does_no_harm),
