@@ -78,6 +78,13 @@ static void print_node(const json_t *status)
                (double)integer(item, "longest_poll_gap_ns") / 1e6, integer(item, "applied"),
                (double)integer(item, "log_used_bytes") / (1 << 20),
                text(json_object_get(item, "net"), "driver"));
+        const json_t *times = json_object_get(item, "answer_ns");
+        if (integer(times, "count") > 0) {
+            printf(
+                "    as leader, %lld answers timed: median %.1f us, p99 %.1f us, longest %.1f us\n",
+                integer(times, "count"), (double)integer(times, "p50") / 1000,
+                (double)integer(times, "p99") / 1000, (double)integer(times, "max") / 1000);
+        }
     }
     json_array_foreach(json_object_get(status, "groups"), at, item)
     {

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "engine/base/histogram.h"
 #include "engine/embed/idle.h"
 #include "engine/embed/pontoon_node.h"
 
@@ -84,6 +85,17 @@ static json_t *outcomes_json(const struct reactor_counters *counters)
     return outcomes;
 }
 
+static json_t *times_json(const struct histogram *times)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "count", number(times->count));
+    json_object_set_new(object, "p50", number(histogram_percentile(times, 50)));
+    json_object_set_new(object, "p99", number(histogram_percentile(times, 99)));
+    json_object_set_new(object, "p999", number(histogram_percentile(times, 99.9)));
+    json_object_set_new(object, "max", number(times->max_ns));
+    return object;
+}
+
 #define SET(object, counters, field) json_object_set_new(object, #field, number((counters).field))
 
 static json_t *reactor_json(struct reactor *reactor)
@@ -128,6 +140,7 @@ static json_t *reactor_json(struct reactor *reactor)
     SET(object, wal, truncates);
     SET(object, wal, in_flight_peak);
     json_object_set_new(object, "log_used_bytes", number(reactor_log_used_bytes(reactor)));
+    json_object_set_new(object, "answer_ns", times_json(reactor_answer_times(reactor)));
     json_object_set_new(object, "refused", refusals_json(&counters));
     json_object_set_new(object, "outcomes", outcomes_json(&counters));
     return object;

@@ -221,6 +221,7 @@ static void finish_entries(struct apply_job *job)
     }
     if (job->count > 0) {
         group->applied = job->items[job->count - 1].index;
+        timing_answered(group, group->applied);
         const struct raft_input input = {.kind = RAFT_IN_APPLIED, .applied = group->applied};
         group_step(group, &input, NULL, 0);
     }

@@ -204,6 +204,7 @@ void on_propose(struct group *group, const struct net_endpoint *remote,
         return;
     }
     reactor->counters.proposals += count;
+    timing_begin(group, view.last + 1);
     uint64_t mask = reactor->config.log_entries - 1;
     for (uint32_t at = 0; at < count; at++) {
         group->origins[(view.last + 1 + at) & mask] = origin;

@@ -205,6 +205,7 @@ static void send_messages(struct group *group, const struct raft_effects *effect
 void group_leadership_lost(struct group *group)
 {
     struct reactor *reactor = group->reactor;
+    timing_forget(group);
     struct raft_view view;
     raft_view(group->raft, &view);
     uint64_t mask = reactor->config.log_entries - 1;

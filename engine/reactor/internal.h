@@ -1,7 +1,7 @@
 // The reactor's inside. Each file writes its own part: outbox.c frames under way out, inbound.c
 // frames in, group.c the core and its effects, apply.c state machines, clients.c answers to
 // clients, reads.c reads, mailbox.c other threads' requests, checkpoint.c durable checkpoints and
-// the log's tail, snapshot.c checkpoints to and from peers.
+// the log's tail, snapshot.c checkpoints to and from peers, timing.c how long answers take.
 #ifndef PONTOON_REACTOR_INTERNAL_H
 #define PONTOON_REACTOR_INTERNAL_H
 
@@ -9,6 +9,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/heap.h"
+#include "engine/base/histogram.h"
 #include "engine/core/session.h"
 #include "engine/core/state.h"
 #include "engine/reactor/reactor.h"
@@ -263,6 +264,17 @@ struct group {
     struct snapshot snapshot;
 };
 
+// --------------------------------------------------------------------------------------------------
+// timing.c
+
+struct timing {
+    struct group *group; // whose entry is timed; NULL: none
+    uint64_t index;
+    uint64_t began_ns;
+    bool is_answered; // the time ends with this iteration
+    struct histogram answer_ns;
+};
+
 struct reactor {
     struct reactor_config config;
     struct wire_filter filter;
@@ -317,6 +329,7 @@ struct reactor {
     struct raft_effects effects;
     struct wal_event events[64];
     struct reactor_counters counters;
+    struct timing timing;
 };
 
 // outbox.c
@@ -417,6 +430,12 @@ void on_snapshot_reply(struct group *group, uint16_t from, uint64_t term,
 void snapshot_persisted(struct group *group);
 void snapshot_close(struct group *group);
 uint64_t snapshot_pin(const struct group *group);
+
+// timing.c
+void timing_begin(struct group *group, uint64_t index);
+void timing_answered(struct group *group, uint64_t applied);
+void timing_forget(struct group *group);
+void timing_end(struct reactor *reactor);
 
 // reactor.c
 bool reactor_housekeep(struct reactor *reactor);

@@ -236,6 +236,7 @@ static enum wire_status propose(struct reactor *reactor, struct mail *mail, stru
         return WIRE_BUSY;
     }
     reactor->counters.proposals++;
+    timing_begin(group, view.last + 1);
     group->origins[(view.last + 1) & (reactor->config.log_entries - 1)] = origin;
     mail->is_placed = true;
     return WIRE_DONE;

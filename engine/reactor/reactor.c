@@ -35,6 +35,7 @@ bool reactor_poll(struct reactor *reactor, uint64_t *next_deadline_ns)
     was_busy |= reads_poll(reactor);        // the rest of a long answer
     clients_flush(reactor);                 // answers
     outbox_flush(reactor);                  // send
+    timing_end(reactor);                    // one answer's time
     wal_submit(reactor->wal, now_ns);       // write
     net->ops->poll(net, now_ns);
 

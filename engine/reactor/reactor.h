@@ -16,6 +16,7 @@
 #include "engine/wal/wal.h"
 #include "engine/wire/wire.h"
 
+struct histogram;
 struct reactor;
 
 enum { REACTOR_APPLY_WORKERS_MAX = 8, MAILBOX_INLINE_BYTES = 4096 };
@@ -134,6 +135,9 @@ struct reactor_counters {
     uint64_t elections, checkpoints, snapshots_sent, snapshots_installed, records_relocated;
 };
 void reactor_counters(const struct reactor *reactor, struct reactor_counters *out);
+// Of entries accepted here as leader, until their answer was with the driver: every one while one
+// is in flight, a sample under load (timing.c). Cumulative.
+const struct histogram *reactor_answer_times(const struct reactor *reactor);
 void reactor_wal_counters(const struct reactor *reactor, struct wal_counters *out);
 const struct wal_recovery *reactor_recovery(const struct reactor *reactor);
 uint64_t reactor_log_used_bytes(const struct reactor *reactor);

@@ -79,7 +79,7 @@ check /pontoon/node 'it["node"] == 1 and it["durability"] == "memory" and it["re
 check /pontoon/groups 'it["groups"] == 3 and it["leader"] == 3 and it["follower"] == 0 and it["failed"] == 0'
 check /pontoon/group,2 'it["group"] == 2 and it["role"] == "leader" and it["leader"] == 1 and it["applied"] >= 1'
 check /pontoon/peers,0 'it["node1/state"] == "self" and it["node1/id"] == 1'
-check /pontoon/reactor,0 'it["polls"] > 0 and it["refused/short"] == 0 and 0 <= float(it["busy_share"]) <= 1'
+check /pontoon/reactor,0 'it["polls"] > 0 and it["refused/short"] == 0 and 0 <= float(it["busy_share"]) <= 1 and it["answer_ns/count"] == 0'
 check /pontoon/net,0 'it["driver"] == "dpdk" and it["rx_malformed"] == 0'
 check /pontoon/group,3 'it is None'
 check /pontoon/group,x 'it is None'
