@@ -3,12 +3,14 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -102,6 +104,23 @@ static int check_interface(const char *arguments, const char *name, struct eal_f
     return 0;
 }
 
+// The device loads a BPF program and a map of sockets, which a user namespace's root may not.
+static int check_xdp(const char *name, struct eal_fault *fault)
+{
+    union bpf_attr map = {
+        .map_type = BPF_MAP_TYPE_XSKMAP, .key_size = 4, .value_size = 4, .max_entries = 1};
+    long probe = syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof(map));
+    if (probe < 0) {
+        return fail(
+            fault, -errno,
+            "run as root or with CAP_BPF and CAP_NET_ADMIN, which a user namespace does not "
+            "give; or use net_af_packet",
+            "%s: BPF programs for AF_XDP are not permitted (%s)", name, strerror(errno));
+    }
+    close((int)probe);
+    return 0;
+}
+
 static int check_tap(const char *name, struct eal_fault *fault)
 {
     int probe = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
@@ -149,10 +168,13 @@ static int check_memif(const char *arguments, const char *name, struct eal_fault
 static int check(const struct device *device, const char *text, const char *arguments,
                  struct eal_fault *fault)
 {
+    int result;
     switch (device->kind) {
     case DEVICE_AF_PACKET:
-    case DEVICE_AF_XDP:
         return check_interface(arguments, device->name, fault);
+    case DEVICE_AF_XDP:
+        result = check_interface(arguments, device->name, fault);
+        return result == 0 ? check_xdp(device->name, fault) : result;
     case DEVICE_TAP:
         return check_tap(device->name, fault);
     case DEVICE_PCI:

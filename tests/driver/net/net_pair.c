@@ -50,6 +50,23 @@ static bool make_veth(int round, char *why, size_t why_bytes)
     return net_namespace_run(command, why, why_bytes);
 }
 
+static struct net_config config_of(const struct pair *pair, bool of_a);
+
+// May the device be made at all? Only a missing permission is an answer: whatever else fails is for
+// the cases to find.
+static bool is_permitted(const char *kind, char *why, size_t why_bytes)
+{
+    const struct pair pair = {.reactors = 1, .frame_bytes = VETH_PAYLOAD_BYTES};
+    struct net_config config = config_of(&pair, true);
+    struct net *net = NULL;
+    snprintf(config.links[0].device, sizeof(config.links[0].device), "net_%s0,iface=pva0", kind);
+    int result = net_dpdk_open(&config, NULL, &net, why, why_bytes);
+    if (result == 0) {
+        net->ops->close(net);
+    }
+    return result != -EPERM && result != -EACCES;
+}
+
 bool pair_prepare(const char *kind, char *why, size_t why_bytes)
 {
     kind = inner_kind(kind);
@@ -67,7 +84,7 @@ bool pair_prepare(const char *kind, char *why, size_t why_bytes)
         return false;
     }
     raw_pool = rte_pktmbuf_pool_create("raw", 255, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
-    return raw_pool != NULL;
+    return raw_pool != NULL && (!needs_veth(kind) || is_permitted(kind, why, why_bytes));
 }
 
 static struct net_config config_of(const struct pair *pair, bool of_a)
