@@ -337,10 +337,9 @@ static void choose_offloads(struct device *device, const struct rte_eth_dev_info
     conf->txmode.offloads =
         info->tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
     // Where both are there the device does both; one of two saves nothing worth a second path.
-    if (conf->txmode.offloads == (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM) &&
-        device->kind != DEVICE_TAP) {
-        device->tx_ip_checksum = device->tx_udp_checksum = true;
-    } else {
+    device->fills_checksums =
+        conf->txmode.offloads == (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+    if (!device->fills_checksums) {
         conf->txmode.offloads = 0;
     }
 }

@@ -32,8 +32,7 @@ struct device {
     bool created;         // by us: removed by device_close
     bool point_to_point;  // nobody but the one peer hears us: no ARP needed, no UDP checksum wanted
     bool memif_client;    // the end that must reconnect
-    bool tx_ip_checksum;  // the device fills it
-    bool tx_udp_checksum; // the device fills it
+    bool fills_checksums; // of IPv4 and UDP, on sending
     bool started;
     uint16_t port;
     uint16_t queues; // RX/TX pairs

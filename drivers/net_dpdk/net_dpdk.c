@@ -328,7 +328,7 @@ static int open_link(struct driver *driver, uint16_t index, uint32_t mbuf_bytes,
     link->receiver = (struct frame_receiver){
         .ipv4 = config->ipv4, .udp_port = driver->config.udp_port, .ports = NET_CLASSES};
     frame_template_init(&link->template, device->mac, config->ipv4,
-                        !device->point_to_point && !device->tx_udp_checksum);
+                        !device->point_to_point && !device->fills_checksums);
     for (uint16_t v = 0; device->queues == 1 && v < driver->view_count; v++) {
         if (v == link->owner) {
             continue;

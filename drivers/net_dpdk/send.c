@@ -57,7 +57,7 @@ static inline struct rte_mbuf *finish(const struct link *link, const struct net_
     mbuf->data_len = (uint16_t)(frame->bytes + FRAME_HEADER_BYTES);
     mbuf->pkt_len = mbuf->data_len;
     mbuf->ol_flags = 0;
-    if (link->device.tx_udp_checksum) {
+    if (link->device.fills_checksums) {
         ask_device_for_checksums(mbuf, header);
     }
     return mbuf;
