@@ -30,6 +30,7 @@ enum {
     PONTOON_PAYLOAD_BYTES_MAX = 1 << 20,
     PONTOON_QUERY_BYTES_MAX = 1280,
     PONTOON_PATH_BYTES = 256,
+    PONTOON_IMPAIR_MAX = 16, // faults of one node
 };
 
 // ----------------------------------------------------------------------------------------------------
@@ -58,11 +59,16 @@ struct pontoon_member {
     uint32_t link_count;
 };
 
-// Faults injected by this node's own net_impair, for tests and experiments.
+// Faults injected by this node's own net_impair, for tests and experiments. The first that matches
+// a frame decides about it.
 struct pontoon_impair {
-    uint16_t node; // traffic with that node; 0: with every node (clients are never impaired)
-    bool inbound;  // direction, seen from this node
-    uint32_t loss_ppm, duplicate_ppm, reorder_ppm;
+    uint16_t node;  // traffic with that node; 0: with every node (clients are never impaired)
+    bool inbound;   // direction, seen from this node
+    uint64_t types; // bit t: frames that carry a message of wire type t; 0: every frame
+    uint32_t loss_ppm, duplicate_ppm, reorder_ppm, corrupt_ppm;
+    uint32_t burst_ppm, burst_frames; // chance that up to so many frames in a row are lost
+    uint32_t clog_ppm;                // chance that frames are held
+    uint64_t clog_ns;                 // ... for so long
     uint64_t delay_ns, jitter_ns;
     bool cut;
 };
@@ -81,9 +87,10 @@ struct pontoon_config {
     uint32_t buffers_mib; // frame buffers
     bool hugepages;       // use them when there are any (default true)
     char eal[512];        // further EAL arguments
-    struct pontoon_impair impair[16];
+    struct pontoon_impair impair[PONTOON_IMPAIR_MAX];
     uint32_t impair_count;
     uint64_t impair_seed;
+    bool impair_runtime; // pontoon_impair_mt may change them
 
     uint32_t groups; // group ids 0..groups-1
     enum pontoon_order order;
@@ -232,6 +239,12 @@ struct pontoon_group_status {
 // when it does not run (for two seconds). Callbacks may ask too, about groups of their own reactor.
 PONTOON_API int pontoon_status_mt(struct pontoon *node, uint16_t group,
                                   struct pontoon_group_status *status);
+
+// Replaces the faults that this node injects: all of them, or with an error none. -EINVAL;
+// -ENOTSUP: the configuration does not allow it (impair_runtime); -ETIMEDOUT: a reactor does not
+// run (with several, others may have changed). Waits for one poll iteration of each reactor.
+PONTOON_API int pontoon_impair_mt(struct pontoon *node, const struct pontoon_impair *rules,
+                                  uint32_t count, char *reason, size_t reason_bytes);
 
 // ------------------------------------------------------------------------------------------------------
 // client

@@ -2,6 +2,7 @@
 // built from.
 #include "engine/embed/parts.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -19,6 +20,7 @@
 #include "drivers/net_impair/net_impair.h"
 #include "drivers/net_udp/clock_monotonic.h"
 #include "drivers/net_udp/net_udp.h"
+#include "engine/wire/peek.h"
 
 enum {
     FRAME_OVERHEAD_BYTES = 640, // of a buffer beside its frame: descriptor, headroom, rounding
@@ -147,45 +149,75 @@ static void close_views(struct parts *parts)
     }
 }
 
-// Impairments of the configuration apply to traffic with nodes only.
+// Impairments apply to traffic with nodes only. Result: the number of rules.
+static uint32_t make_rules(const struct pontoon_config *config,
+                           struct net_impair_rule rules[NET_IMPAIR_RULES_MAX])
+{
+    static_assert(PONTOON_IMPAIR_MAX * (PONTOON_NODES_MAX - 1) <= NET_IMPAIR_RULES_MAX,
+                  "each may be about every other node");
+    uint32_t count = 0;
+    for (uint32_t at = 0; at < config->impair_count; at++) {
+        const struct pontoon_impair *from = &config->impair[at];
+        for (uint32_t other = 0; other < config->node_count; other++) {
+            const struct pontoon_member *node = &config->nodes[other];
+            if (node->id == config->node || (from->node != 0 && from->node != node->id)) {
+                continue;
+            }
+            rules[count++] = (struct net_impair_rule){.link = NET_IMPAIR_ANY_LINK,
+                                                      .ipv4 = node->ipv4,
+                                                      .direction = from->inbound ? NET_IMPAIR_IN
+                                                                                 : NET_IMPAIR_OUT,
+                                                      .kinds = from->types,
+                                                      .cut = from->cut,
+                                                      .loss_ppm = from->loss_ppm,
+                                                      .burst_ppm = from->burst_ppm,
+                                                      .burst_frames = from->burst_frames,
+                                                      .duplicate_ppm = from->duplicate_ppm,
+                                                      .reorder_ppm = from->reorder_ppm,
+                                                      .corrupt_ppm = from->corrupt_ppm,
+                                                      .clog_ppm = from->clog_ppm,
+                                                      .clog_ns = from->clog_ns,
+                                                      .delay_ns = from->delay_ns,
+                                                      .jitter_ns = from->jitter_ns};
+        }
+    }
+    return count;
+}
+
 static int impair(const struct pontoon_config *config, const struct net_config *net,
                   struct parts *parts, char *reason, size_t reason_bytes)
 {
     struct net_impair_rule rules[NET_IMPAIR_RULES_MAX];
-    uint32_t count = 0;
-    for (uint32_t at = 0; at < config->impair_count; at++) {
-        const struct pontoon_impair *from = &config->impair[at];
-        for (uint32_t peer = 0; peer < net->peer_count && count < NET_IMPAIR_RULES_MAX; peer++) {
-            if (from->node == 0 || from->node == net->peers[peer].node_id) {
-                rules[count++] = (struct net_impair_rule){
-                    .link = NET_IMPAIR_ANY_LINK,
-                    .ipv4 = net->peers[peer].ipv4,
-                    .direction = from->inbound ? NET_IMPAIR_IN : NET_IMPAIR_OUT,
-                    .cut = from->cut,
-                    .loss_ppm = from->loss_ppm,
-                    .duplicate_ppm = from->duplicate_ppm,
-                    .reorder_ppm = from->reorder_ppm,
-                    .delay_ns = from->delay_ns,
-                    .jitter_ns = from->jitter_ns};
-            }
-        }
-    }
-    if (count == 0) {
+    uint32_t count = make_rules(config, rules);
+    if (count == 0 && !config->impair_runtime) {
         return 0;
     }
     const struct net_impair_options options = {.seed = config->impair_seed + config->node,
                                                .clock = parts->clock,
                                                .frames_max = IMPAIRED_FRAMES_MAX,
+                                               .kinds_of = wire_peek_types,
                                                .rules = rules,
                                                .rule_count = count};
     struct net *views[PONTOON_REACTORS_MAX];
     int error = net_impair_open(net, parts->views, &options, views, reason, reason_bytes);
     if (error == 0) {
         memcpy(parts->views, views, parts->reactors * sizeof(views[0]));
-        say(parts, "network: IMPAIRED on purpose by %u rules, seed %llu\n", count,
-            (unsigned long long)options.seed);
+        parts->can_impair = config->impair_runtime;
+        say(parts, "network: IMPAIRED on purpose by %u rules, seed %llu%s\n", count,
+            (unsigned long long)options.seed,
+            config->impair_runtime ? ", may change at run time" : "");
     }
     return error;
+}
+
+int parts_impair(struct parts *parts, const struct pontoon_config *config, uint32_t reactor)
+{
+    struct net_impair_rule rules[NET_IMPAIR_RULES_MAX];
+    if (!parts->can_impair) {
+        return -ENOTSUP;
+    }
+    uint32_t count = make_rules(config, rules);
+    return net_impair_set_rules(parts->views[reactor], rules, count);
 }
 
 static int open_network(const struct pontoon_config *config, const struct pontoon_member *self,

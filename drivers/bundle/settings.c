@@ -59,11 +59,11 @@ static int choose_self(struct settings_file *file, uint16_t node, uint16_t clien
 static int add_rule(struct pontoon_config *config, const struct settings_impair *impair,
                     bool inbound, const struct settings_reason *reason)
 {
-    if (config->impair_count == SETTINGS_IMPAIR_MAX) {
+    if (config->impair_count == PONTOON_IMPAIR_MAX) {
         return settings_refuse(
             reason, impair->line,
             "impair: more than %u rules for one node; both directions count as two",
-            SETTINGS_IMPAIR_MAX);
+            PONTOON_IMPAIR_MAX);
     }
     config->impair[config->impair_count] = impair->rule;
     config->impair[config->impair_count].inbound = inbound;

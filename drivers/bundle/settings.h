@@ -11,8 +11,6 @@
 #include "engine/pontoon.h"
 
 enum {
-    SETTINGS_IMPAIR_MAX = sizeof(((struct pontoon_config *)0)->impair) /
-                          sizeof(((struct pontoon_config *)0)->impair[0]),
     SETTINGS_LINE_BYTES = 384, // of a refusal, path and line included
     SETTINGS_VALUE_BYTES = 544,
 };
@@ -74,7 +72,7 @@ struct settings_file {
     uint32_t node_count;
     struct settings_member clients[PONTOON_CLIENTS_MAX];
     uint32_t client_count;
-    struct settings_impair impair[SETTINGS_IMPAIR_MAX];
+    struct settings_impair impair[PONTOON_IMPAIR_MAX];
     uint32_t impair_count;
 };
 
@@ -98,6 +96,7 @@ enum settings_kind {
     SETTINGS_SWITCH,   // true or false, into a bool
     SETTINGS_DURATION, // number and unit (ns, us, ms, s), into uint64_t nanoseconds
     SETTINGS_WORD,     // one of `words`, into an enum
+    SETTINGS_WORDS,    // list of `words`, or text with commas, into a bit set: bit `value`
     SETTINGS_TEXT,     // into a char array
     SETTINGS_ADDRESS,  // dotted IPv4, into uint32_t host byte order
     SETTINGS_IDS,      // list of node ids, into a bit set: bit id - 1
@@ -118,7 +117,7 @@ struct settings_knob {
     uint64_t multiple;                 // NUMBER: the value is a multiple of it (0: any)
     uint64_t value;                    // default of NUMBER, DURATION, SWITCH, WORD
     const char *text;                  // default of TEXT
-    const struct settings_word *words; // WORD; ends with name NULL
+    const struct settings_word *words; // WORD, WORDS; ends with name NULL
     const char *derived; // documentation of a default that follows from other settings
     const char *meaning;
 };

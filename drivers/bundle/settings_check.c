@@ -18,7 +18,11 @@ enum {
     LOG_ENTRIES_ALL_MAX = 1 << 26, // of all groups together
     SESSION_PAGES_ALL_MAX = 1 << 20,
     AF_PACKET_FRAME_BYTES_MAX = 1472,
+    MILLION = 1000000,
+    IMPAIR_BURST_MAX = 10000,
 };
+
+#define IMPAIR_NS_MAX UINT64_C(10000000000)
 
 typedef const struct settings_reason *why;
 
@@ -385,9 +389,9 @@ static int check_directory(const struct pontoon_config *config, why reason)
 
 static int check_impair(const struct pontoon_config *config, why reason)
 {
-    if (config->impair_count > SETTINGS_IMPAIR_MAX) {
+    if (config->impair_count > PONTOON_IMPAIR_MAX) {
         return settings_refuse(reason, 0, "impair: %u rules; at most %u fit", config->impair_count,
-                               SETTINGS_IMPAIR_MAX);
+                               PONTOON_IMPAIR_MAX);
     }
     for (uint32_t i = 0; i < config->impair_count; i++) {
         const struct pontoon_impair *rule = &config->impair[i];
@@ -400,10 +404,19 @@ static int check_impair(const struct pontoon_config *config, why reason)
             return settings_refuse(
                 reason, 0, "impair: node %u does not talk to itself; name another", rule->node);
         }
-        if (rule->loss_ppm > 1000000 || rule->duplicate_ppm > 1000000 ||
-            rule->reorder_ppm > 1000000) {
+        if (rule->loss_ppm > MILLION || rule->duplicate_ppm > MILLION ||
+            rule->reorder_ppm > MILLION || rule->corrupt_ppm > MILLION ||
+            rule->burst_ppm > MILLION || rule->clog_ppm > MILLION) {
             return settings_refuse(reason, 0,
                                    "impair: more than 1000000 of a million; give a smaller share");
+        }
+        if ((rule->burst_ppm != 0 && rule->burst_frames - 1 >= IMPAIR_BURST_MAX) ||
+            (rule->clog_ppm != 0 && rule->clog_ns == 0) || rule->clog_ns > IMPAIR_NS_MAX ||
+            rule->delay_ns > IMPAIR_NS_MAX || rule->jitter_ns > IMPAIR_NS_MAX) {
+            return settings_refuse(reason, 0,
+                                   "impair: a burst or time out of range; give bursts of 1 to %d "
+                                   "frames, clogs of more than nothing, times up to 10s",
+                                   IMPAIR_BURST_MAX);
         }
     }
     return 0;

@@ -12,6 +12,7 @@
 #include "engine/base/assert.h"
 #include "engine/core/types.h"
 #include "engine/driver_api/net.h"
+#include "engine/wire/wire.h"
 
 #define MS UINT64_C(1000000)
 #define S UINT64_C(1000000000)
@@ -42,6 +43,18 @@ static const struct settings_word idle_words[] = {
 };
 static const struct settings_word direction_words[] = {
     {"both", SETTINGS_BOTH}, {"in", SETTINGS_IN}, {"out", SETTINGS_OUT}, {NULL, 0}};
+static const struct settings_word type_words[] = {
+    {"pre_vote", RAFT_MSG_PRE_VOTE},
+    {"pre_vote_reply", RAFT_MSG_PRE_VOTE_REPLY},
+    {"vote", RAFT_MSG_VOTE},
+    {"vote_reply", RAFT_MSG_VOTE_REPLY},
+    {"append", RAFT_MSG_APPEND},
+    {"append_reply", RAFT_MSG_APPEND_REPLY},
+    {"append_fragment", WIRE_APPEND_FRAGMENT},
+    {"snapshot", WIRE_SNAPSHOT},
+    {"snapshot_reply", WIRE_SNAPSHOT_REPLY},
+    {NULL, 0},
+};
 
 static const struct settings_knob top_knobs[] = {
     {CONFIG("cluster", cluster), .kind = SETTINGS_NUMBER, .min = 1, .max = UINT64_MAX, .value = 1,
@@ -118,6 +131,8 @@ static const struct settings_knob top_knobs[] = {
      .meaning = "faults to inject between nodes, for tests and experiments"},
     {CONFIG("impair_seed", impair_seed), .kind = SETTINGS_NUMBER, .min = 0, .max = UINT64_MAX,
      .value = 1, .meaning = "seed of the faults: the same seed gives the same faults"},
+    {CONFIG("impair_runtime", impair_runtime), .kind = SETTINGS_SWITCH,
+     .meaning = "`pontoon impair` may change the faults of running nodes"},
 };
 
 static const struct settings_knob member_knobs[] = {
@@ -160,12 +175,25 @@ static const struct settings_knob impair_knobs[] = {
      .meaning = "traffic with that node; 0: with every node (never with clients)"},
     {IMPAIR("direction", direction), .kind = SETTINGS_WORD, .words = direction_words,
      .value = SETTINGS_BOTH, .meaning = "seen from the node that injects: in, out or both"},
+    {IMPAIR("types", rule.types), .kind = SETTINGS_WORDS, .words = type_words,
+     .derived = "every frame",
+     .meaning = "list: only frames that carry a message of one of these types"},
     {IMPAIR("loss_ppm", rule.loss_ppm), .kind = SETTINGS_NUMBER, .max = 1000000,
      .meaning = "frames lost, of a million"},
+    {IMPAIR("burst_ppm", rule.burst_ppm), .kind = SETTINGS_NUMBER, .max = 1000000,
+     .meaning = "frames with which a burst of losses begins, of a million"},
+    {IMPAIR("burst_frames", rule.burst_frames), .kind = SETTINGS_NUMBER, .min = 1, .max = 10000,
+     .value = 16, .meaning = "a burst takes 1 to so many frames"},
     {IMPAIR("duplicate_ppm", rule.duplicate_ppm), .kind = SETTINGS_NUMBER, .max = 1000000,
      .meaning = "frames doubled, of a million"},
     {IMPAIR("reorder_ppm", rule.reorder_ppm), .kind = SETTINGS_NUMBER, .max = 1000000,
      .meaning = "frames overtaken by later ones, of a million"},
+    {IMPAIR("corrupt_ppm", rule.corrupt_ppm), .kind = SETTINGS_NUMBER, .max = 1000000,
+     .meaning = "frames with some bits flipped, of a million"},
+    {IMPAIR("clog_ppm", rule.clog_ppm), .kind = SETTINGS_NUMBER, .max = 1000000,
+     .meaning = "frames with which the link clogs, of a million"},
+    {IMPAIR("clog", rule.clog_ns), .kind = SETTINGS_DURATION, .min = 1000, .max = 10 * S,
+     .value = 50 * MS, .meaning = "a clogged link holds all frames so long, then delivers them"},
     {IMPAIR("delay", rule.delay_ns), .kind = SETTINGS_DURATION, .max = 10 * S,
      .meaning = "added to every frame"},
     {IMPAIR("jitter", rule.jitter_ns), .kind = SETTINGS_DURATION, .max = 10 * S,
@@ -233,6 +261,7 @@ void settings_knobs_init(const struct settings_knobs *knobs, void *target)
         case SETTINGS_SWITCH:
         case SETTINGS_DURATION:
         case SETTINGS_WORD:
+        case SETTINGS_WORDS:
         case SETTINGS_ADDRESS:
         case SETTINGS_IDS:
             store_field(knob, knob->value, target);
@@ -280,6 +309,20 @@ static const char *word_text(const struct settings_word *words, uint64_t value)
     return words->name;
 }
 
+// "append,vote"
+static void words_text(const struct settings_word *words, uint64_t set,
+                       char text[static SETTINGS_VALUE_BYTES])
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (; words->name != NULL; words++) {
+        if ((set >> words->value & 1) != 0) {
+            used += (size_t)snprintf(text + used, SETTINGS_VALUE_BYTES - used, "%s%s",
+                                     used == 0 ? "" : ",", words->name);
+        }
+    }
+}
+
 bool settings_value_text(const struct settings_knob *knob, const void *source,
                          char text[static SETTINGS_VALUE_BYTES])
 {
@@ -299,6 +342,9 @@ bool settings_value_text(const struct settings_knob *knob, const void *source,
     case SETTINGS_WORD:
         snprintf(text, SETTINGS_VALUE_BYTES, "%s",
                  word_text(knob->words, load_field(knob, source)));
+        return true;
+    case SETTINGS_WORDS:
+        words_text(knob->words, load_field(knob, source), text);
         return true;
     case SETTINGS_TEXT:
         snprintf(text, SETTINGS_VALUE_BYTES, "\"%s\"", (const char *)source + knob->offset);
@@ -340,20 +386,57 @@ static bool read_duration(const char *text, uint64_t *duration_ns)
     return number == 0 && *end == '\0' && (*duration_ns = 0, true);
 }
 
+static int refuse_word(const struct settings_knob *knob, const char *text,
+                       const struct settings_reason *reason, unsigned line)
+{
+    char known[192] = "";
+    for (const struct settings_word *word = knob->words; word->name != NULL; word++) {
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof(known) - used, "%s%s", used == 0 ? "" : ", ", word->name);
+    }
+    return settings_refuse(reason, line, "%s: \"%.60s\" is unknown; give %s of %s", knob->key, text,
+                           knob->kind == SETTINGS_WORD ? "one" : "some", known);
+}
+
+static const struct settings_word *find_word(const struct settings_knob *knob, const char *text,
+                                             size_t bytes)
+{
+    for (const struct settings_word *word = knob->words; word->name != NULL; word++) {
+        if (strlen(word->name) == bytes && memcmp(word->name, text, bytes) == 0) {
+            return word;
+        }
+    }
+    return NULL;
+}
+
 static int set_word(const struct settings_knob *knob, const char *text, void *target,
                     const struct settings_reason *reason, unsigned line)
 {
-    char known[128] = "";
-    for (const struct settings_word *word = knob->words; word->name != NULL; word++) {
-        size_t used = strlen(known);
-        if (strcmp(word->name, text) == 0) {
-            store_field(knob, (uint64_t)word->value, target);
-            return 0;
-        }
-        snprintf(known + used, sizeof(known) - used, "%s%s", used == 0 ? "" : ", ", word->name);
+    const struct settings_word *word = find_word(knob, text, strlen(text));
+    if (word == NULL) {
+        return refuse_word(knob, text, reason, line);
     }
-    return settings_refuse(reason, line, "%s: \"%.60s\" is unknown; give one of %s", knob->key,
-                           text, known);
+    store_field(knob, (uint64_t)word->value, target);
+    return 0;
+}
+
+static int set_words(const struct settings_knob *knob, const char *text, void *target,
+                     const struct settings_reason *reason, unsigned line)
+{
+    uint64_t set = 0;
+    for (const char *at = text; at != NULL;) {
+        size_t bytes = strcspn(at, ",");
+        const struct settings_word *word = find_word(knob, at, bytes);
+        if (word == NULL) {
+            char wrong[64];
+            snprintf(wrong, sizeof(wrong), "%.*s", bytes < 60 ? (int)bytes : 60, at);
+            return refuse_word(knob, wrong, reason, line);
+        }
+        set |= UINT64_C(1) << word->value;
+        at = at[bytes] == ',' ? at + bytes + 1 : NULL;
+    }
+    store_field(knob, set, target);
+    return 0;
 }
 
 static int set_text(const struct settings_knob *knob, const char *text, void *target,
@@ -418,6 +501,8 @@ int settings_knob_set(const struct settings_knob *knob, const char *text, void *
         return 0;
     case SETTINGS_WORD:
         return set_word(knob, text, target, reason, line);
+    case SETTINGS_WORDS:
+        return set_words(knob, text, target, reason, line);
     case SETTINGS_TEXT:
         return set_text(knob, text, target, reason, line);
     case SETTINGS_ADDRESS:
@@ -484,6 +569,7 @@ int settings_knob_check(const struct settings_knob *knob, const void *source,
         }
         return 0;
     case SETTINGS_SWITCH:
+    case SETTINGS_WORDS:
     case SETTINGS_ADDRESS:
     case SETTINGS_IDS:
     case SETTINGS_CORES:

@@ -153,6 +153,39 @@ static int read_core(struct reader *reader, const yaml_node_t *item, void *conte
     return settings_knob_set(&cpu, text, &cores->cpu[index], reader->reason, line_of(item));
 }
 
+// Items of a list, joined by commas: what settings_knob_set reads.
+struct joined {
+    char text[SETTINGS_VALUE_BYTES];
+    size_t used;
+};
+
+static int read_word(struct reader *reader, const yaml_node_t *item, void *context, uint32_t index)
+{
+    struct joined *joined = context;
+    const char *text = text_of(item);
+    if (text == NULL || joined->used + strlen(text) + 2 > sizeof(joined->text)) {
+        return settings_refuse(reader->reason, line_of(item), "a word must stand here");
+    }
+    joined->used +=
+        (size_t)snprintf(joined->text + joined->used, sizeof(joined->text) - joined->used, "%s%s",
+                         index == 0 ? "" : ",", text);
+    return 0;
+}
+
+static int read_words(struct reader *reader, const struct settings_knob *knob,
+                      const yaml_node_t *value, void *target)
+{
+    struct joined joined = {.used = 0};
+    uint32_t count = 0;
+    if (text_of(value) != NULL) { // a single word
+        return settings_knob_set(knob, text_of(value), target, reader->reason, line_of(value));
+    }
+    int result = read_list(reader, knob->key, value, 64, read_word, &joined, &count);
+    return result != 0 || count == 0
+               ? result
+               : settings_knob_set(knob, joined.text, target, reader->reason, line_of(value));
+}
+
 // --------------------------------------------------------------------------------------- mappings
 
 typedef int read_nested(struct reader *reader, const struct settings_knob *knob,
@@ -171,6 +204,8 @@ static int read_value(struct reader *reader, const struct settings_knob *knob,
     case SETTINGS_CORES:
         return read_list(reader, knob->key, value, PONTOON_REACTORS_MAX, read_core, field,
                          &((struct settings_cores *)field)->count);
+    case SETTINGS_WORDS:
+        return read_words(reader, knob, value, target);
     case SETTINGS_NUMBER:
     case SETTINGS_SWITCH:
     case SETTINGS_DURATION:
@@ -296,7 +331,7 @@ static int read_lists(struct reader *reader, const struct settings_knob *knob,
         return read_list(reader, knob->key, value, PONTOON_CLIENTS_MAX, read_member, file->clients,
                          &file->client_count);
     }
-    return read_list(reader, knob->key, value, SETTINGS_IMPAIR_MAX, read_impair, file->impair,
+    return read_list(reader, knob->key, value, PONTOON_IMPAIR_MAX, read_impair, file->impair,
                      &file->impair_count);
 }
 

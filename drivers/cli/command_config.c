@@ -146,6 +146,7 @@ static void print_range(const struct settings_knob *knob)
         printf("true, false");
         break;
     case SETTINGS_WORD:
+    case SETTINGS_WORDS:
         for (const struct settings_word *word = knob->words; word->name != NULL; word++) {
             printf("%s%s", word == knob->words ? "" : ", ", word->name);
         }

@@ -86,6 +86,10 @@ static void print_node(const json_t *status)
                 (double)integer(times, "p99") / 1000, (double)integer(times, "max") / 1000);
         }
     }
+    json_array_foreach(json_object_get(status, "impairments"), at, item)
+    {
+        printf("  IMPAIRED on purpose: %s\n", json_string_value(item));
+    }
     json_array_foreach(json_object_get(status, "groups"), at, item)
     {
         print_group(item);

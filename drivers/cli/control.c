@@ -12,9 +12,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "drivers/cli/impair_control.h"
+#include "drivers/cli/impair_words.h"
 #include "drivers/cli/status_json.h"
 
-enum { REQUEST_BYTES = 256, ANSWER_TIMEOUT_MS = 3000 };
+enum { REQUEST_BYTES = IMPAIR_TEXT_BYTES + 16, ANSWER_TIMEOUT_MS = 3000 };
 
 struct control {
     struct pontoon *node;
@@ -61,8 +63,13 @@ static void serve_request(struct control *control, int socket, const char *reque
     json_t *answer;
     if (strcmp(request, "status") == 0 || strcmp(request, "status digest") == 0) {
         answer = status_json(control->node, request[6] != '\0');
+    } else if (strcmp(request, "impair") == 0) {
+        answer = json_pack("{s:o}", "impairments", impair_control_rules(control->node));
+    } else if (strncmp(request, "impair ", 7) == 0) {
+        answer = impair_control_change(control->node, request + 7);
     } else {
-        answer = json_pack("{s:s}", "error", "unknown request; there is: status [digest]");
+        answer = json_pack("{s:s}", "error",
+                           "unknown request; there are: status [digest], impair [WORDS]");
     }
     char *text = json_dumps(answer, JSON_COMPACT | JSON_PRESERVE_ORDER);
     if (text != NULL && send_all(socket, text, strlen(text))) {

@@ -2,6 +2,8 @@
 // from a thread of its own. The poll loop is only asked for copies.
 //
 //     status [digest]   everything `pontoon status` shows
+//     impair            {"impairments": [...]}: the faults injected now (impair_words.h)
+//     impair WORDS      changes them, and answers the same
 //
 // Any other line is answered {"error": "..."}.
 #ifndef PONTOON_DRIVERS_CLI_CONTROL_H

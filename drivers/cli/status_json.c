@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "drivers/cli/impair_control.h"
 #include "engine/base/histogram.h"
 #include "engine/embed/idle.h"
 #include "engine/embed/pontoon_node.h"
@@ -166,6 +167,11 @@ json_t *status_net_json(struct pontoon *node, uint32_t which)
     SET(object, counters, handed_over);
     SET(object, counters, impaired_lost);
     SET(object, counters, impaired_delayed);
+    SET(object, counters, impaired_duplicated);
+    SET(object, counters, impaired_reordered);
+    SET(object, counters, impaired_cut);
+    SET(object, counters, impaired_corrupted);
+    SET(object, counters, impaired_clogged);
     return object;
 }
 
@@ -291,5 +297,6 @@ json_t *status_json(struct pontoon *node, bool want_digest)
     json_t *object = status_node_json(node);
     json_object_set_new(object, "groups", collection.groups);
     json_object_set_new(object, "reactors", collection.reactors);
+    json_object_set_new(object, "impairments", impair_control_rules(node));
     return object;
 }

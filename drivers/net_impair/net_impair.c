@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drivers/net_impair/fate.h"
 #include "engine/base/assert.h"
 #include "engine/base/heap.h"
 #include "engine/base/pool.h"
-#include "engine/base/prng.h"
 
-enum { BURST_MAX = 32, ALIGN_BYTES = 64, DELAY_SECONDS_MAX = 3600 };
+enum { BURST_MAX = 32, ALIGN_BYTES = 64 };
 
 // A datagram that waits, by the number of its buffer.
 struct held {
@@ -22,26 +22,13 @@ struct view {
     struct net net; // first
     struct net *inner;
     struct clock *clock;
-    struct prng prng;
     struct net_config config;
-    struct net_impair_rule rules[NET_IMPAIR_RULES_MAX];
-    bool in_use[NET_IMPAIR_RULES_MAX];
-    uint32_t rules_end; // rules[rules_end..] are not in use
-    uint64_t stamp_ns;  // given to the last held datagram: grows with each, so equal delays keep
-                        // their order
-    struct pool pool;   // buffers of `frame_capacity` bytes
+    struct fates fates;
+    struct pool pool; // buffers of `frame_capacity` bytes
     struct held *held;
     struct heap arriving, leaving; // by time of release
     struct heap_item *items[2];
     uint32_t *positions[2];
-    struct net_counters counters; // the impaired_ ones
-};
-
-// What happens to one datagram.
-struct fate {
-    bool lost;
-    bool doubled;
-    uint64_t delay_ns, double_delay_ns;
 };
 
 static struct view *view_from(const struct net *net)
@@ -56,89 +43,38 @@ static bool is_own(const struct view *view, const void *buffer)
            at < view->pool.memory + view->pool.capacity * view->pool.object_bytes;
 }
 
-static const struct net_impair_rule *match(const struct view *view,
-                                           const struct net_endpoint *remote,
-                                           enum net_impair_direction direction)
-{
-    for (uint32_t i = 0; i < view->rules_end; i++) {
-        const struct net_impair_rule *rule = &view->rules[i];
-        if (view->in_use[i] &&
-            (rule->direction == NET_IMPAIR_BOTH || rule->direction == direction) &&
-            (rule->link == NET_IMPAIR_ANY_LINK || rule->link == remote->link) &&
-            (rule->ipv4 == 0 || rule->ipv4 == remote->ipv4)) {
-            return rule;
-        }
-    }
-    return NULL;
-}
-
-static bool chance(struct view *view, uint32_t ppm)
-{
-    return ppm != 0 && prng_chance(&view->prng, ppm, NET_IMPAIR_PPM);
-}
-
-static uint64_t draw_delay(struct view *view, const struct net_impair_rule *rule)
-{
-    uint64_t delay_ns = rule->delay_ns;
-    if (rule->jitter_ns != 0) {
-        delay_ns += prng_between(&view->prng, 0, rule->jitter_ns);
-    }
-    if (chance(view, rule->reorder_ppm)) {
-        delay_ns += NET_IMPAIR_REORDER_NS;
-        view->counters.impaired_reordered++;
-    }
-    return delay_ns;
-}
-
-// Result: the datagram passes as it is.
-static bool draw_fate(struct view *view, const struct net_impair_rule *rule, struct fate *fate)
-{
-    *fate = (struct fate){.lost = true};
-    if (rule->cut) {
-        view->counters.impaired_cut++;
-        return false;
-    }
-    if (chance(view, rule->loss_ppm)) {
-        view->counters.impaired_lost++;
-        return false;
-    }
-    fate->lost = false;
-    fate->doubled = chance(view, rule->duplicate_ppm);
-    fate->delay_ns = draw_delay(view, rule);
-    fate->double_delay_ns = fate->doubled ? draw_delay(view, rule) : 0;
-    return !fate->doubled && fate->delay_ns == 0;
-}
-
-// Keeps a copy until `delay_ns` from now. False: no buffer is left.
+// Keeps a copy until it is due. False: no buffer is left, it is lost.
 static bool hold(struct view *view, struct heap *heap, const struct net_frame *frame,
-                 uint64_t now_ns, uint64_t delay_ns)
+                 const struct fate_copy *copy)
 {
     void *buffer = pool_acquire(&view->pool);
     if (buffer == NULL) {
-        view->counters.impaired_lost++;
+        view->fates.counters.impaired_lost++;
         return false;
     }
-    view->stamp_ns = now_ns > view->stamp_ns ? now_ns : view->stamp_ns + 1;
     uint32_t slot = pool_slot(&view->pool, buffer);
     memcpy(buffer, frame->data, frame->bytes);
+    if (copy->is_corrupted) {
+        fates_corrupt(&view->fates, buffer, frame->bytes);
+    }
     view->held[slot] = (struct held){.remote = frame->remote, .bytes = frame->bytes};
-    heap_update(heap, slot, view->stamp_ns + delay_ns);
+    heap_update(heap, slot, copy->due_ns);
     return true;
 }
 
 // Carries out a fate other than passing. Result: the original is still to be delivered.
 static bool suffer(struct view *view, struct heap *heap, const struct net_frame *frame,
-                   uint64_t now_ns, const struct fate *fate)
+                   const struct fate *fate)
 {
     if (fate->lost) {
         return false;
     }
-    bool passes = fate->delay_ns == 0;
-    if (!passes && hold(view, heap, frame, now_ns, fate->delay_ns)) {
-        view->counters.impaired_delayed++;
+    bool passes = !fate->copies[0].is_late && !fate->copies[0].is_corrupted;
+    if (!passes && hold(view, heap, frame, &fate->copies[0])) {
+        view->fates.counters.impaired_delayed += fate->copies[0].is_late;
     }
-    if (fate->doubled && hold(view, heap, frame, now_ns, fate->double_delay_ns)) {
-        view->counters.impaired_duplicated++;
+    if (fate->doubled && hold(view, heap, frame, &fate->copies[1])) {
+        view->fates.counters.impaired_duplicated++;
     }
     return passes;
 }
@@ -168,15 +104,14 @@ static uint32_t receive(struct net *net, struct net_frame *frames, uint32_t max)
     struct view *view = view_from(net);
     uint32_t count = take_arrived(view, frames, max);
     uint32_t end = count + view->inner->ops->receive(view->inner, frames + count, max - count);
-    if (view->rules_end == 0 || end == count) {
+    if (view->fates.rule_count == 0 || end == count) {
         return end;
     }
     uint64_t now_ns = clock_now_ns(view->clock);
     for (uint32_t i = count; i < end; i++) {
-        const struct net_impair_rule *rule = match(view, &frames[i].remote, NET_IMPAIR_IN);
         struct fate fate;
-        if (rule == NULL || draw_fate(view, rule, &fate) ||
-            suffer(view, &view->arriving, &frames[i], now_ns, &fate)) {
+        if (fates_draw(&view->fates, &frames[i], NET_IMPAIR_IN, now_ns, &fate) ||
+            suffer(view, &view->arriving, &frames[i], &fate)) {
             frames[count++] = frames[i];
         } else {
             view->inner->ops->release(view->inner, &frames[i], 1);
@@ -254,7 +189,8 @@ static uint32_t send_frames(struct net *net, struct net_frame *frames, uint32_t 
 {
     struct view *view = view_from(net);
     struct net *inner = view->inner;
-    uint64_t now_ns = view->rules_end == 0 ? 0 : clock_now_ns(view->clock);
+    bool is_impaired = view->fates.rule_count != 0;
+    uint64_t now_ns = is_impaired ? clock_now_ns(view->clock) : 0;
     uint32_t done =
         0; // frames[0..done) are dealt with; [done..i) pass and wait for the next inner send
     for (uint32_t i = 0; i < count; i++) {
@@ -262,17 +198,15 @@ static uint32_t send_frames(struct net *net, struct net_frame *frames, uint32_t 
             count = i; // no buffer now: the rest stays the caller's
             break;
         }
-        const struct net_impair_rule *rule =
-            view->rules_end == 0 ? NULL : match(view, &frames[i].remote, NET_IMPAIR_OUT);
         struct fate fate;
-        if (rule == NULL || draw_fate(view, rule, &fate)) {
+        if (!is_impaired || fates_draw(&view->fates, &frames[i], NET_IMPAIR_OUT, now_ns, &fate)) {
             continue;
         }
         done += inner->ops->send(inner, frames + done, i - done);
         if (done < i) {
             return done;
         }
-        if (!suffer(view, &view->leaving, &frames[i], now_ns, &fate)) {
+        if (!suffer(view, &view->leaving, &frames[i], &fate)) {
             inner->ops->release(inner, &frames[i], 1);
             done = i + 1;
         }
@@ -346,11 +280,14 @@ static void counters(struct net *net, struct net_counters *out)
 {
     const struct view *view = view_from(net);
     view->inner->ops->counters(view->inner, out);
-    out->impaired_lost += view->counters.impaired_lost;
-    out->impaired_delayed += view->counters.impaired_delayed;
-    out->impaired_duplicated += view->counters.impaired_duplicated;
-    out->impaired_reordered += view->counters.impaired_reordered;
-    out->impaired_cut += view->counters.impaired_cut;
+    const struct net_counters *own = &view->fates.counters;
+    out->impaired_lost += own->impaired_lost;
+    out->impaired_delayed += own->impaired_delayed;
+    out->impaired_duplicated += own->impaired_duplicated;
+    out->impaired_reordered += own->impaired_reordered;
+    out->impaired_cut += own->impaired_cut;
+    out->impaired_corrupted += own->impaired_corrupted;
+    out->impaired_clogged += own->impaired_clogged;
 }
 
 static void view_free(struct view *view)
@@ -388,30 +325,10 @@ static const struct net_ops net_impair_ops = {
     .close = close_view,
 };
 
-static bool is_sound(const struct net_impair_rule *rule)
+int net_impair_set_rules(struct net *net, const struct net_impair_rule *rules, uint32_t count)
 {
-    uint64_t most_ns = UINT64_C(1000000000) * DELAY_SECONDS_MAX;
-    return rule->loss_ppm <= NET_IMPAIR_PPM && rule->duplicate_ppm <= NET_IMPAIR_PPM &&
-           rule->reorder_ppm <= NET_IMPAIR_PPM && rule->delay_ns <= most_ns &&
-           rule->jitter_ns <= most_ns;
-}
-
-int net_impair_set_rule(struct net *net, uint32_t slot, const struct net_impair_rule *rule)
-{
-    struct view *view = view_from(net);
     ASSERT(net->ops == &net_impair_ops);
-    if (slot >= NET_IMPAIR_RULES_MAX || (rule != NULL && !is_sound(rule))) {
-        return -EINVAL;
-    }
-    view->in_use[slot] = rule != NULL;
-    if (rule != NULL) {
-        view->rules[slot] = *rule;
-    }
-    view->rules_end = NET_IMPAIR_RULES_MAX;
-    while (view->rules_end > 0 && !view->in_use[view->rules_end - 1]) {
-        view->rules_end--;
-    }
-    return 0;
+    return fates_set_rules(&view_from(net)->fates, rules, count);
 }
 
 uint32_t net_impair_held(const struct net *net)
@@ -454,7 +371,7 @@ static struct view *make_view(const struct net_config *config,
     view->inner = inner;
     view->clock = options->clock;
     view->config = *config;
-    prng_init(&view->prng, options->seed + id);
+    fates_init(&view->fates, options->seed + id, options->kinds_of);
     return view;
 }
 
@@ -462,14 +379,12 @@ int net_impair_open(const struct net_config *config, struct net *const *inner,
                     const struct net_impair_options *options, struct net **views, char *reason,
                     size_t reason_bytes)
 {
-    if (options->frames_max == 0 || options->rule_count > NET_IMPAIR_RULES_MAX) {
-        snprintf(reason, reason_bytes,
-                 "no frames to hold, or too many rules; use 1 or more, and up to %d rules",
-                 NET_IMPAIR_RULES_MAX);
-        return -EINVAL;
-    }
     int result = 0;
     uint32_t made = 0;
+    if (options->frames_max == 0) {
+        snprintf(reason, reason_bytes, "no frames to hold; use 1 or more");
+        return -EINVAL;
+    }
     for (; made < config->reactors && result == 0; made++) {
         struct view *view = make_view(config, options, inner[made], made);
         if (view == NULL) {
@@ -479,14 +394,12 @@ int net_impair_open(const struct net_config *config, struct net *const *inner,
             break;
         }
         views[made] = &view->net;
-        for (uint32_t i = 0; i < options->rule_count && result == 0; i++) {
-            result = net_impair_set_rule(views[made], i, &options->rules[i]);
-            if (result != 0) {
-                snprintf(reason, reason_bytes,
-                         "impairment rule %u is out of range; use chances up to 1000000 and delays "
-                         "up to %d s",
-                         i, DELAY_SECONDS_MAX);
-            }
+        result = net_impair_set_rules(views[made], options->rules, options->rule_count);
+        if (result != 0) {
+            snprintf(reason, reason_bytes,
+                     "an impairment is out of range; use up to %d rules, chances up to %d, bursts "
+                     "of 1 to %d frames, times up to an hour",
+                     NET_IMPAIR_RULES_MAX, NET_IMPAIR_PPM, NET_IMPAIR_BURST_MAX);
         }
     }
     while (result != 0 && made > 0) {

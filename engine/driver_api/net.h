@@ -6,7 +6,8 @@
 //
 // Guarantees a driver gives (tests/driver/net_contract.c checks each on every driver):
 //  1. receive() returns whole datagrams, each contiguous in memory, unchanged or not at all.
-//  2. Datagrams may be lost, doubled and reordered. Nothing else may happen to them.
+//  2. Datagrams may be lost, doubled and reordered. Nothing else may happen to them (but by a rule
+//     of net_impair that corrupts, to test what the engine does then).
 //  3. No call blocks, allocates (after open) or fails loudly; shortage is a smaller count.
 //  4. A frame belongs to the caller from receive()/acquire() until release()/accepted send().
 //  5. A flood of client frames cannot use up the buffers that NET_USE_PEER draws from.
@@ -57,6 +58,7 @@ struct net_counters {
     uint64_t link_flaps;    // link went down, any link
     uint64_t handed_over;   // frames passed to another reactor's view
     uint64_t impaired_lost, impaired_delayed, impaired_duplicated, impaired_reordered, impaired_cut;
+    uint64_t impaired_corrupted, impaired_clogged;
     uint64_t tx_link_down; // taken by send() and lost: the link is down
 };
 

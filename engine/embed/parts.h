@@ -22,6 +22,7 @@ struct parts {
     uint64_t arena_bytes;
     struct clock *clock;
     bool hugepages;                            // the arenas are in huge pages
+    bool can_impair;                           // parts_impair has something to change
     char description[PARTS_DESCRIPTION_BYTES]; // lines about what was chosen and what it costs
 };
 
@@ -33,6 +34,9 @@ int parts_open_node(const struct pontoon_config *config, struct parts *parts, ch
 int parts_open_client(const struct pontoon_config *config, struct parts *parts, char *reason,
                       size_t reason_bytes);
 void parts_close(struct parts *parts);
+// Replaces the network faults of one reactor's view by config->impair, from its thread. 0, -EINVAL,
+// or -ENOTSUP: !can_impair.
+int parts_impair(struct parts *parts, const struct pontoon_config *config, uint32_t reactor);
 // The state machine that config->app names, for one group.
 int parts_open_app(const struct pontoon_config *config, struct app **app, char *reason,
                    size_t reason_bytes);

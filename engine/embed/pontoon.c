@@ -161,6 +161,7 @@ int pontoon_open(const struct pontoon_config *config, const struct pontoon_optio
     }
     node->config = *config;
     node->opener = pthread_self();
+    pthread_mutex_init(&node->impair_lock, NULL);
     if (options != NULL) {
         node->options = *options;
     }
@@ -343,5 +344,6 @@ void pontoon_close(struct pontoon *node)
         }
     }
     parts_close(&node->parts);
+    pthread_mutex_destroy(&node->impair_lock);
     free(node);
 }

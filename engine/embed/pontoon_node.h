@@ -21,17 +21,18 @@ struct node_thread {
 };
 
 struct pontoon {
-    struct pontoon_config config;
+    struct pontoon_config config; // constant after the start, but for .impair: reactor 0's thread
     struct pontoon_options options;
     struct parts parts;
     struct reactor *reactors[PONTOON_REACTORS_MAX];
     enum pontoon_idle idle;
     struct node_thread threads[NODE_THREADS_MAX];
-    uint32_t thread_count;   // the opener's: threads to join
-    pthread_t opener;        // who polls when no threads run
-    atomic_bool should_stop; // release by the stopper, acquire by the threads
-    atomic_bool is_running;  // threads poll, not the opener
-    atomic_bool is_closed;   // nothing more is accepted: pontoon_stop or _close was called
+    uint32_t thread_count;       // the opener's: threads to join
+    pthread_t opener;            // who polls when no threads run
+    atomic_bool should_stop;     // release by the stopper, acquire by the threads
+    atomic_bool is_running;      // threads poll, not the opener
+    atomic_bool is_closed;       // nothing more is accepted: pontoon_stop or _close was called
+    pthread_mutex_t impair_lock; // one pontoon_impair_mt at a time
     char description[NODE_DESCRIPTION_BYTES];
 };
 

@@ -1,11 +1,13 @@
-// Requests of any thread: proposals, reads, status.
+// Requests of any thread: proposals, reads, status, faults.
 //
 // They go through the reactor's mailbox; a status asked for on the reactor's own thread is taken at
 // once.
 #include "engine/embed/pontoon_node.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { CALL_PAUSE_NS = 50000, CALL_TRIES = 40000 };
@@ -158,4 +160,70 @@ int pontoon_status_mt(struct pontoon *node, uint16_t group, struct pontoon_group
     }
     struct status_call call = {.group = group, .status = status};
     return node_call_wait(node, reactor, take_status, &call);
+}
+
+struct impair_call {
+    struct pontoon *node;
+    const struct pontoon_config *wanted; // .impair
+    uint32_t which;
+    int error;
+};
+
+static void take_impairments(struct reactor *reactor, void *context)
+{
+    struct impair_call *call = context;
+    struct pontoon_config *config = &call->node->config;
+    (void)reactor;
+    call->error = parts_impair(&call->node->parts, call->wanted, call->which);
+    if (call->error == 0 && call->which == 0) {
+        memcpy(config->impair, call->wanted->impair, sizeof(config->impair));
+        config->impair_count = call->wanted->impair_count;
+    }
+}
+
+static int replace_impairments(struct pontoon *node, const struct pontoon_config *wanted,
+                               char *reason, size_t reason_bytes)
+{
+    int error = 0;
+    for (uint32_t which = 0; which < node->parts.reactors && error == 0; which++) {
+        struct impair_call call = {.node = node, .wanted = wanted, .which = which};
+        error = node_call_wait(node, node->reactors[which], take_impairments, &call);
+        if (error != 0) {
+            snprintf(reason, reason_bytes, "reactor %u does not answer: %s", which,
+                     strerror(-error));
+        }
+        error = error != 0 ? error : call.error;
+    }
+    return error;
+}
+
+int pontoon_impair_mt(struct pontoon *node, const struct pontoon_impair *rules, uint32_t count,
+                      char *reason, size_t reason_bytes)
+{
+    if (!node->parts.can_impair) {
+        snprintf(reason, reason_bytes,
+                 "faults cannot be changed in this node; start it with impair_runtime: true");
+        return -ENOTSUP;
+    }
+    if (count > PONTOON_IMPAIR_MAX) {
+        snprintf(reason, reason_bytes, "impair: %u rules; at most %u fit", count,
+                 PONTOON_IMPAIR_MAX);
+        return -EINVAL;
+    }
+    struct pontoon_config *wanted = malloc(sizeof(*wanted));
+    if (wanted == NULL) {
+        snprintf(reason, reason_bytes, "no memory");
+        return -ENOMEM;
+    }
+    pthread_mutex_lock(&node->impair_lock);
+    *wanted = node->config;
+    memcpy(wanted->impair, rules, count * sizeof(rules[0]));
+    wanted->impair_count = count;
+    int error = pontoon_config_check(wanted, reason, reason_bytes);
+    if (error == 0) {
+        error = replace_impairments(node, wanted, reason, reason_bytes);
+    }
+    pthread_mutex_unlock(&node->impair_lock);
+    free(wanted);
+    return error;
 }

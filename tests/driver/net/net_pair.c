@@ -19,8 +19,18 @@
 
 enum { EAL_MIB = 256, CLASSES = 8, VETH_PAYLOAD_BYTES = 1472 };
 
-static struct net_impair_options impair_options; // no rules: datagrams pass
-static struct rte_mempool *raw_pool;             // of pair_inject
+static struct net_impair_options impair_options;
+// Everything is looked at, and passes.
+static const struct net_impair_rule passing[] = {
+    {.link = NET_IMPAIR_ANY_LINK, .kinds = 2, .cut = true}, {.link = NET_IMPAIR_ANY_LINK}};
+
+static uint64_t kinds_of(const void *data, uint32_t bytes)
+{
+    (void)data, (void)bytes;
+    return 1;
+}
+
+static struct rte_mempool *raw_pool; // of pair_inject
 static struct clock_monotonic clock_of_impair;
 
 static bool is_kind(const char *kind, const char *name)
@@ -174,8 +184,12 @@ void pair_open(struct pair *pair, const char *kind, uint32_t reactors)
     pair_close(pair); // what a failed case left open
     clock_monotonic_init(&pair->clock);
     clock_monotonic_init(&clock_of_impair);
-    impair_options =
-        (struct net_impair_options){.seed = 1, .clock = &clock_of_impair.clock, .frames_max = 64};
+    impair_options = (struct net_impair_options){.seed = 1,
+                                                 .clock = &clock_of_impair.clock,
+                                                 .frames_max = 64,
+                                                 .kinds_of = kinds_of,
+                                                 .rules = passing,
+                                                 .rule_count = 2};
     pair->is_impaired = kind != inner_kind(kind);
     kind = inner_kind(kind);
     pair->reactors = reactors;

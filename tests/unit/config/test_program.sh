@@ -54,6 +54,24 @@ expect absent_node 3 'node 2 is not in nodes (1)' "$program" config check "$dire
 expect show_names_links 0 'role=server,id=0,socket=pontoon-1-n1-n2' "$program" config show config/cluster.yaml
 expect even_clusters_are_noted 0 'note: 2 nodes survive no more failures than 1' \
     "$program" config check "$directory/two.yaml"
+expect impair_words 2 '"lose_ppm" is unknown' "$program" impair --config "$directory/two.yaml" lose_ppm=5
+expect impair_of_nobody 2 'peer: there is no node 3' "$program" impair --config "$directory/two.yaml" peer 3 cut=true
+expect impair_of_itself 2 'node 2 does not talk to itself' \
+    "$program" impair --config "$directory/two.yaml" --id 2 peer 2 cut=true
+expect impair_without_node 6 'node 2: no answer on /e/control' "$program" impair --config "$directory/two.yaml" clear
+printf '# a comment\n\nat 0 node all cut=true\nat 1 node 1 peer 2 sideways\n' >"$directory/script"
+expect impair_script_line 2 'script:4: "sideways" is unknown' \
+    "$program" impair --config "$directory/two.yaml" --script "$directory/script"
+printf 'at 1 node all cut=true\nat 0.5 node 1 clear\n' >"$directory/script"
+expect impair_script_order 2 'script:2: is before the line above' \
+    "$program" impair --config "$directory/two.yaml" --script "$directory/script"
+printf 'at 1 node 3 cut=true\n' >"$directory/script"
+expect impair_script_node 2 'script:1: there is no node 3' \
+    "$program" impair --config "$directory/two.yaml" --script "$directory/script"
+printf 'in 1 node 3 cut=true\n' >"$directory/script"
+expect impair_script_form 2 'script:1: give at SECONDS node' \
+    "$program" impair --config "$directory/two.yaml" --script "$directory/script"
+expect impair_script_alone 2 "--script says all itself" "$program" impair --config "$directory/two.yaml" --script "$directory/script" clear
 expect doctor_json_is_sound 0 'rows are sound' doctor_json
 expect nothing_is_written 0 '' test ! -e "$directory/absent"
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "drivers/bundle/settings.h"
+#include "engine/wire/wire.h"
 #include "tests/unit/config/settings_file.h"
 
 #define THREE                                                                                      \
@@ -251,6 +252,22 @@ static void faults_go_to_the_node_that_injects_them(void)
     CHECK_EQUAL(config.impair_count, 1);
     load(text, 2, 0);
     CHECK_EQUAL(config.impair_count, 3);
+    load(THREE "impair_runtime: true\nimpair:\n  - {types: [vote, append], burst_ppm: 5, "
+               "corrupt_ppm: 6, clog_ppm: 7}\n  - {types: snapshot, clog: 3ms, burst_frames: "
+               "9}\n",
+         1, 0);
+    CHECK(config.impair_runtime);
+    CHECK_EQUAL(config.impair_count, 4);
+    CHECK_EQUAL(config.impair[0].types, UINT64_C(1) << RAFT_MSG_VOTE | UINT64_C(1)
+                                                                           << RAFT_MSG_APPEND);
+    CHECK_EQUAL(config.impair[0].burst_ppm, 5);
+    CHECK_EQUAL(config.impair[0].burst_frames, 16); // the default
+    CHECK_EQUAL(config.impair[0].corrupt_ppm, 6);
+    CHECK_EQUAL(config.impair[0].clog_ppm, 7);
+    CHECK_EQUAL(config.impair[0].clog_ns, 50000000);
+    CHECK_EQUAL(config.impair[2].types, UINT64_C(1) << WIRE_SNAPSHOT);
+    CHECK_EQUAL(config.impair[2].clog_ns, 3000000);
+    CHECK_EQUAL(config.impair[2].burst_frames, 9);
 }
 
 static void a_cluster_is_checked_for_every_member(void)

@@ -98,6 +98,16 @@ static void values_out_of_range_are_refused(void)
         {"frame_bytes: 533\n", ":1: frame_bytes: 533 is out of range; give 534 to 9000"},
         {"impair: [{loss_ppm: 1000001}]\n",
          ":1: loss_ppm: 1000001 is out of range; give 0 to 1000000"},
+        {"impair: [{corrupt_ppm: 1000001}]\n",
+         ":1: corrupt_ppm: 1000001 is out of range; give 0 to 1000000"},
+        {"impair: [{burst_frames: 0}]\n", ":1: burst_frames: 0 is out of range; give 1 to 10000"},
+        {"impair: [{clog: 11s}]\n", ":1: clog: 11s is out of range; give 1us to 10s"},
+        {"impair: [{types: [append, votes]}]\n",
+         ":1: types: \"votes\" is unknown; give some of pre_vote, pre_vote_reply, vote, "
+         "vote_reply, append, append_reply, append_fragment, snapshot, snapshot_reply"},
+        {"impair: [{types: [[append]]}]\n", ":1: a word must stand here"},
+        {"impair: [{types: {append: 1}}]\n",
+         ":1: types: must be a list; begin each item with \"- \""},
         {NODE1 "app: sql\n", ": app: there is no state machine \"sql\"; give kv or null"},
         {NODE1 "order: parallel\n", ": order: parallel is not in this version; give strict"});
 }
