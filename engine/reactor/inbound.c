@@ -1,10 +1,23 @@
 // Frames that arrived: decoded once, here, and handed on by type. Whatever is malformed is dropped
-// and counted.
+// and counted; so is a message with a damaged payload, without an answer: it may have been damaged
+// on its way, and whoever sent it sends it again.
 #include "engine/reactor/internal.h"
 
 static void count_refusal(struct reactor *reactor, enum wire_refusal refusal)
 {
     reactor->counters.refused[refusal]++;
+}
+
+// The one time that this node reads payloads on their way in (those of entries in fragments:
+// assembly.c).
+static bool are_sound(struct reactor *reactor, const struct raft_entry_head *heads,
+                      const uint8_t *const *payloads, uint32_t count)
+{
+    if (wire_check_entries(heads, payloads, count)) {
+        return true;
+    }
+    count_refusal(reactor, WIRE_BAD_ENTRY);
+    return false;
 }
 
 // Whoever waits for our entries is told before a new leader's entries take their places.
@@ -59,10 +72,6 @@ static void on_raft(struct group *group, const struct raft_message *message,
         if (!has_room(group, &message->append, payload_bytes)) {
             reactor->counters.appends_dropped_log_full++;
             on_heartbeat(group, message);
-            return;
-        }
-        if (!wire_check_entries(message->append.heads, payloads, message->append.count)) {
-            count_refusal(reactor, WIRE_BAD_ENTRY);
             return;
         }
         first = message->append.prev.index + 1;
@@ -121,14 +130,20 @@ static void on_message(struct reactor *reactor, const struct wire_reader *reader
         return;
     }
     reactor->counters.messages_in++;
+    const struct raft_append *append = &message->raft.append;
+    const struct wire_propose *propose = &message->propose;
     switch (message->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_REPLY:
     case RAFT_MSG_VOTE:
     case RAFT_MSG_VOTE_REPLY:
-    case RAFT_MSG_APPEND:
     case RAFT_MSG_APPEND_REPLY:
-        on_raft(group, &message->raft, message->payloads, message->payload_bytes);
+        on_raft(group, &message->raft, NULL, 0);
+        break;
+    case RAFT_MSG_APPEND:
+        if (are_sound(reactor, append->heads, message->payloads, append->count)) {
+            on_raft(group, &message->raft, message->payloads, message->payload_bytes);
+        }
         break;
     case WIRE_APPEND_FRAGMENT:
     case WIRE_PROPOSE_FRAGMENT:
@@ -141,8 +156,10 @@ static void on_message(struct reactor *reactor, const struct wire_reader *reader
         on_snapshot_reply(group, reader->envelope.source, message->term, &message->snapshot_reply);
         break;
     case WIRE_PROPOSE:
-        on_propose(group, &frame->remote, message->propose.heads, message->propose.payloads,
-                   message->propose.count, message->propose.payload_bytes);
+        if (are_sound(reactor, propose->heads, propose->payloads, propose->count)) {
+            on_propose(group, &frame->remote, propose->heads, propose->payloads, propose->count,
+                       propose->payload_bytes);
+        }
         break;
     case WIRE_READ:
         on_read(group, &frame->remote, &message->read);

@@ -5,14 +5,11 @@
 // A frame is judged whole (wire_open: length, magic, version, checksum, cluster, destination,
 // source), then message by message (wire_next: type against sender, header, fields, sizes). Sizes
 // are compared with the bytes present before anything behind them is read, in 64 bits where they
-// come from the frame. An entry's own checksum is the caller's affair (wire_check_entries): the
-// frame's has covered the same bytes already, and not every receiver needs the end-to-end one
-// again.
+// come from the frame. The frame's checksum does not cover payloads of entries: before one is used,
+// its own has to be verified, by wire_check_entries or, of an entry in fragments, by assembly.c.
 #include "engine/wire/decode.h"
 
 #include <string.h>
-
-#include "engine/base/crc32c.h"
 
 const char *wire_refusal_name(enum wire_refusal refusal)
 {
@@ -97,7 +94,7 @@ enum wire_refusal wire_open(struct wire_reader *reader, const struct wire_filter
     if (bytes > WIRE_FRAME_BYTES_MAX) {
         return WIRE_BAD_FIELD;
     }
-    if (crc32c(0, frame + LAYOUT_CHECKED_FROM, bytes - LAYOUT_CHECKED_FROM) != in.crc) {
+    if (layout_checksum(frame, bytes) != in.crc) {
         return WIRE_BAD_CHECKSUM;
     }
     enum wire_refusal refusal = check_envelope(filter, &in);

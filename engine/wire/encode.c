@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "engine/base/assert.h"
-#include "engine/base/crc32c.h"
 #include "engine/wire/layout.h"
 
 void wire_begin(struct wire_writer *writer, uint8_t *frame, uint32_t capacity,
@@ -39,8 +38,7 @@ uint32_t wire_seal(struct wire_writer *writer)
     uint8_t *frame = writer->frame;
     memcpy(frame + offsetof(struct layout_envelope, frame_bytes), &writer->bytes, 4);
     memcpy(frame + offsetof(struct layout_envelope, messages), &writer->messages, 2);
-    uint32_t crc =
-        crc32c(0, frame + LAYOUT_CHECKED_FROM, (size_t)writer->bytes - LAYOUT_CHECKED_FROM);
+    uint32_t crc = layout_checksum(frame, writer->bytes);
     memcpy(frame + offsetof(struct layout_envelope, crc), &crc, 4);
     return writer->bytes;
 }

@@ -18,7 +18,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the formats are little
 #define LAYOUT_MAGIC UINT32_C(0x4E544E50) // "PNTN"
 
 enum {
-    LAYOUT_CHECKED_FROM = 8, // the frame's checksum covers everything from here on
+    LAYOUT_CHECKED_FROM = 8, // the frame's checksum covers nothing before
     LAYOUT_FLAG_INTACT = 1,  // message header: raft_message.intact
     LAYOUT_STATUS_DIGEST = 1,
     LAYOUT_STATUS_INTACT = 2,
@@ -326,6 +326,10 @@ LAYOUT_SIZE(status_reply, 64);
 
 #undef LAYOUT_AT
 #undef LAYOUT_SIZE
+
+// CRC32C of what the frame's checksum covers: from LAYOUT_CHECKED_FROM to the end, without the
+// payloads of entries and the padding behind them. Takes any bytes, at least an envelope.
+uint32_t layout_checksum(const uint8_t *frame, uint32_t bytes);
 
 // Messages are padded with zeros to a multiple of this.
 static inline uint64_t layout_round_up(uint64_t bytes)

@@ -12,7 +12,7 @@
 #include "engine/core/types.h"
 
 enum {
-    WIRE_VERSION = 1,
+    WIRE_VERSION = 2,
     WIRE_ENVELOPE_BYTES = 40,
     WIRE_HEAD_BYTES = RAFT_ENTRY_HEAD_BYTES,
     WIRE_APPEND_BYTES = 96,      // an append message before its heads
@@ -31,13 +31,14 @@ enum wire_type {
     WIRE_SNAPSHOT = 17,        // part of a checkpoint, leader to follower
     WIRE_SNAPSHOT_REPLY = 18,
     WIRE_PROPOSE = 32, // client: a batch of commands (and REGISTER)
-    WIRE_PROPOSE_FRAGMENT = 33,
     WIRE_PROPOSE_REPLY = 34,
     WIRE_REGISTER_REPLY = 35,
-    WIRE_READ = 36, // client: a linearizable query
     WIRE_READ_REPLY = 37,
     WIRE_STATUS = 38, // client: role, indexes and (on request) digest of this replica
     WIRE_STATUS_REPLY = 39,
+    // Two bits or more from PROPOSE, whose payloads the frame's checksum leaves out (FORMAT.md).
+    WIRE_PROPOSE_FRAGMENT = 41,
+    WIRE_READ = 42, // client: a linearizable query
 };
 
 // Answers to clients. Stable numbers.
@@ -47,7 +48,7 @@ enum wire_status {
     WIRE_BUSY = 2,           // nothing was done; try later
     WIRE_EXPIRED = 3,        // session unknown: evicted, or never registered
     WIRE_OUTSIDE_WINDOW = 4, // sequence too far ahead of, or too far behind, the session's window
-    WIRE_INVALID = 5,        // checksum of the entry wrong, or size refused; nothing was done
+    WIRE_INVALID = 5,        // size refused; nothing was done
     WIRE_UNKNOWN = 6,        // leadership lost after acceptance: it may or may not come to be
     WIRE_FAILED = 7,         // node cannot serve (halted, device failed)
 };
@@ -214,7 +215,7 @@ struct wire_filter {
 };
 
 // Checks envelope and checksum. OK: reader is ready for wire_next. The frame must outlive the
-// reader.
+// reader. Payloads of entries are not covered: see wire_check_entries.
 enum wire_refusal wire_open(struct wire_reader *reader, const struct wire_filter *filter,
                             const uint8_t *frame, uint32_t bytes, struct wire_scratch *scratch);
 
@@ -229,7 +230,8 @@ static inline uint32_t wire_entry_crc(const struct raft_entry_head *head, const 
     return raft_entry_crc(head, payload);
 }
 
-// True when every entry's crc matches.
+// True when every entry's crc matches. To be asked before anything of an APPEND's or a PROPOSE's
+// payloads is used; their heads are covered by the frame's checksum.
 bool wire_check_entries(const struct raft_entry_head *heads, const uint8_t *const *payloads,
                         uint32_t count);
 

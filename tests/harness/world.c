@@ -196,7 +196,7 @@ void world_heal(struct world *world)
 void world_calm(struct world *world)
 {
     world->loss_permille = world->duplicate_permille = 0;
-    world->late_permille = world->unlocated_permille = 0;
+    world->late_permille = world->unlocated_permille = world->flip_permille = 0;
 }
 
 // ------------------------------------------------------------------------------------------------

@@ -223,7 +223,8 @@ struct world {
     uint32_t loss_permille, duplicate_permille, late_permille, unlocated_permille;
     uint64_t link_min_ns, link_max_ns, late_max_ns;
     bool cut[WORLD_NODES_MAX + 1][WORLD_NODES_MAX + 1]; // [from][to]; 0: the clients
-    uint64_t frames_sent, frames_lost;
+    uint32_t flip_permille;                             // one bit of a frame, on its way
+    uint64_t frames_sent, frames_lost, frames_flipped;
 
     struct world_packet *packets;
     uint32_t *free_packets;

@@ -52,7 +52,16 @@ static uint64_t delay(struct world *world)
     return delay_ns;
 }
 
-// One datagram on its way: lost, once or twice.
+static void flip(struct world *world, struct world_packet *packet)
+{
+    if (world->flip_permille > 0 && prng_chance(&world->prng, world->flip_permille, 1000)) {
+        uint64_t bit = prng_below(&world->prng, UINT64_C(8) * packet->bytes);
+        packet->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        world->frames_flipped++;
+    }
+}
+
+// One datagram on its way: lost, once or twice, whole or damaged.
 static void transmit(struct world *world, uint16_t from, const struct world_packet *packet)
 {
     world->frames_sent++;
@@ -64,6 +73,7 @@ static void transmit(struct world *world, uint16_t from, const struct world_pack
     for (uint32_t copy = 0; copy < copies; copy++) {
         struct world_packet *sent = take_packet(world, packet->data, packet->bytes, delay(world));
         if (sent != NULL) {
+            flip(world, sent);
             sent->node = packet->node;
             sent->index = packet->index;
             sent->remote = packet->remote;

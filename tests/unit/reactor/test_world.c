@@ -65,6 +65,7 @@ static void disturb_network(struct world *world, struct prng *prng)
     world->late_permille = PICK(prng, 0, 0, 10, 200);
     world->late_max_ns = PICK(prng, 200, 5000, 100000) * WORLD_US;
     world->unlocated_permille = PICK(prng, 0, 0, 0, 50);
+    world->flip_permille = PICK(prng, 0, 0, 20);
 }
 
 static void disturb(struct world *world, struct prng *prng)

@@ -15,6 +15,9 @@ const char *oracle_fault(const struct wire_message *message, const struct wire_f
 enum wire_refusal oracle_drain(const struct wire_filter *filter, const uint8_t *frame,
                                uint32_t bytes, const char **fault);
 
+// The checksum that belongs into a frame of at least an envelope, at most 64 KiB.
+uint32_t oracle_checksum(const uint8_t *frame, uint32_t bytes);
+
 // Computes the checksum of a frame again, for input that shall get past it.
 void oracle_reseal(uint8_t *frame, uint32_t bytes);
 

@@ -153,7 +153,7 @@ enum { SEQUENCE = 8, BYTES = 20, KIND = 23 };
 static const struct row rows[] = {
     // envelope
     {"magic", RAFT_MSG_VOTE, ENVELOPE(magic), 1, 0, WIRE_BAD_MAGIC},
-    {"future version", RAFT_MSG_VOTE, ENVELOPE(version), 1, 2, WIRE_BAD_VERSION},
+    {"future version", RAFT_MSG_VOTE, ENVELOPE(version), 1, WIRE_VERSION + 1, WIRE_BAD_VERSION},
     {"version 0", RAFT_MSG_VOTE, ENVELOPE(version), 1, 0, WIRE_BAD_VERSION},
     {"frame flag", RAFT_MSG_VOTE, ENVELOPE(flags), 2, 0x8000, FIELD},
     {"reserved of envelope", RAFT_MSG_VOTE, ENVELOPE(reserved), 2, 1, FIELD},
