@@ -49,6 +49,14 @@ static inline void raft_entry_head_pack(uint8_t at[RAFT_ENTRY_HEAD_BYTES],
     memcpy(at + 20, &bytes_and_kind, 4);
 }
 
+// Bytes of payload, of a packed head.
+static inline uint32_t raft_entry_head_bytes(const uint8_t at[RAFT_ENTRY_HEAD_BYTES])
+{
+    uint32_t bytes_and_kind;
+    memcpy(&bytes_and_kind, at + 20, 4);
+    return bytes_and_kind & RAFT_ENTRY_HEAD_BYTES_MASK;
+}
+
 // Takes any bytes; the caller judges the values.
 static inline void raft_entry_head_unpack(const uint8_t at[RAFT_ENTRY_HEAD_BYTES],
                                           struct raft_entry_head *head)

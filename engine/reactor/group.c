@@ -37,28 +37,55 @@ void group_forget_origins(struct group *group, uint64_t first, uint64_t last)
     }
 }
 
-// Gives every accepted entry its place in the log: the one copy of its payload.
-static void place(struct group *group, const struct raft_accept *accept,
-                  const uint8_t *const *payloads, uint64_t payloads_first)
+// What came with an input: entries from index `first` on, all of one term. Without payloads: what
+// the core made itself, one entry (the no-op of a new leader).
+struct content {
+    const struct raft_entry_head *heads;
+    const uint8_t *const *payloads;
+    uint64_t first;
+};
+
+// Gives `count` entries, from `index` on, their places in the log: the one copy of their payloads.
+static void place_span(struct group *group, struct raft_entry *entry, uint64_t index,
+                       uint32_t count, uint64_t prev_term, const struct content *content)
 {
     struct wal *wal = group->reactor->wal;
+    const uint8_t *const none = NULL;
+    while (count > 0) {
+        const struct raft_entry_id id = {.term = entry->term, .index = index};
+        uint64_t at = index - content->first, body;
+        uint32_t put =
+            content->payloads == NULL
+                ? wal_append_run(wal, group->id, entry->epoch, id, prev_term, &entry->head, &none,
+                                 1, &body)
+                : wal_append_run(wal, group->id, entry->epoch, id, prev_term, content->heads + at,
+                                 content->payloads + at, count, &body);
+        count -= put;
+        index += put;
+        for (; put > 0; put--, entry++) {
+            entry->body = body;
+            entry->is_placed = true;
+            body += entry->head.bytes + WAL_RECORD_OVERHEAD_BYTES;
+        }
+        prev_term = id.term;
+    }
+}
+
+static void place(struct group *group, const struct raft_accept *accept,
+                  const struct content *content)
+{
     uint64_t prev_term = accept->prev_term;
     for (uint64_t index = accept->range.first; index <= accept->range.last;) {
         uint32_t count;
         struct raft_entry *entry =
             raft_entry_span_to_place(group->raft, index, accept->range.last, &count);
         if (count == 0) {
-            index++;
+            index++; // it was placed when it came over a hole
             continue;
         }
-        for (uint64_t end = index + count; index < end; index++, entry++) {
-            const uint8_t *payload = payloads == NULL ? NULL : payloads[index - payloads_first];
-            struct raft_entry_id id = {.term = entry->term, .index = index};
-            entry->body =
-                wal_append(wal, group->id, entry->epoch, id, prev_term, &entry->head, payload);
-            entry->is_placed = true;
-            prev_term = id.term;
-        }
+        place_span(group, entry, index, count, prev_term, content);
+        prev_term = entry->term;
+        index += count;
     }
 }
 
@@ -74,8 +101,13 @@ enum raft_outcome group_step(struct group *group, const struct raft_input *input
     }
     if (accept.range.first <= accept.range.last) {
         bool is_proposal = input->kind == RAFT_IN_PROPOSE;
+        const struct content content = {.heads = payloads == NULL ? NULL
+                                                 : is_proposal    ? input->propose.heads
+                                                                  : input->message->append.heads,
+                                        .payloads = payloads,
+                                        .first = is_proposal ? accept.range.first : payloads_first};
         group_forget_origins(group, accept.range.first, accept.range.last);
-        place(group, &accept, payloads, is_proposal ? accept.range.first : payloads_first);
+        place(group, &accept, &content);
     }
     group_mark_dirty(group);
     return outcome;
@@ -115,6 +147,17 @@ static bool send_fragments(struct group *group, struct lane *lane, uint64_t inde
     return true;
 }
 
+// How many of the entries lie back to back in the log, from the first on.
+static uint32_t count_adjacent(const struct raft_entry *entry, uint32_t count)
+{
+    uint32_t run = 1;
+    while (run < count && entry[run].body == entry[run - 1].body + entry[run - 1].head.bytes +
+                                                 WAL_RECORD_OVERHEAD_BYTES) {
+        run++;
+    }
+    return run;
+}
+
 // Sends as many entries of one term, from first to at most last, as one message of the open frame
 // holds. Result: the next index to send; `first` when frames ran out.
 static uint64_t send_message(struct group *group, struct lane *lane, uint64_t first, uint64_t last)
@@ -143,8 +186,9 @@ static uint64_t send_message(struct group *group, struct lane *lane, uint64_t fi
     if (count == 0 || !wire_append_open(&append, writer, group->id, &message, count, bytes)) {
         return first;
     }
-    for (uint32_t at = 0; at < count; at++) {
-        wire_append_put(&append, &entry[at].head, wal_payload(reactor->wal, entry[at].body));
+    for (uint32_t at = 0, run; at < count; at += run) {
+        run = count_adjacent(entry + at, count - at);
+        wire_append_put_records(&append, wal_record(reactor->wal, entry[at].body), run);
     }
     reactor->counters.entries_out += count;
     reactor->counters.messages_out++;

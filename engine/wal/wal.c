@@ -260,28 +260,57 @@ static void prepare(struct wal *wal, uint16_t group, uint32_t epoch, struct raft
     }
 }
 
-uint64_t wal_append(struct wal *wal, uint16_t group, uint32_t epoch, struct raft_entry_id id,
-                    uint64_t prev_term, const struct raft_entry_head *head, const void *payload)
+// Writes records back to back at `at`, until the batch is to be sealed or the next one does not
+// fit. Result: how many, at least one; the caller knows that the first fits.
+static uint32_t put_records(struct wal *wal, const struct raft_entry_head *heads,
+                            const uint8_t *const *payloads, uint32_t count)
 {
-    uint32_t bytes = head->bytes;
-    if (!continues_run(wal, group, epoch, id, prev_term) ||
-        (size_t)(wal->limit - wal->at) < WAL_RECORD_OVERHEAD_BYTES + (size_t)bytes) {
-        prepare(wal, group, epoch, id, prev_term, bytes);
-    }
+    const uint8_t *limit = wal->limit, *seal_at = wal->seal_at;
     uint8_t *at = wal->at;
-    __builtin_prefetch(at + PREFETCH_BYTES, 1); // the arena was last touched a lap ago
-    uint64_t body = wal->open_position + (uint64_t)(at - wal->base) + WAL_RECORD_OVERHEAD_BYTES;
-    raft_entry_head_pack(at, head);
-    if (bytes != 0) {
-        memcpy(at + WAL_RECORD_OVERHEAD_BYTES, payload, bytes);
+    uint32_t put = 0;
+    do {
+        const struct raft_entry_head *head = &heads[put];
+        __builtin_prefetch(at + PREFETCH_BYTES, 1); // the arena was last touched a lap ago
+        raft_entry_head_pack(at, head);
+        at += WAL_RECORD_OVERHEAD_BYTES;
+        if (head->bytes != 0) {
+            memcpy(at, payloads[put], head->bytes);
+            at += head->bytes;
+        }
+        put++;
+    } while (put < count && at < seal_at &&
+             (size_t)(limit - at) >= WAL_RECORD_OVERHEAD_BYTES + (size_t)heads[put].bytes);
+    wal->counters->payload_bytes +=
+        (uint64_t)(at - wal->at) - (uint64_t)put * WAL_RECORD_OVERHEAD_BYTES;
+    wal->at = at;
+    return put;
+}
+
+uint32_t wal_append_run(struct wal *wal, uint16_t group, uint32_t epoch, struct raft_entry_id id,
+                        uint64_t prev_term, const struct raft_entry_head *heads,
+                        const uint8_t *const *payloads, uint32_t count, uint64_t *body)
+{
+    ASSERT_CMP(count, >, 0);
+    if (!continues_run(wal, group, epoch, id, prev_term) ||
+        (size_t)(wal->limit - wal->at) < WAL_RECORD_OVERHEAD_BYTES + (size_t)heads[0].bytes) {
+        prepare(wal, group, epoch, id, prev_term, heads[0].bytes);
     }
-    wal->at = at + WAL_RECORD_OVERHEAD_BYTES + bytes;
-    wal->run_next++;
-    wal->run_count++;
-    wal->counters->payload_bytes += bytes;
+    *body = wal->open_position + (uint64_t)(wal->at - wal->base) + WAL_RECORD_OVERHEAD_BYTES;
+    uint32_t put = put_records(wal, heads, payloads, count);
+    wal->run_next += put;
+    wal->run_count += put;
     if (wal->at >= wal->seal_at) {
         wal_batch_seal(wal);
     }
+    return put;
+}
+
+uint64_t wal_append(struct wal *wal, uint16_t group, uint32_t epoch, struct raft_entry_id id,
+                    uint64_t prev_term, const struct raft_entry_head *head, const void *payload)
+{
+    const uint8_t *const payloads[] = {payload};
+    uint64_t body;
+    wal_append_run(wal, group, epoch, id, prev_term, head, payloads, 1, &body);
     return body;
 }
 
@@ -327,6 +356,11 @@ uint64_t wal_recovered_commit(const struct wal *wal, uint16_t group)
 const uint8_t *wal_payload(const struct wal *wal, uint64_t body)
 {
     return wal->arena + wal_offset(wal, body);
+}
+
+const uint8_t *wal_record(const struct wal *wal, uint64_t body)
+{
+    return wal_payload(wal, body) - WAL_RECORD_OVERHEAD_BYTES;
 }
 
 void wal_put_hard_state(struct wal *wal, uint16_t group, struct raft_hard_state state)

@@ -115,6 +115,13 @@ bool wal_has_room(const struct wal *wal, uint32_t records, uint64_t payload_byte
 uint64_t wal_append(struct wal *wal, uint16_t group, uint32_t epoch, struct raft_entry_id id,
                     uint64_t prev_term, const struct raft_entry_head *head, const void *payload);
 
+// The same for `count` ≥ 1 entries of one term, the first of them `id`: adds as many as continue
+// one another in memory. Result: how many, at least one; the body of the first goes to *body, each
+// other one is WAL_RECORD_OVERHEAD_BYTES behind the end of the payload before.
+uint32_t wal_append_run(struct wal *wal, uint16_t group, uint32_t epoch, struct raft_entry_id id,
+                        uint64_t prev_term, const struct raft_entry_head *heads,
+                        const uint8_t *const *payloads, uint32_t count, uint64_t *body);
+
 // Records that the group's entries from `first` on are gone. No batch behind the one that holds it
 // is submitted before that one is durable (within a batch order is enough: a batch is replayed
 // whole or not at all). Precondition: wal_has_room for one record.
@@ -124,8 +131,11 @@ void wal_truncate(struct wal *wal, uint16_t group, uint64_t first);
 // recovery.
 void wal_note_commit(struct wal *wal, uint16_t group, uint64_t commit);
 
-// The payload at a body position (valid while it is at or above the tail), and its head as on disk.
+// The payload at a body position (valid while it is at or above the tail).
 const uint8_t *wal_payload(const struct wal *wal, uint64_t body);
+// The record around it: head, then payload. Records whose bodies are WAL_RECORD_OVERHEAD_BYTES
+// apart (beside the payload between them) lie back to back.
+const uint8_t *wal_record(const struct wal *wal, uint64_t body);
 
 // Seals the open batch and hands it to the disk, when there is one and fewer than in_flight_max are
 // out; also hard states, marks. Call once a poll iteration. now_ns drives the durable mark.

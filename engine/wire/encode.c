@@ -210,6 +210,25 @@ void wire_append_put(struct wire_append_writer *append, const struct raft_entry_
     append->writer->entries_due--;
 }
 
+void wire_append_put_records(struct wire_append_writer *append, const uint8_t *records,
+                             uint32_t count)
+{
+    uint8_t *head_at = append->head_at, *payload_at = append->payload_at;
+    ASSERT_CMP(append->writer->entries_due, >=, count);
+    append->writer->entries_due -= count;
+    for (; count > 0; count--) {
+        uint32_t bytes = raft_entry_head_bytes(records);
+        ASSERT_CMP(bytes, <=, (size_t)(append->payload_end - payload_at));
+        memcpy(head_at, records, WIRE_HEAD_BYTES);
+        memcpy(payload_at, records + WIRE_HEAD_BYTES, bytes);
+        head_at += WIRE_HEAD_BYTES;
+        payload_at += bytes;
+        records += WIRE_HEAD_BYTES + bytes;
+    }
+    append->head_at = head_at;
+    append->payload_at = payload_at;
+}
+
 bool wire_put_append_fragment(struct wire_writer *writer, uint16_t group,
                               const struct raft_message *message,
                               const struct wire_fragment *fragment)

@@ -306,6 +306,10 @@ bool wire_append_open(struct wire_append_writer *append, struct wire_writer *wri
 // or sealed.
 void wire_append_put(struct wire_append_writer *append, const struct raft_entry_head *head,
                      const void *payload);
+// The same for `count` entries that lie back to back, each a head as wire_head_write makes it and
+// its payload: as a log keeps them.
+void wire_append_put_records(struct wire_append_writer *append, const uint8_t *records,
+                             uint32_t count);
 // Largest payload that fits an otherwise empty frame of this size as a single-entry append; larger
 // ones travel in fragments of wire_fragment_bytes(frame_bytes) each.
 uint32_t wire_append_payload_max(uint32_t frame_bytes);

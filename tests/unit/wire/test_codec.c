@@ -179,6 +179,40 @@ static void an_append_lies_as_published(void)
     CHECK_EQUAL(crc, crc32c(0, want + 8, sizeof(want) - 8 - 8)); // without payloads and padding
 }
 
+// Entries given as a log keeps them leave as the same bytes.
+static void records_leave_as_entries_do(void)
+{
+    static uint8_t records[2 * WIRE_FRAME_BYTES_MAX];
+    struct wire_envelope envelope = sample_envelope(RAFT_MSG_APPEND);
+    struct prng prng;
+    prng_init(&prng, 5);
+    for (uint32_t round = 0; round < ROUNDS / 5; round++) {
+        struct wire_writer writer;
+        struct wire_append_writer append;
+        sample_make(&samples[0], &prng, RAFT_MSG_APPEND, 8000);
+        uint32_t bytes = sample_frame(frame, sizeof(frame), &samples[0].message);
+        const struct wire_message *message = &samples[0].message;
+        uint32_t count = message->raft.append.count, at = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            wire_head_write(records + at, &samples[0].heads[i]);
+            memcpy(records + at + WIRE_HEAD_BYTES, samples[0].payloads[i],
+                   samples[0].heads[i].bytes);
+            at += WIRE_HEAD_BYTES + samples[0].heads[i].bytes;
+        }
+        wire_begin(&writer, copy, sizeof(copy), &envelope);
+        CHECK(wire_append_open(&append, &writer, message->group, &message->raft, count,
+                               message->payload_bytes));
+        uint32_t first = (uint32_t)prng_below(&prng, count + 1), first_bytes = 0;
+        wire_append_put_records(&append, records, first);
+        for (uint32_t i = 0; i < first; i++) {
+            first_bytes += WIRE_HEAD_BYTES + samples[0].heads[i].bytes;
+        }
+        wire_append_put_records(&append, records + first_bytes, count - first);
+        CHECK_EQUAL(wire_seal(&writer), bytes);
+        CHECK(memcmp(copy, frame, bytes) == 0);
+    }
+}
+
 static void a_put_that_does_not_fit_changes_nothing(void)
 {
     struct prng prng;
@@ -464,6 +498,7 @@ int main(int argc, char **argv)
         TEST(every_type_round_trips),
         TEST(a_frame_carries_messages_of_many_groups),
         TEST(an_append_lies_as_published),
+        TEST(records_leave_as_entries_do),
         TEST(a_put_that_does_not_fit_changes_nothing),
         TEST(what_has_no_meaning_leaves_as_zero),
         TEST(batches_take_the_largest_prefix_that_fits),
