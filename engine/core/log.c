@@ -245,12 +245,20 @@ void raft_entry_placed(struct raft *raft, uint64_t index, uint64_t body)
 
 void raft_entry_relocated(struct raft *raft, uint64_t index, uint64_t body)
 {
-    ASSERT(log_has(&raft->log, index));
-    struct raft_entry *entry = log_slot(&raft->log, index);
-    entry->body = body;
-    if (!entry->is_durable) {
-        entry->epoch = raft->log.epoch;
+    ASSERT(log_has(&raft->log, index) && index <= raft->log.synced);
+    log_slot(&raft->log, index)->body = body;
+}
+
+void raft_forget_beyond_hole(struct raft *raft)
+{
+    if (raft->log.held > raft->log.last) {
+        log_drop_beyond_hole(&raft->log);
     }
+}
+
+uint64_t raft_payload_bytes(const struct raft *raft, uint64_t after, uint64_t upto)
+{
+    return log_bytes_between(&raft->log, after, upto < raft->log.last ? upto : raft->log.last);
 }
 
 uint64_t raft_term_run(const struct raft *raft, uint64_t first, uint64_t last)

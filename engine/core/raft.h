@@ -213,9 +213,14 @@ const struct raft_entry *raft_entry_span(const struct raft *raft, uint64_t first
 // of each.
 struct raft_entry *raft_entry_span_to_place(struct raft *raft, uint64_t first, uint64_t last,
                                             uint32_t *count);
-// The body moved (its segment is being recycled); the entry must be made durable there under the
-// current epoch.
+// The body moved (its segment is to be recycled): a copy was submitted under the entry's own epoch.
+// Requires index ≤ synced: the entry is durable at its old place, which must stay until the copy is
+// durable too.
 void raft_entry_relocated(struct raft *raft, uint64_t index, uint64_t body);
+// Gives up what waits beyond a hole (it was never acknowledged, and will be asked for again).
+void raft_forget_beyond_hole(struct raft *raft);
+// Payload bytes of the entries behind `after`, up to `upto`, as far as the log has no hole.
+uint64_t raft_payload_bytes(const struct raft *raft, uint64_t after, uint64_t upto);
 // Header of an append to `to` that starts at `first`; the caller sets count (entries of one term,
 // see raft_term_run) and heads.
 void raft_append_header(const struct raft *raft, uint16_t to, uint64_t first,

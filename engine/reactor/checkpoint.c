@@ -1,13 +1,9 @@
-// Checkpoints, and what they allow to be forgotten.
+// Durable checkpoints of a group's state.
 //
 // Stop and copy: while its state is read out, piece by piece in successive poll iterations, a group
 // applies nothing; it goes on receiving, writing, acknowledging and committing. A durable log keeps
 // two files a group and overwrites the older one: data, flush, then one header block as a durable
-// write. Recovery takes the newest header that holds.
-//
-// The tail of the log moves when more than half of the log is in use: entries are forgotten that
-// are applied, (durable log) covered by a durable checkpoint, and, while less than three quarters
-// are in use, not needed by a peer that is alive.
+// write. Recovery takes the newest header that holds. What they allow to be forgotten: tail.c.
 #include "engine/reactor/internal.h"
 
 #include <errno.h>
@@ -20,9 +16,7 @@
 #define CHECKPOINT_MAGIC UINT64_C(0x31504B434E544E50) // "PNTNCKP1"
 #define RETRY_AFTER_NS UINT64_C(100000000)            // after a checkpoint that found no room
 
-#define TAIL_PAUSE_NS UINT64_C(1000000)
-
-enum { HEADER_BYTES = 4096, TAIL_STEPS = 256 };
+enum { HEADER_BYTES = 4096 };
 
 // Made by a node that does not hold everything it once acknowledged. It does not after the next
 // start either: what it gets back later must not make it forget that.
@@ -398,123 +392,4 @@ bool checkpoint_poll(struct reactor *reactor)
     }
     copy(group);
     return true;
-}
-
-// ----------------------------------------------------------------------------------------------------
-// tail
-
-// How far the group's log may be trimmed.
-static uint64_t trim_limit(const struct group *group, bool is_tight)
-{
-    struct raft_view view;
-    raft_view(group->raft, &view);
-    uint64_t limit = view.applied < view.synced ? view.applied : view.synced;
-    limit = group->applied < limit ? group->applied : limit;
-    if (!group->reactor->config.wal.is_volatile && group->checkpoint.durable.index < limit) {
-        limit = group->checkpoint.durable.index;
-    }
-    uint64_t pin = snapshot_pin(group);
-    limit = pin < limit ? pin : limit;
-    uint64_t needed = raft_needed_from(group->raft) - 1;
-    return !is_tight && needed < limit ? needed : limit;
-}
-
-// Forgets a quarter of what the group keeps, as far as allowed. False: nothing could be forgotten.
-static bool trim(struct group *group, bool is_tight)
-{
-    struct raft_view view;
-    raft_view(group->raft, &view);
-    uint64_t limit = trim_limit(group, is_tight);
-    uint64_t target = view.base + (view.last - view.base + 3) / 4;
-    target = target < limit ? target : limit;
-    if (target <= view.base) {
-        return false;
-    }
-    raft_trim(group->raft, target);
-    return true;
-}
-
-// The group whose oldest entry lies furthest back; its position.
-static struct group *pinning_group(struct reactor *reactor, uint64_t *position)
-{
-    struct group *pinning = NULL;
-    *position = wal_head(reactor->wal);
-    for (uint32_t slot = 0; slot < reactor->group_count; slot++) {
-        struct group *group = &reactor->groups[slot];
-        struct raft_view view;
-        raft_view(group->raft, &view);
-        const struct raft_entry *oldest = raft_entry_at(group->raft, view.base + 1);
-        if (oldest != NULL && oldest->body < *position) {
-            *position = oldest->body;
-            pinning = group;
-        }
-    }
-    return pinning;
-}
-
-static bool relieve(struct group *group, bool is_tight)
-{
-    if (trim(group, is_tight)) {
-        return true;
-    }
-    if (!group->reactor->config.wal.is_volatile) {
-        checkpoint_start(group);
-    }
-    return false;
-}
-
-// Makes room in a log that is more than half full. It costs a look at every group, so it is done
-// again only when something was forgotten, the log has grown, or time has passed.
-static bool relieve_log(struct reactor *reactor)
-{
-    uint64_t size = reactor->config.wal.log_bytes, head = wal_head(reactor->wal);
-    uint64_t used = size - wal_free_bytes(reactor->wal), position;
-    bool was_busy = false;
-    if (used <= size / 2 ||
-        (head < reactor->tail_due_head && reactor->now_ns < reactor->tail_due_ns)) {
-        return false;
-    }
-    struct group *group = pinning_group(reactor, &position);
-    for (uint32_t round = 0; round < 4 && group != NULL && relieve(group, used > size / 4 * 3);
-         round++) {
-        was_busy = true;
-        group = pinning_group(reactor, &position);
-    }
-    wal_advance_tail(reactor->wal, position);
-    reactor->tail_due_head = was_busy ? head : head + size / TAIL_STEPS;
-    reactor->tail_due_ns = reactor->now_ns + TAIL_PAUSE_NS;
-    return was_busy;
-}
-
-// One group's slots an iteration.
-// Enough new log since the last checkpoint began?
-static bool is_checkpoint_due(const struct group *group)
-{
-    const struct reactor *reactor = group->reactor;
-    return !reactor->config.wal.is_volatile && reactor->config.checkpoint_bytes != 0 &&
-           wal_head(reactor->wal) - group->checkpoint.began_head >=
-               reactor->config.checkpoint_bytes;
-}
-
-static bool relieve_slots(struct group *group)
-{
-    struct raft_view view;
-    raft_view(group->raft, &view);
-    uint64_t slots = group->reactor->config.log_entries, kept = view.held - view.base;
-    if ((group->is_incomplete && view.intact) || is_checkpoint_due(group)) {
-        checkpoint_start(group);
-    }
-    return kept > slots / 2 && relieve(group, kept > slots / 4 * 3);
-}
-
-// A log of entries that are larger than usual fills its arena first, one of small entries its
-// slots.
-bool tail_poll(struct reactor *reactor)
-{
-    bool was_busy = relieve_log(reactor);
-    if (reactor->group_count > 0) {
-        uint64_t next = reactor->counters.polls % reactor->group_count;
-        was_busy |= relieve_slots(&reactor->groups[next]);
-    }
-    return was_busy;
 }

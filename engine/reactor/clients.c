@@ -174,7 +174,7 @@ static enum wire_status inspect(struct group *group, const struct raft_entry_hea
     if (view.role != RAFT_LEADER || reactor->is_draining) {
         return WIRE_NOT_LEADER;
     }
-    if (!group_log_has_room(group, count, payload_bytes)) {
+    if (!group_takes_proposals(group, count, payload_bytes)) {
         reactor->counters.proposals_busy += count;
         return WIRE_BUSY;
     }

@@ -22,11 +22,19 @@ bool group_takes_sizes(const struct group *group, const struct raft_entry_head *
 }
 
 // Room for new entries, with a reserve for what must always find a place: two more entries, or the
-// largest would never have room.
+// largest would never have room; and what may have to move out of the oldest segment.
 bool group_log_has_room(const struct group *group, uint32_t entries, uint64_t bytes)
 {
-    return wal_has_room(group->reactor->wal, entries + 2,
-                        bytes + group->reactor->config.sizes.payload_bytes_max + WAL_RESERVE_BYTES);
+    const struct reactor *reactor = group->reactor;
+    uint64_t apart = WAL_RESERVE_BYTES + reactor->tail.to_move_bytes;
+    return wal_has_room(reactor->wal, entries + 2 + (uint32_t)(apart / LOG_ENTRY_BYTES),
+                        bytes + reactor->config.sizes.payload_bytes_max + apart);
+}
+
+// The same for proposals, of which no group may take all the room there is.
+bool group_takes_proposals(const struct group *group, uint32_t entries, uint64_t bytes)
+{
+    return group_log_has_room(group, entries, bytes) && tail_lets_grow(group);
 }
 
 void group_forget_origins(struct group *group, uint64_t first, uint64_t last)

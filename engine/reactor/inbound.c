@@ -41,17 +41,22 @@ static void on_heartbeat(struct group *group, const struct raft_message *append)
     group_step(group, &input, NULL, 0);
 }
 
-// Room in the log for the entries of an append. What takes the place of others may use the reserve:
-// a log that is full of entries nobody will ever commit could not get rid of them otherwise.
+// Room in the log for the entries of an append. Two kinds may use the reserve: what takes the place
+// of others, or a log that is full of entries nobody will ever commit could not get rid of them;
+// and the no-op of a leader, or one that is full of entries that wait for it could not commit them.
+// What the no-ops of our own groups need is left.
 static bool has_room(const struct group *group, const struct raft_append *append,
                      uint32_t payload_bytes)
 {
+    const struct reactor *reactor = group->reactor;
     if (group_log_has_room(group, append->count, payload_bytes)) {
         return true;
     }
     const struct raft_entry *old = raft_entry_at(group->raft, append->prev.index + 1);
-    return old != NULL && old->term != append->entries_term &&
-           wal_has_room(group->reactor->wal, append->count + 1, payload_bytes);
+    bool is_replacing = old != NULL && old->term != append->entries_term;
+    bool is_no_op = append->count == 1 && append->heads[0].kind == RAFT_ENTRY_NOOP;
+    return (is_replacing || is_no_op) &&
+           wal_has_room(reactor->wal, append->count + 1 + reactor->group_count, payload_bytes);
 }
 
 // An append needs room in the log before the core sees it; without it the entries count as lost,

@@ -1,7 +1,8 @@
 // The reactor's inside. Each file writes its own part: outbox.c frames under way out, inbound.c
 // frames in, group.c the core and its effects, apply.c state machines, clients.c answers to
-// clients, reads.c reads, mailbox.c other threads' requests, checkpoint.c durable checkpoints and
-// the log's tail, snapshot.c checkpoints to and from peers, timing.c how long answers take.
+// clients, reads.c reads, mailbox.c other threads' requests, checkpoint.c durable checkpoints,
+// tail.c what of the log is forgotten, snapshot.c checkpoints to and from peers, timing.c how long
+// answers take.
 #ifndef PONTOON_REACTOR_INTERNAL_H
 #define PONTOON_REACTOR_INTERNAL_H
 
@@ -28,6 +29,7 @@ enum {
     ANSWER_BYTES_MAX = RAFT_PAYLOAD_BYTES_MAX + 64,
     // Of the log, kept free of new entries for no-ops; one entry that replaces others comes on top.
     WAL_RESERVE_BYTES = 256 << 10,
+    LOG_ENTRY_BYTES = 4096, // room is asked for in entries of this size: every log takes these
     CHECKPOINT_CHUNK_BYTES = 256 << 10,
     SNAPSHOT_RANGES_MAX = 64, // of a checkpoint that is coming in, received beyond a hole
     APPLY_SILENT = 255,       // status of an apply item that is answered by another one
@@ -262,6 +264,20 @@ struct group {
     struct fragment_cursor cursors[RAFT_NODES_MAX]; // by place in config.nodes
     struct checkpoint checkpoint;
     struct snapshot snapshot;
+    uint64_t pinned_bytes; // of the log: what must stay there, when last weighed
+    struct {
+        uint64_t segment, next; // entries below next are not in this segment any more
+    } moved;
+};
+
+// --------------------------------------------------------------------------------------------------
+// tail.c
+
+struct tail {
+    uint64_t due_head; // the tail is looked at when the log's head is there, or ...
+    uint64_t due_ns;
+    uint64_t pinned_bytes;  // of all groups
+    uint64_t to_move_bytes; // kept free: live entries of the oldest segment may have to move there
 };
 
 // --------------------------------------------------------------------------------------------------
@@ -319,8 +335,7 @@ struct reactor {
     struct mail *mails;
     struct rte_ring *mail_ring, *free_mail_ring;
 
-    uint64_t tail_due_head; // the log's tail is looked at when its head is there, or ...
-    uint64_t tail_due_ns;
+    struct tail tail;
     uint8_t *checkpoint_buffer; // one checkpoint is written at a time
     struct group *checkpointing;
     bool has_overflow; // recovery found more entries than slots
@@ -356,6 +371,7 @@ void group_device_failed(struct reactor *reactor);
 bool group_takes_sizes(const struct group *group, const struct raft_entry_head *heads,
                        uint32_t count);
 bool group_log_has_room(const struct group *group, uint32_t entries, uint64_t bytes);
+bool group_takes_proposals(const struct group *group, uint32_t entries, uint64_t bytes);
 void group_leadership_lost(struct group *group);
 
 // apply.c
@@ -418,7 +434,10 @@ bool checkpoint_poll(struct reactor *reactor);
 void checkpoint_start(struct group *group);
 bool checkpoint_start_installed(struct group *group, struct raft_entry_id covers);
 void checkpoint_close(struct group *group);
+
+// tail.c
 bool tail_poll(struct reactor *reactor);
+bool tail_lets_grow(const struct group *group);
 
 // snapshot.c
 void snapshot_want(struct group *group, uint64_t peers);

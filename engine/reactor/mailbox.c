@@ -230,7 +230,7 @@ static enum wire_status propose(struct reactor *reactor, struct mail *mail, stru
     }
     const struct raft_input input = {.kind = RAFT_IN_PROPOSE,
                                      .propose = {.heads = &head, .count = 1}};
-    if (!group_log_has_room(group, 1, mail->bytes) ||
+    if (!group_takes_proposals(group, 1, mail->bytes) ||
         group_step(group, &input, &payload, 0) != RAFT_OK) {
         reactor->counters.proposals_busy++;
         return WIRE_BUSY;

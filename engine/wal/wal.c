@@ -11,13 +11,18 @@
 #include <string.h>
 
 enum { COMPLETIONS_MAX = 64, SEGMENT_BYTES_MIN = 16384, ENTRIES_PER_SEGMENT_MIN = 4 };
-enum { PREFETCH_BYTES = 768 };
+enum { PREFETCH_BYTES = 768, SPARE_BLOCKS = 2 };
 
 // --- memory ---
 
 static uint64_t blocks_of(const struct wal_config *config)
 {
     return config->log_bytes / WAL_BLOCK_BYTES;
+}
+
+static uint64_t segments_of(const struct wal_config *config)
+{
+    return config->segment_bytes == 0 ? 0 : config->log_bytes / config->segment_bytes;
 }
 
 // Carves `bytes` from *at, aligned to a block. With base NULL it only counts.
@@ -38,6 +43,8 @@ static struct wal *lay_out(uintptr_t memory, const struct wal_config *config, ui
     parts.hards = carve(end, config->groups_max * sizeof(struct wal_hard));
     parts.commits = carve(end, config->groups_max * sizeof(uint64_t));
     parts.commits_noted = carve(end, config->groups_max * sizeof(uint64_t));
+    parts.commits_at = carve(end, config->groups_max * sizeof(uint64_t));
+    parts.segment_last = carve(end, segments_of(config) * config->groups_max * sizeof(uint64_t));
     parts.sound_blocks = carve(end, blocks_of(config) / 8 + sizeof(uint64_t));
     parts.counters = carve(end, sizeof(struct wal_counters));
     if (is_real) {
@@ -205,10 +212,22 @@ bool wal_has_room(const struct wal *wal, uint32_t records, uint64_t payload_byte
 
 void wal_advance_tail(struct wal *wal, uint64_t position)
 {
+    ASSERT_CMP(position, <=, wal_head(wal));
     if (position > wal->tail_wanted) {
         wal->tail_wanted = position;
         wal_batch_advance_tail(wal);
     }
+}
+
+uint64_t wal_oldest(const struct wal *wal)
+{
+    return wal->tail_wanted & ~(wal->segment_bytes - 1);
+}
+
+uint64_t wal_last_in_segment(const struct wal *wal, uint64_t position, uint16_t group)
+{
+    ASSERT_CMP(position, <, wal->segments_end);
+    return wal_segment_row(wal, position)[group];
 }
 
 // --- appending ---
@@ -382,12 +401,14 @@ static bool is_quiet(const struct wal *wal)
 }
 
 // Is there something that only a mark would tell a recovery: a durable end of entries, room given
-// up, commit floors?
+// up, commit floors? In a full log the last blocks are for the marks that bring room back.
 static bool needs_mark(const struct wal *wal)
 {
-    return !wal->is_volatile && is_quiet(wal) && wal->failed == 0 &&
-           (wal->entries_position > wal->marked_position || wal->tail > wal->tail_recorded ||
-            wal->commits_dirty > 0);
+    bool has_news = wal->entries_position > wal->marked_position || wal->commits_dirty > 0;
+    bool has_tail = wal->tail > wal->tail_recorded;
+    uint64_t blocks = has_tail ? 1 : 1 + SPARE_BLOCKS;
+    return !wal->is_volatile && is_quiet(wal) && wal->failed == 0 && (has_news || has_tail) &&
+           wal->head + blocks * WAL_BLOCK_BYTES <= wal->tail_recorded + wal->log_bytes;
 }
 
 static void mark_when_idle(struct wal *wal, uint64_t now_ns)
@@ -399,8 +420,7 @@ static void mark_when_idle(struct wal *wal, uint64_t now_ns)
     if (wal->idle_since_ns == 0) {
         wal->idle_since_ns = now_ns == 0 ? 1 : now_ns;
     }
-    if (now_ns - wal->idle_since_ns >= wal->durable_mark_delay_ns &&
-        wal->head + WAL_BLOCK_BYTES <= wal->tail_recorded + wal->log_bytes) {
+    if (now_ns - wal->idle_since_ns >= wal->durable_mark_delay_ns) {
         wal_batch_mark(wal);
         wal->idle_since_ns = 0;
     }

@@ -170,9 +170,16 @@ uint64_t wal_deadline_ns(const struct wal *wal);
 uint64_t wal_head(const struct wal *wal);
 uint64_t wal_tail(const struct wal *wal);
 // Gives up everything below `position` (any position, as of a body): that arena and file may be
-// overwritten. Monotonic. Takes effect in whole segments, and in a durable log once a header that
-// says so is durable.
+// overwritten. Monotonic. Takes effect in whole segments, and not before everything that was
+// appended until now is durable: so entries that must stay may be appended again and their old
+// place be given up at once. In a durable log room comes back once a header that says so is durable
+// too.
 void wal_advance_tail(struct wal *wal, uint64_t position);
+// Start of the oldest segment that was not given up by wal_advance_tail.
+uint64_t wal_oldest(const struct wal *wal);
+// Highest index of the group that was appended (or recovered) in the segment around position, be it
+// live or not; 0: none. Requires wal_tail ≤ position, and a segment that was written to before.
+uint64_t wal_last_in_segment(const struct wal *wal, uint64_t position, uint16_t group);
 // Bytes that can be appended before the log is full, headers and padding included.
 uint64_t wal_free_bytes(const struct wal *wal);
 

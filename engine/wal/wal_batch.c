@@ -24,6 +24,10 @@ void wal_batch_open(struct wal *wal, uint32_t need)
     ASSERT_CMP(wal_align(position + need, wal->block_bytes), <=,
                wal->tail_recorded + wal->log_bytes);
     ASSERT_CMP(wal->open_next - wal->floor, <, WAL_BATCHES - 1);
+    if (position >= wal->segments_end) { // a segment is entered: its row is of the lap before
+        wal->segments_end = segment_end;
+        memset(wal_segment_row(wal, position), 0, wal->groups_max * sizeof(uint64_t));
+    }
     wal->open_position = position;
     wal->base = wal->arena + wal_offset(wal, position);
     wal->at = wal->base + wal->header_bytes;
@@ -46,6 +50,7 @@ void wal_batch_close_run(struct wal *wal)
     memcpy(wal->run_at + offsetof(struct wal_run, count), &wal->run_count, sizeof(uint32_t));
     memcpy(wal->run_at + offsetof(struct wal_run, bytes), &bytes, sizeof(bytes));
     wal->open_records += wal->run_count;
+    wal_segment_note(wal, wal->open_position, wal->run_group, wal->run_next - 1);
     wal->run_at = NULL;
     wal->run_next = 0;
 }
@@ -66,6 +71,7 @@ static void note_commits(struct wal *wal, const uint8_t *end)
         memcpy(wal->at, &note, sizeof(note));
         wal->at += sizeof(note);
         wal->commits_noted[group] = wal->commits[group];
+        wal->commits_at[group] = wal->open_position;
         wal->commits_dirty--;
     }
 }
@@ -262,15 +268,44 @@ uint32_t wal_batch_report(struct wal *wal, struct wal_event *events, uint32_t ma
     return count;
 }
 
+// Commit floors that only stand in what is given up must be noted again.
+static void note_lost_commits(struct wal *wal)
+{
+    for (uint32_t group = 0; group < wal->groups_max; group++) {
+        if (wal->commits_noted[group] != 0 && wal->commits_at[group] < wal->tail) {
+            wal->commits_dirty += wal->commits[group] == wal->commits_noted[group];
+            wal->commits_noted[group] = 0;
+        }
+    }
+}
+
+static void give_up(struct wal *wal)
+{
+    uint64_t position = wal->tail_pending & ~(wal->segment_bytes - 1);
+    if (position <= wal->tail) {
+        return;
+    }
+    wal->tail = position;
+    if (wal->is_volatile) {
+        wal->tail_recorded = position;
+    } else {
+        note_lost_commits(wal);
+    }
+}
+
+// One word of the caller is carried out after the other: were the newest one waited for, a log that
+// is never at rest would wait for ever.
 void wal_batch_advance_tail(struct wal *wal)
 {
-    uint64_t position =
-        wal->tail_wanted < wal->floor_position ? wal->tail_wanted : wal->floor_position;
-    position &= ~(wal->segment_bytes - 1);
-    if (position > wal->tail) {
-        wal->tail = position;
+    if (wal->floor_position < wal->tail_after) {
+        return;
     }
-    if (wal->is_volatile) {
-        wal->tail_recorded = wal->tail;
+    give_up(wal);
+    if (wal->tail_wanted > wal->tail_pending) {
+        wal->tail_pending = wal->tail_wanted;
+        wal->tail_after = wal_head(wal);
+        if (wal->floor_position >= wal->tail_after) {
+            give_up(wal);
+        }
     }
 }

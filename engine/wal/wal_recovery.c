@@ -367,6 +367,7 @@ static void replay(struct scan *scan, const struct wal_batch_header *header)
         ASSERT(step != WAL_STEP_BAD); // the body was sound
         if (step == WAL_STEP_COMMIT) {
             wal_note_commit(wal, item.group, item.id.index);
+            wal->commits_at[item.group] = header->position;
             continue;
         }
         struct wal_record record = {
@@ -376,6 +377,7 @@ static void replay(struct scan *scan, const struct wal_batch_header *header)
             record.prev_term = item.prev_term;
             record.head = item.head;
             record.body = header->position + (uint64_t)(item.payload - base);
+            wal_segment_note(wal, header->position, item.group, item.id.index);
         }
         opening->recovery->records++;
         if (opening->visitor != NULL) {
@@ -451,6 +453,17 @@ static int take_place_of_last_mark(struct scan *scan, uint64_t *head)
     return wal_files_forget_log_boot(scan->opening);
 }
 
+// What was read stands in the log, unless it was in the mark that is overwritten.
+static void take_commits(struct wal *wal)
+{
+    wal->commits_dirty = 0;
+    for (uint32_t group = 0; group < wal->groups_max; group++) {
+        bool stands = wal->commits_at[group] < wal->head;
+        wal->commits_noted[group] = stands ? wal->commits[group] : 0;
+        wal->commits_dirty += wal->commits[group] != wal->commits_noted[group];
+    }
+}
+
 // Where writing goes on. Behind a faulty end a block is left out and the chain broken, so that the
 // fault stays visible until the tail has passed it.
 static int continue_at(struct scan *scan)
@@ -478,9 +491,9 @@ static int continue_at(struct scan *scan)
     wal->floor_sequence = wal->sequence_previous;
     wal->floor_position = head; // all that was read is durable: the file was flushed before
     wal->marked_position = head;
-    wal->tail = wal->tail_wanted = wal->tail_recorded = scan->tail;
-    memcpy(wal->commits_noted, wal->commits, wal->groups_max * sizeof(wal->commits[0]));
-    wal->commits_dirty = 0;
+    wal->tail = wal->tail_wanted = wal->tail_pending = wal->tail_recorded = scan->tail;
+    wal->segments_end = wal_align(head, wal->segment_bytes);
+    take_commits(wal);
     return 0;
 }
 

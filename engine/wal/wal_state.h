@@ -89,10 +89,15 @@ struct wal {
     uint64_t lap_position; // position of arena[0] in the lap of the head
     uint64_t log_bytes, segment_bytes;
     uint64_t tail_wanted;   // what the caller gave up
-    uint64_t tail;          // the same, at a segment's start and not above floor_position
+    uint64_t tail_pending;  // ≤ tail_wanted; given up when floor_position reaches ...
+    uint64_t tail_after;    // ... this: what was appended before the caller's word is durable then
+    uint64_t tail;          // ≤ tail_pending, at a segment's start
     uint64_t tail_recorded; // ≤ tail; a durable header says so: only below it may be overwritten
     uint64_t reserve_bytes;
-    uint32_t batch_shift; // 2^batch_shift ≤ batch_bytes_max: a division for wal_has_room
+    uint64_t *segment_last; // by place of the segment in the ring, then group: highest index of the
+                            // group that was appended in it; 0: none
+    uint64_t segments_end;  // rows of segments that begin here or behind are of the lap before
+    uint32_t batch_shift;   // 2^batch_shift ≤ batch_bytes_max: a division for wal_has_room
     uint32_t batch_bytes_max;
     uint32_t entry_bytes_max; // payload: a quarter of a segment, at most RAFT_PAYLOAD_BYTES_MAX
 
@@ -123,7 +128,8 @@ struct wal {
 
     // --- commit floors ---
     uint64_t *commits;       // groups_max: newest known
-    uint64_t *commits_noted; // groups_max: newest put into a batch
+    uint64_t *commits_noted; // groups_max: newest put into a batch at or above the tail; 0: none
+    uint64_t *commits_at;    // groups_max: position of that batch
     uint32_t commit_cursor;  // round robin
     uint32_t commits_dirty;  // groups with commits > commits_noted
 
@@ -143,6 +149,20 @@ static inline uint64_t wal_offset(const struct wal *wal, uint64_t position)
 {
     return position >= wal->lap_position ? position - wal->lap_position
                                          : position + wal->log_bytes - wal->lap_position;
+}
+
+// The row of segment_last of the segment around a position.
+static inline uint64_t *wal_segment_row(const struct wal *wal, uint64_t position)
+{
+    uint64_t place = position % wal->log_bytes / wal->segment_bytes;
+    return wal->segment_last + place * wal->groups_max;
+}
+
+static inline void wal_segment_note(const struct wal *wal, uint64_t position, uint16_t group,
+                                    uint64_t index)
+{
+    uint64_t *last = wal_segment_row(wal, position) + group;
+    *last = index > *last ? index : *last;
 }
 
 static inline struct wal_batch *wal_batch_of(struct wal *wal, uint64_t slot)
@@ -178,7 +198,7 @@ void wal_batch_submit(struct wal *wal);
 void wal_batch_complete(struct wal *wal, uint32_t slot_low, int32_t result);
 // Writes events of durable batches and advances the floor. Result: events written.
 uint32_t wal_batch_report(struct wal *wal, struct wal_event *events, uint32_t max);
-// Brings `tail` up to what the caller gave up and the floor allows.
+// Brings `tail` up to what the caller gave up, as far as what replaces it is durable.
 void wal_batch_advance_tail(struct wal *wal);
 
 // wal_hard.c

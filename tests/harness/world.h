@@ -43,7 +43,7 @@ struct world_options {
     bool has_kv;            // a kv store behind every recording app
     uint32_t frame_bytes;
     uint32_t log_entries, window_entries;
-    uint64_t window_bytes, log_bytes;
+    uint64_t window_bytes, log_bytes, segment_bytes;
     uint32_t session_pages, sessions_max;
     uint64_t poll_ns;       // between two polls of a reactor
     uint32_t tx_buffers;    // of a reactor, outstanding

@@ -339,21 +339,42 @@ static void recovery_refuses_more_than_fits(void)
     end_with("");
 }
 
-// An entry that is moved before it is durable is made so at its new place, in the present epoch.
-static void a_moved_entry_is_credited_at_its_new_place(void)
+// A durable entry that was written again: the late completion of the copy credits nobody but it,
+// though another entry has its index by then.
+static void the_completion_of_a_copy_credits_only_its_entry(void)
 {
     replica_open(&node, 3);
-    struct raft_message append = replica_append(2, 1, (struct raft_entry_id){0}, 1, 2, 0);
+    replica_follow(&node, 1, (const uint64_t[]){1, 1, 0}, 0);
+    uint32_t epoch = raft_entry_at(node.raft, 2)->epoch;
+    CHECK_EQUAL(node.view.synced, 2);
+    raft_entry_relocated(node.raft, 2, 77);
+    CHECK_EQUAL(raft_entry_at(node.raft, 2)->body, 77);
+    CHECK_EQUAL(node.view.synced, 2);
+    struct raft_message append = replica_append(3, 2, (struct raft_entry_id){1, 1}, 2, 1, 0);
     replica_receive(&node, &append);
-    replica_collect(&node);
-    struct raft_message vote = replica_vote(RAFT_MSG_VOTE, 3, 2, (struct raft_entry_id){1, 2});
-    replica_tick(&node, node.config.election_timeout_max_ns);
-    replica_receive(&node, &vote);
-    CHECK(node.view.epoch > node.pending[0].epoch);
-    raft_entry_relocated(node.raft, 1, 77);
-    CHECK_EQUAL(raft_entry_at(node.raft, 1)->body, 77);
-    replica_synced(&node, 1, 1, node.view.epoch);
+    CHECK_TEXT(replica_log(&node), "1 2");
+    replica_synced(&node, 1, 2, epoch);
     CHECK_EQUAL(node.view.synced, 1);
+    replica_close(&node);
+}
+
+// What waits beyond a hole is given up, and asked for again.
+static void what_waits_beyond_a_hole_can_be_given_up(void)
+{
+    replica_open(&node, 3);
+    replica_follow(&node, 1, (const uint64_t[]){1, 1, 0}, 0);
+    struct raft_message append = replica_append(2, 1, (struct raft_entry_id){1, 3}, 1, 2, 0);
+    replica_receive(&node, &append);
+    CHECK_EQUAL(node.view.held, 5);
+    raft_forget_beyond_hole(node.raft);
+    CHECK(raft_entry_at(node.raft, 4) == NULL);
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.held, 2);
+    append = replica_append(2, 1, (struct raft_entry_id){1, 2}, 1, 3, 5);
+    replica_receive(&node, &append);
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.synced, 5);
+    raft_check_invariants(node.raft);
     replica_close(&node);
 }
 
@@ -366,7 +387,8 @@ int main(int argc, char **argv)
         TEST(recovery_goes_by_file_order),
         TEST(recovery_starts_at_the_checkpoint),
         TEST(recovery_refuses_more_than_fits),
-        TEST(a_moved_entry_is_credited_at_its_new_place),
+        TEST(the_completion_of_a_copy_credits_only_its_entry),
+        TEST(what_waits_beyond_a_hole_can_be_given_up),
     };
     return test_run("core log", cases, TEST_COUNT(cases), argc, argv);
 }
