@@ -35,7 +35,10 @@ int client_status(struct client *client, uint16_t node, uint16_t group, bool wan
                                          .want_digest = want_digest,
                                          .group = group,
                                          .place = place,
-                                         .generation = wait->generation + 1,
+                                         // Answers to a former client at this address are not ours.
+                                         .generation = wait->generation == 0
+                                                           ? (uint32_t)prng_next(&client->prng)
+                                                           : wait->generation + 1,
                                          .asked_ns = client->now_ns,
                                          .done = done,
                                          .context = context};

@@ -13,6 +13,8 @@
 #include "engine/base/bitmap.h"
 #include "engine/base/crc32c.h"
 
+#define SERIAL_START_MAX ((UINT64_C(1) << 55) - 1) // ids have 56 bits beside the attempt
+
 int queries_open(struct client *client)
 {
     uint32_t count = client->config.reads_max;
@@ -20,8 +22,10 @@ int queries_open(struct client *client)
     if (client->queries == NULL) {
         return -ENOMEM;
     }
+    // An answer to a former client at this address must not be taken for one of ours.
+    uint64_t base = (prng_next(&client->prng) & SERIAL_START_MAX) / count * count;
     for (uint32_t slot = 0; slot < count; slot++) {
-        client->queries[slot].serial = slot;
+        client->queries[slot].serial = base + slot;
         client->queries[slot].next = slot + 1 < count ? slot + 1 : SLOT_NONE;
     }
     for (uint32_t at = 0; at < CLIENT_LARGE_ANSWERS_MAX; at++) {

@@ -471,7 +471,7 @@ struct client *fake_client(struct fake *fake, uint32_t groups, uint32_t depth, u
         config.nodes[node - 1] = node;
     }
     config.groups = groups;
-    config.seed = 7;
+    config.seed = 7 + fake->clients_opened++;
     config.net = &fake->net;
     config.clock = &fake->clock;
     config.depth_max = depth == 0 ? config.depth_max : depth;

@@ -86,6 +86,7 @@ struct fake {
     struct wire_reader reader;
 
     // what was seen
+    uint64_t clients_opened;
     uint64_t frames[FAKE_NODES + 1], messages, commands, fragments, registers, reads, statuses;
     uint64_t repeats; // commands that had been executed before
     uint64_t bad_entries, contradictions;

@@ -89,6 +89,33 @@ static void small_answers_of_any_number(void)
     close_world();
 }
 
+// A client that begins anew at the same address must not take an old answer, of an old state, for
+// its own.
+static void answers_to_a_former_client_are_stale(void)
+{
+    open_world(1472, 0);
+    ask(0);
+    CHECK(fake_run_out(fake, client, 10 * FAKE_MS));
+    fake->delay_ns = 20 * FAKE_MS; // the second answer comes late ...
+    ask(1);
+    fake_run(fake, client, 5, 10000);
+    CHECK_EQUAL(fake->queue_count, 1);
+    client_close(client);
+    client = fake_client(fake, 4, 64, 0);
+    fake->state++;
+    fake->delay_ns = 0;
+    ask(2);
+    CHECK(fake_run_out(fake, client, 10 * FAKE_MS));
+    fake->delay_ns = 20 * FAKE_MS;
+    ask(3); // ... while the second question of the next client waits
+    CHECK(fake_run_out(fake, client, 50 * FAKE_MS));
+    check_right(2, 2);
+    struct client_counters counters;
+    client_counters(client, &counters);
+    CHECK_EQUAL(counters.stale, 1);
+    close_world();
+}
+
 static void answers_of_every_size(void)
 {
     const uint32_t sizes[] = {0,    1,    500,  1375,  1376,    1377,
@@ -387,6 +414,7 @@ int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         TEST(small_answers_of_any_number),
+        TEST(answers_to_a_former_client_are_stale),
         TEST(answers_of_every_size),
         TEST(parts_in_any_order_and_doubled),
         TEST(reads_follow_the_leader),
