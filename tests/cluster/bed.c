@@ -87,7 +87,7 @@ bool bed_create(const char *link, const char *durability, const char *settings)
             break;
         }
     }
-    printf("    skipped: %s\n", reason);
+    test_skip("%s", reason);
     return false;
 }
 

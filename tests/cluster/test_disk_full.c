@@ -30,7 +30,7 @@ static bool mount_disk(void)
     snprintf(mounted, sizeof(mounted), "%s/node-%d", bed.directory, VICTIM);
     if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
-        printf("    skipped: mounting needs root (%s)\n", strerror(errno));
+        test_skip("mounting needs root (%s)", strerror(errno));
         return false;
     }
     int file = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -40,7 +40,7 @@ static bool mount_disk(void)
     CHECK_EQUAL(mkdir(mounted, 0700), 0);
     if (program_run("/sbin/mkfs.ext4", "-q", "-m", "0", image).status != 0 ||
         program_run("/bin/mount", "-o", "loop", image, mounted).status != 0) {
-        printf("    skipped: no loop devices, or no mkfs.ext4\n");
+        test_skip("no loop devices, or no mkfs.ext4");
         return false;
     }
     return true;

@@ -7,7 +7,8 @@
 //                      return test_run("core vote", cases, TEST_COUNT(cases), argc, argv); }
 //
 // A failed CHECK ends its case and the next one runs. The last line of output is "N passed, N
-// failed" (cases). With arguments, only cases whose name contains one of them run.
+// failed" (cases); what was skipped counts as neither. With arguments, only cases whose name
+// contains one of them run.
 #ifndef PONTOON_TESTS_HARNESS_H
 #define PONTOON_TESTS_HARNESS_H
 
@@ -26,7 +27,8 @@ struct test_case {
     }
 #define TEST_COUNT(cases) (sizeof(cases) / sizeof((cases)[0]))
 
-// Runs all cases as one CUnit suite. Result: exit status of main (0: all passed).
+// Runs all cases as one CUnit suite. Result: exit status of main (0: none failed; 77, meson's word
+// for skipped: none ran).
 int test_run(const char *suite, const struct test_case *cases, size_t count, int argc, char **argv);
 
 // Reports and leaves the running case (does not return when the check failed).
@@ -35,6 +37,9 @@ void test_check_equal(uint64_t actual, uint64_t expected, const char *file, int 
                       const char *expression);
 void test_check_text(const char *actual, const char *expected, const char *file, int line,
                      const char *expression);
+
+// The running case cannot be run on this machine, and says why; it returns by itself.
+void test_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #define CHECK(condition) test_check((condition), __FILE__, __LINE__, #condition)
 #define CHECK_EQUAL(actual, expected)                                                              \

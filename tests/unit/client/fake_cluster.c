@@ -22,7 +22,7 @@ uint8_t fake_answer_byte(uint64_t state, uint32_t offset)
 
 static void queue_up(struct fake *fake, const void *frame, uint32_t bytes, uint64_t delay_ns)
 {
-    struct fake_packet *packet = &fake->queue[fake->queue_count++];
+    struct fake_packet *packet = fake->queue[fake->queue_count++];
     packet->bytes = bytes;
     packet->due_ns = fake->now_ns + delay_ns;
     memcpy(packet->data, frame, bytes);
@@ -338,7 +338,7 @@ static uint32_t next_packet(const struct fake *fake)
 {
     for (uint32_t step = 0; step < fake->queue_count && !fake->holds_replies; step++) {
         uint32_t at = fake->is_reversed ? fake->queue_count - 1 - step : step;
-        if (fake->queue[at].due_ns <= fake->now_ns) {
+        if (fake->queue[at]->due_ns <= fake->now_ns) {
             return at;
         }
     }
@@ -352,11 +352,13 @@ static uint32_t net_receive(struct net *net, struct net_frame *frames, uint32_t 
     for (uint32_t at = next_packet(fake);
          count < max && at < FAKE_QUEUE && take_buffer(fake, &frames[count]);
          at = next_packet(fake)) {
-        memcpy(frames[count].data, fake->queue[at].data, fake->queue[at].bytes);
-        frames[count].bytes = fake->queue[at].bytes;
+        struct fake_packet *packet = fake->queue[at];
+        memcpy(frames[count].data, packet->data, packet->bytes);
+        frames[count].bytes = packet->bytes;
         fake->queue_count--;
         memmove(&fake->queue[at], &fake->queue[at + 1],
                 (fake->queue_count - at) * sizeof(fake->queue[0]));
+        fake->queue[fake->queue_count] = packet;
         count++;
     }
     return count;
@@ -442,7 +444,11 @@ struct fake *fake_open(uint32_t frame_bytes)
     fake->answer_bytes = 10;
     fake->tx_limit = UINT32_MAX;
     fake->assembly = assembly_init(memory, ASSEMBLIES, RAFT_PAYLOAD_BYTES_MAX);
-    fake->queue = malloc(FAKE_QUEUE * sizeof(*fake->queue));
+    fake->queue = calloc(FAKE_QUEUE, sizeof(struct fake_packet *));
+    fake->packets = malloc(FAKE_QUEUE * sizeof(*fake->packets));
+    for (uint32_t at = 0; at < FAKE_QUEUE; at++) {
+        fake->queue[at] = &fake->packets[at];
+    }
     fake->buffers = malloc((size_t)FAKE_BUFFERS * FAKE_FRAME_MAX);
     prng_init(&fake->prng, 1);
     return fake;
@@ -456,6 +462,7 @@ void fake_close(struct fake *fake)
     }
     free(fake->assembly);
     free(fake->queue);
+    free(fake->packets);
     free(fake->buffers);
     free(fake);
 }

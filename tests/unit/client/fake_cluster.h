@@ -77,7 +77,8 @@ struct fake {
     struct fake_session sessions[FAKE_SESSIONS];
     uint32_t session_count;
     struct assembly *assembly;
-    struct fake_packet *queue;
+    struct fake_packet **queue; // all of FAKE_QUEUE packets, those under way first
+    struct fake_packet *packets;
     uint32_t queue_count;
     uint8_t *buffers;
     bool is_taken[FAKE_BUFFERS];

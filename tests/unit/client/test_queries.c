@@ -227,8 +227,10 @@ static void drop_status_replies(void)
 {
     uint32_t kept = 0;
     for (uint32_t at = 0; at < fake->queue_count; at++) {
-        if (fake->queue[at].bytes > 200) {
-            fake->queue[kept++] = fake->queue[at];
+        struct fake_packet *packet = fake->queue[at];
+        if (packet->bytes > 200) {
+            fake->queue[at] = fake->queue[kept];
+            fake->queue[kept++] = packet;
         }
     }
     fake->queue_count = kept;
@@ -237,7 +239,7 @@ static void drop_status_replies(void)
 // Puts the second half of the queue between the first: last, first, last but one, second, ...
 static void interleave(void)
 {
-    static struct fake_packet mixed[32];
+    struct fake_packet *mixed[32];
     uint32_t count = fake->queue_count;
     for (uint32_t at = 0; at < count; at++) {
         mixed[at] = fake->queue[at % 2 == 0 ? count - 1 - at / 2 : at / 2];
