@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "drivers/app_kv/app_kv.h"
 #include "drivers/app_null/app_null.h"
@@ -259,6 +260,12 @@ static int open_disk(const struct pontoon_config *config, const char *kind, uint
     char path[PONTOON_PATH_BYTES + 32];
     snprintf(path, sizeof(path), "%s/%s-%u", config->directory, kind, reactor);
     int error = config->bootstrap ? make_directory(path, reason, reason_bytes) : 0;
+    if (!config->bootstrap && access(path, F_OK) != 0 && errno == ENOENT) {
+        snprintf(reason, reason_bytes,
+                 "directory %s: there is no %s-%u in it; a node's first start needs --bootstrap",
+                 config->directory, kind, reactor);
+        return -ENOENT;
+    }
     return error != 0 ? error : disk_uring_open(disk, path, in_flight, reason, reason_bytes);
 }
 

@@ -31,8 +31,16 @@ static bool is_quiet;
 static void print_role(void *context, uint16_t group, enum pontoon_role role, uint64_t term,
                        uint16_t leader)
 {
+    static enum pontoon_role last_role;
+    static uint64_t last_term = UINT64_MAX;
+    static uint16_t last_leader;
     const struct pontoon_config *config = context;
-    if (!is_quiet && group == 0) {
+    // Whoever stands again and again, alone, is told of once.
+    bool is_news = role != last_role || term != last_term || leader != last_leader;
+    if (!is_quiet && group == 0 && is_news) {
+        last_role = role;
+        last_term = term;
+        last_leader = leader;
         printf("node %u: %s in term %llu, leader %u\n", config->node, status_role_name(role),
                (unsigned long long)term, leader);
         fflush(stdout);

@@ -27,6 +27,21 @@ static struct uring_disk *self(struct disk *disk)
     return (struct uring_disk *)disk;
 }
 
+static const char *remedy_of(int error)
+{
+    switch (error) {
+    case EACCES:
+    case EPERM:
+        return "give it to the user of this process (chown), or choose another";
+    case ENOSPC:
+        return "free some space";
+    case ENOTDIR:
+        return "choose a directory";
+    default:
+        return "look at the disk and its file system";
+    }
+}
+
 static bool name_is_valid(const char *name)
 {
     return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL;
@@ -46,7 +61,8 @@ static int open_directory(struct uring_disk *uring, const char *directory, char 
         snprintf(reason, reason_bytes, "disk: %s does not exist: create it (mkdir -p %s)",
                  directory, directory);
     } else {
-        snprintf(reason, reason_bytes, "disk: %s: %s", directory, strerror(error));
+        snprintf(reason, reason_bytes, "disk: %s: %s; %s", directory, strerror(error),
+                 remedy_of(error));
     }
     return -error;
 }
@@ -59,7 +75,8 @@ static int lock_directory(struct uring_disk *uring, const char *directory, char 
     uring->lock_fd = openat(uring->directory_fd, lock_name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (uring->lock_fd < 0) {
         int error = errno;
-        snprintf(reason, reason_bytes, "disk: cannot write in %s: %s", directory, strerror(error));
+        snprintf(reason, reason_bytes, "disk: cannot write in %s: %s; %s", directory,
+                 strerror(error), remedy_of(error));
         return -error;
     }
     // A process that was killed may hold it a while longer: the kernel has its memory and requests
@@ -123,7 +140,8 @@ static int probe_direct(struct uring_disk *uring, const char *directory, char *r
         return -EOPNOTSUPP;
     }
     if (error != 0) {
-        snprintf(reason, reason_bytes, "disk: cannot write in %s: %s", directory, strerror(-error));
+        snprintf(reason, reason_bytes, "disk: cannot write in %s: %s; %s", directory,
+                 strerror(-error), remedy_of(-error));
     }
     return error;
 }

@@ -15,6 +15,8 @@
 
 #include "engine/embed/idle.h"
 
+enum { FAULT_BYTES = 512 };
+
 _Thread_local const struct reactor *node_reactor_here;
 
 static int open_app(void *context, uint16_t group, struct app **app, char *reason,
@@ -133,6 +135,12 @@ static int open_reactors(struct pontoon *node, char *reason, size_t reason_bytes
     for (uint32_t which = 0; which < node->parts.reactors && error == 0; which++) {
         const struct reactor_config settings = reactor_settings(node, which);
         error = reactor_open(&settings, &node->reactors[which], reason, reason_bytes);
+    }
+    if (error != 0 &&
+        error != -ENOMEM) { // of logs and checkpoints, which do not know where they are
+        char what[FAULT_BYTES];
+        snprintf(what, sizeof(what), "%s", reason);
+        snprintf(reason, reason_bytes, "directory %s: %s", node->config.directory, what);
     }
     return error;
 }

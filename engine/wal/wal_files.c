@@ -30,7 +30,10 @@ static int refuse_io(struct wal_opening *opening, int error, const char *doing, 
                       "log: %s %s: no space left: free %" PRIu64 " MiB or configure a smaller log",
                       doing, name, opening->config->log_bytes >> 20);
     }
-    return refuse(opening, error, "log: %s %s: %s", doing, name, strerror(-error));
+    return refuse(opening, error, "log: %s %s: %s; %s", doing, name, strerror(-error),
+                  error == -EACCES || error == -EPERM
+                      ? "give the files to the user of the node (chown)"
+                      : "look at the disk and its file system");
 }
 
 static void file_name(const struct wal_opening *opening, char name[NAME_BYTES], const char *stem,
@@ -266,8 +269,9 @@ static int check_super(struct wal_opening *opening)
     if (super->cluster != config->cluster || super->node != config->node ||
         super->reactor != config->reactor) {
         return refuse(opening, -EXDEV,
-                      "log: the directory belongs to cluster %" PRIx64
-                      " node %u reactor %u, not to cluster %" PRIx64 " node %u reactor %u",
+                      "log: belongs to cluster %" PRIu64
+                      " node %u reactor %u, not to cluster %" PRIu64
+                      " node %u reactor %u; give each node its own directory",
                       super->cluster, super->node, super->reactor, config->cluster, config->node,
                       config->reactor);
     }
@@ -281,13 +285,14 @@ static int check_super(struct wal_opening *opening)
     }
     if ((super->flags & WAL_SUPER_ENTRIES_LOST) != 0) {
         return refuse(opening, -EINVAL,
-                      "log: last used with durability memory: its entries are incomplete: start "
-                      "once with the log reset");
+                      "log: last used with durability memory, which keeps no entries: configure "
+                      "that again, or another directory");
     }
     if (super->log_bytes != config->log_bytes || super->segment_bytes != config->segment_bytes) {
         return refuse(opening, -EXDEV,
                       "log: made with %" PRIu64 " MiB in segments of %" PRIu64
-                      " KiB, configured as %" PRIu64 " MiB, %" PRIu64 " KiB",
+                      " KiB, configured as %" PRIu64 " MiB, %" PRIu64
+                      " KiB: set log_mib and reactors as they were",
                       super->log_bytes >> 20, super->segment_bytes >> 10, config->log_bytes >> 20,
                       config->segment_bytes >> 10);
     }
@@ -434,13 +439,14 @@ static int open_log(struct wal_opening *opening)
                                           &size);
     }
     if (is_other_size) {
-        return refuse(opening, -EXDEV, "log: %s has %" PRIu64 " bytes, not %" PRIu64, name, size,
-                      wal->log_bytes);
+        return refuse(opening, -EXDEV,
+                      "log: %s has %" PRIu64 " bytes, not %" PRIu64 ": put the right one back",
+                      name, size, wal->log_bytes);
     }
     if (error == -ENOENT) {
         return refuse(opening, error,
-                      "log: %s is missing beside its meta file: the entries are lost: start once "
-                      "with the log reset",
+                      "log: %s is missing beside its meta file, and with it this node's entries: "
+                      "put it back",
                       name);
     }
     if (error != 0) {

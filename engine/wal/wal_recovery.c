@@ -526,7 +526,7 @@ static int read_log(struct wal_opening *opening)
 static int refuse_foreign(struct scan *scan)
 {
     snprintf(scan->opening->reason, scan->opening->reason_bytes,
-             "log: the log file belongs to cluster %" PRIx64
+             "log: the log file belongs to cluster %" PRIu64
              " node %u reactor %u: put the right one back",
              scan->foreign.cluster, scan->foreign.node, scan->foreign.reactor);
     return -EXDEV;

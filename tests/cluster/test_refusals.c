@@ -157,13 +157,14 @@ static void foreign_directory(void)
     move(node_path(1, ""), other);
     struct program_result result =
         program_run("pontoon", "node", "--config", bed.config, "--id", "2");
-    CHECK_REFUSAL(result, DIRECTORY, "belongs to", "node 1");
-    char line[64];
+    CHECK_REFUSAL(result, DIRECTORY, "belongs to", "node 1", other, "its own directory");
+    char line[64], belongs[64];
     move(other, node_path(1, ""));
     snprintf(line, sizeof(line), "cluster: %llu\n", (unsigned long long)bed.number);
     edit_config(line, "cluster: 99\n");
     result = program_run("pontoon", "node", "--config", bed.config, "--id", "1");
-    CHECK_REFUSAL(result, DIRECTORY, "belongs to");
+    snprintf(belongs, sizeof(belongs), "belongs to cluster %llu ", (unsigned long long)bed.number);
+    CHECK_REFUSAL(result, DIRECTORY, belongs, "not to cluster 99 ");
     edit_config("cluster: 99\n", line);
     struct bed_view view;
     bed_start(1); // nothing was spoilt
@@ -200,6 +201,9 @@ static void unreadable_directory(void)
     fclose(file);
     result = run_node("2");
     CHECK_REFUSAL(result, DIRECTORY, "node-2");
+    CHECK_EQUAL(mkdir(node_path(3, ""), 0700), 0); // there, and nobody's
+    result = program_run("pontoon", "node", "--config", bed.config, "--id", "3");
+    CHECK_REFUSAL(result, DIRECTORY, "node-3", "--bootstrap");
     bed_close();
 }
 
@@ -211,7 +215,7 @@ static void missing_permission(void)
         return;
     }
     if (program_run_as(NOBODY, nothing).status != 0) {
-        printf("    skipped: who may not become another user cannot lose a permission\n");
+        test_skip("who may not become another user cannot lose a permission");
         return;
     }
     start_and_stop(1);
@@ -225,7 +229,7 @@ static void missing_permission(void)
     const char *const again[] = {"pontoon", "node", "--config",  bed.config,
                                  "--id",    "1",    (char *)NULL};
     result = program_run_as(NOBODY, again);
-    CHECK_REFUSAL(result, ENVIRONMENT, "node-1", "ermission denied");
+    CHECK_REFUSAL(result, ENVIRONMENT, "node-1", "ermission denied", "chown");
     bed_close();
     if (bed_create("af_packet", "fsync", BED_SETTINGS)) {
         CHECK_EQUAL(chmod(bed.directory, 0777), 0);
