@@ -6,8 +6,10 @@
 #include "tests/sim/linear_search.h"
 
 enum {
-    SMALLER_BUDGET = 100000, // of one attempt to make a violation smaller
-    ATTEMPTS_MAX = 512,      // to weaken single operations
+    // To make a violation smaller. Weak operations make the search wider.
+    ATTEMPT_BUDGET = 20000,
+    ATTEMPTS_BUDGET = 1000000, // of all together
+    ATTEMPTS_MAX = 512,
 };
 
 struct linear {
@@ -124,12 +126,19 @@ struct smaller {
     const uint32_t *ids;
     uint32_t count;
     uint32_t returns; // of the key, in linear->returns, in order
+    uint64_t budget;  // left
 };
 
 static bool is_violation(struct smaller *smaller)
 {
-    return judge_key(smaller->linear, smaller->history, smaller->ids, smaller->count,
-                     smaller->linear->is_weak, SMALLER_BUDGET) == LINEAR_VIOLATION;
+    uint64_t budget = smaller->budget < ATTEMPT_BUDGET ? smaller->budget : ATTEMPT_BUDGET;
+    if (budget == 0) {
+        return false;
+    }
+    enum linear_verdict verdict = judge_key(smaller->linear, smaller->history, smaller->ids,
+                                            smaller->count, smaller->linear->is_weak, budget);
+    smaller->budget -= smaller->linear->search.configurations;
+    return verdict == LINEAR_VIOLATION;
 }
 
 // Only what happened after event `from` and up to event `end` keeps its outcome.
@@ -204,7 +213,7 @@ static void weaken_singly(struct smaller *smaller)
     uint32_t attempts = 0;
     for (uint32_t at = 0; at < smaller->count && attempts < ATTEMPTS_MAX; at++) {
         uint32_t id = smaller->ids[at];
-        if (!is_weak[id]) {
+        if (!is_weak[id] && smaller->budget > 0) {
             attempts++;
             is_weak[id] = true;
             is_weak[id] = is_violation(smaller);
@@ -236,6 +245,7 @@ static void explain(struct linear *linear, const struct history *history, uint32
     struct smaller smaller = {.linear = linear,
                               .history = history,
                               .ids = &linear->ids[linear->borders[key]],
+                              .budget = ATTEMPTS_BUDGET,
                               .count = linear->borders[key + 1] - linear->borders[key]};
     find_returns(&smaller);
     find_window(&smaller);

@@ -28,9 +28,9 @@ struct linear_result {
     uint32_t keys;
     uint32_t keys_given_up; // 0 unless GAVE_UP, or VIOLATION of a later key
 
-    // VIOLATION: of which key, and operations that have no order: taken alone, with all others of
-    // unknown outcome, they have none either, and without any one of them the search finds an order
-    // (or gives up). Plus the writes of the values they need, which are marked by `is_context`.
+    // VIOLATION: of which key, and operations that have no order even with all others of unknown
+    // outcome; without any one of them the search finds an order (or soon gives up). Plus the
+    // writes of the values they need, which are marked by `is_context`.
     uint64_t key;
     const uint32_t *ids; // in the order of their calls; until the next judgement
     const bool *is_context;

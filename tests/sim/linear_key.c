@@ -31,9 +31,28 @@
 //    Without either after D's call, D is left out.
 //
 //    An optional cas whose expected token nobody writes never does anything, and is left out.
+//
+// 4. Zones. The writer of x and the firm steps that need it all have their moments while x is
+// there, or, the
+//    writer, just before. Let f be the earliest of their deadlines and l the latest of their calls:
+//    if f < l, x is there from f to l, its *zone*. Two zones that overlap, and a firm step between
+//    f and l that changes the state or is not satisfied by x, have no linearization.
+//
+//          put x ├──┤            f              l
+//          get x        ├────────┤              ┊
+//          get x                 ┊     put y    ├───┤       y cannot be between
+//                                ┊     ├──┤     ┊
+//
+//    This finds without any search what broken stores do most: stale reads, lost updates, values
+//    that come back.
 #include "tests/sim/linear_key.h"
 
 #include <string.h>
+
+// Where x is there for certain: events [from, end].
+struct zone {
+    uint32_t from, end, state;
+};
 
 enum draft { DRAFT_TAKEN, DRAFT_DROPPED, DRAFT_IMPOSSIBLE };
 
@@ -44,8 +63,8 @@ void linear_key_init(struct linear_key *key)
 
 void linear_key_fini(struct linear_key *key)
 {
-    void *const memory[] = {key->steps, key->by_deadline, key->sort,     key->readers,
-                            key->draft, key->writer,      key->is_tested};
+    void *const memory[] = {key->steps, key->by_deadline, key->sort,      key->readers,
+                            key->draft, key->writer,      key->is_tested, key->zones};
     for (size_t at = 0; at < sizeof(memory) / sizeof(memory[0]); at++) {
         free(memory[at]);
     }
@@ -78,6 +97,7 @@ static void reserve(struct linear_key *key, uint32_t count)
     key->readers = grow(key->readers, states, sizeof(*key->readers));
     key->writer = grow(key->writer, states, sizeof(*key->writer));
     key->is_tested = grow(key->is_tested, states, sizeof(*key->is_tested));
+    key->zones = grow(key->zones, states, sizeof(*key->zones));
     key->capacity = capacity;
 }
 
@@ -390,6 +410,83 @@ static void sort_by_deadline(struct linear_key *key)
     }
 }
 
+static int compare_zones(const void *left, const void *right)
+{
+    const struct zone *a = left, *b = right;
+    return a->from < b->from ? -1 : a->from > b->from;
+}
+
+static void stretch(struct zone *zone, const struct step *step)
+{
+    zone->from = step->deadline < zone->from ? step->deadline : zone->from;
+    zone->end = step->call > zone->end ? step->call : zone->end;
+}
+
+// The zones that are not empty, in their order. Result: how many.
+static uint32_t find_zones(struct linear_key *key)
+{
+    uint32_t count = 0;
+    for (uint32_t state = 0; state < key->states; state++) {
+        key->zones[state] = (struct zone){.from = HISTORY_NEVER, .end = 0, .state = state};
+    }
+    for (uint32_t at = 0; at < key->firm; at++) {
+        const struct step *step = &key->steps[at];
+        if (needs_token(step)) {
+            stretch(&key->zones[step->wanted], step);
+        }
+        if (step->leaves != STATE_KEEP && step->leaves >= STATE_TOKENS) {
+            stretch(&key->zones[step->leaves], step);
+        }
+    }
+    for (uint32_t state = STATE_TOKENS; state < key->states; state++) {
+        if (key->zones[state].from < key->zones[state].end) {
+            key->zones[count++] = key->zones[state];
+        }
+    }
+    qsort(key->zones, count, sizeof(*key->zones), compare_zones);
+    return count;
+}
+
+static bool disturbs(const struct step *step, uint32_t state)
+{
+    return step->leaves != STATE_KEEP || (step->need == NEED_VALUE && step->wanted != state) ||
+           (step->need == NEED_OTHER && step->wanted == state);
+}
+
+// The last zone that begins before the event; NULL: none.
+static const struct zone *zone_before(const struct linear_key *key, uint32_t zones, uint32_t event)
+{
+    uint32_t low = 0, high = zones; // the first that does not is in [low, high]
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (key->zones[middle].from < event) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low == 0 ? NULL : &key->zones[low - 1];
+}
+
+// Rule 4.
+static bool is_zone_disturbed(struct linear_key *key)
+{
+    uint32_t zones = find_zones(key);
+    for (uint32_t at = 1; at < zones; at++) {
+        if (key->zones[at].from < key->zones[at - 1].end) {
+            return true;
+        }
+    }
+    for (uint32_t at = 0; at < key->firm; at++) {
+        const struct step *step = &key->steps[at];
+        const struct zone *zone = zone_before(key, zones, step->call);
+        if (zone != NULL && step->deadline < zone->end && disturbs(step, zone->state)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool linear_key_prepare(struct linear_key *key, const struct history *history, const uint32_t *ids,
                         uint32_t count, const bool *is_weak)
 {
@@ -408,6 +505,9 @@ bool linear_key_prepare(struct linear_key *key, const struct history *history, c
     key->bounded = key->count - key->firm;
     keep(key, drafts, &demand, true, false);
     name_states(key);
+    if (is_zone_disturbed(key)) {
+        return false;
+    }
     sort_by_deadline(key);
     return true;
 }

@@ -53,8 +53,9 @@ struct linear_key {
     uint32_t states;
     // While it is made ready:
     struct step *draft;
-    uint32_t *writer; // by state; STEP_NONE: nobody
-    bool *is_tested;  // by state
+    uint32_t *writer;   // by state; STEP_NONE: nobody
+    bool *is_tested;    // by state
+    struct zone *zones; // first by state, then those that count, in order
     uint32_t capacity;
     struct table states_by_token;
 };

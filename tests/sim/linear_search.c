@@ -418,7 +418,7 @@ enum linear_verdict linear_search_run(struct linear_search *search, struct linea
             }
             continue;
         }
-        if (search->configurations == budget) {
+        if (search->configurations >= budget) {
             return LINEAR_GAVE_UP;
         }
         return_to(search, frame);
