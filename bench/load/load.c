@@ -24,6 +24,8 @@ struct load;
 struct op {
     struct load *load;
     uint64_t due_ns;
+    uint64_t key;    // of the history
+    uint32_t record; // in the history
     bool is_read;
     bool is_counted; // due (closed loop: sent) in the window
 };
@@ -45,7 +47,9 @@ struct load {
     struct op *ops;
     struct op **free_ops;
     uint32_t free_count;
-    uint8_t *payload; // a complete command; of a put only the key changes
+    uint64_t key_base; // keys are numbers from here on
+    uint64_t token;    // of the history: the last one written
+    uint8_t *payload;  // a complete command; of a put only the key (and the token) changes
     uint32_t payload_bytes;
 };
 
@@ -78,6 +82,90 @@ static void key_of(uint64_t number, char key[static KEY_BYTES])
         key[at] = digits[number & 15];
         number >>= 4;
     }
+}
+
+// The number of a random key. With a history every key belongs to one group.
+static uint64_t pick_key(struct load *load)
+{
+    uint64_t number = prng_below(&load->prng, load->config.keys);
+    return load->config.history == NULL
+               ? number
+               : load->key_base + number * load->config.groups + load->group;
+}
+
+static bool is_full(const struct load *load)
+{
+    return load->config.history != NULL &&
+           load->config.history->count >= load->config.history_ops_max;
+}
+
+// An operation that was just sent. Nothing was polled since, so no event is out of order.
+static void record_call(struct load *load, struct op *op)
+{
+    if (load->config.history != NULL) {
+        uint32_t client = (uint32_t)load->config.place << 16 | (uint32_t)(op - load->ops);
+        op->record = history_call(load->config.history, client, clock_ns(CLOCK_MONOTONIC),
+                                  op->is_read ? HISTORY_GET : HISTORY_PUT, op->key,
+                                  op->is_read ? 0 : load->token, 0);
+    }
+}
+
+static enum history_outcome outcome_of(enum pontoon_status status)
+{
+    switch (status) {
+    case PONTOON_DONE:
+        return HISTORY_OK;
+    case PONTOON_EXPIRED:
+        return HISTORY_EXPIRED;
+    case PONTOON_INVALID:
+        return HISTORY_FAILED;
+    case PONTOON_NOT_LEADER:
+    case PONTOON_BUSY:
+    case PONTOON_OUTSIDE_WINDOW:
+    case PONTOON_UNKNOWN:
+    case PONTOON_FAILED:
+        break; // no client ends a command with one of these but UNKNOWN
+    }
+    return HISTORY_UNKNOWN;
+}
+
+static void record_return(struct load *load, const struct op *op, enum history_outcome outcome,
+                          uint64_t read)
+{
+    if (load->config.history != NULL) {
+        history_return(load->config.history, op->record, clock_ns(CLOCK_MONOTONIC), outcome, read);
+    }
+}
+
+static void record_write(struct load *load, const struct op *op,
+                         const struct pontoon_result *result)
+{
+    static const enum history_outcome outcomes[] = {[KV_OK] = HISTORY_OK,
+                                                    [KV_NOT_FOUND] = HISTORY_NOT_FOUND,
+                                                    [KV_MISMATCH] = HISTORY_MISMATCH,
+                                                    [KV_MALFORMED] = HISTORY_FAILED,
+                                                    [KV_FULL] = HISTORY_FULL};
+    enum history_outcome outcome = outcome_of(result->status);
+    if (outcome == HISTORY_OK) {
+        outcome = result->value <= KV_FULL ? outcomes[result->value] : HISTORY_FAILED;
+    }
+    record_return(load, op, outcome, 0);
+}
+
+// A value that is too short for a token, or has 0 for one, was written by nobody: recorded as
+// UINT64_MAX, which is no token either.
+static void record_read(struct load *load, const struct op *op, enum pontoon_status status,
+                        const void *answer, int32_t bytes)
+{
+    uint64_t token = 0;
+    if (status == PONTOON_DONE && bytes >= LOAD_TOKEN_BYTES) {
+        memcpy(&token, answer, sizeof(token));
+    }
+    if (status == PONTOON_DONE && bytes >= 0 && token == 0) {
+        token = UINT64_MAX;
+    }
+    bool is_answer = status == PONTOON_DONE && (bytes >= 0 || bytes == -ENOENT);
+    record_return(load, op, is_answer ? HISTORY_OK : HISTORY_UNKNOWN, token);
 }
 
 static void release_op(struct load *load, struct op *op)
@@ -113,6 +201,7 @@ static void on_done(void *context, const struct pontoon_result *result)
 {
     struct op *op = context;
     struct load *load = op->load;
+    record_write(load, op, result);
     if (result->status != PONTOON_DONE) {
         count_status(load, result->status);
     } else {
@@ -131,7 +220,7 @@ static void on_answer(void *context, enum pontoon_status status, const void *ans
 {
     struct op *op = context;
     struct load *load = op->load;
-    (void)answer;
+    record_read(load, op, status, answer, bytes);
     if (status != PONTOON_DONE) {
         count_status(load, status);
     } else if (bytes < 0 && bytes != -ENOENT) {
@@ -152,7 +241,8 @@ static int send_read(struct load *load, struct op *op)
     uint8_t text[KV_QUERY_BYTES_MAX];
     uint32_t bytes = 0;
     if (load->config.workload == LOAD_KV) {
-        key_of(prng_below(&load->prng, load->config.keys), key);
+        op->key = pick_key(load);
+        key_of(op->key, key);
         const struct kv_query query = {.kind = KV_QUERY_GET,
                                        .key = {.data = key, .bytes = KEY_BYTES}};
         bytes = kv_command_encode_query(&query, text, sizeof(text));
@@ -163,8 +253,13 @@ static int send_read(struct load *load, struct op *op)
 static int send_write(struct load *load, struct op *op)
 {
     if (load->config.workload == LOAD_KV) {
-        key_of(prng_below(&load->prng, load->config.keys),
-               (char *)load->payload + KV_COMMAND_HEAD_BYTES);
+        op->key = pick_key(load);
+        key_of(op->key, (char *)load->payload + KV_COMMAND_HEAD_BYTES);
+    }
+    if (load->config.history != NULL) {
+        load->token++;
+        memcpy(load->payload + KV_COMMAND_HEAD_BYTES + KEY_BYTES, &load->token,
+               sizeof(load->token));
     }
     return pontoon_client_propose(load->client, load->group, load->payload, load->payload_bytes,
                                   on_done, op);
@@ -175,12 +270,19 @@ static int send_write(struct load *load, struct op *op)
 static void issue(struct load *load, struct op *op)
 {
     uint32_t percent = load->config.reads_percent;
+    if (is_full(load)) {
+        release_op(load, op);
+        return;
+    }
     op->is_read = percent > 0 && prng_chance(&load->prng, percent, 100);
     if (load->config.rate == 0) {
         op->due_ns = now(load);
     }
     op->is_counted = load->phase != PHASE_WARM_UP && op->due_ns >= load->window_began_ns;
     int error = op->is_read ? send_read(load, op) : send_write(load, op);
+    if (error == 0) {
+        record_call(load, op);
+    }
     if (++load->group == load->config.groups) {
         load->group = 0;
     }
@@ -255,7 +357,7 @@ static void poll_once(struct load *load)
 
 static void run_until(struct load *load, uint64_t end_ns)
 {
-    while (load->now_ns < end_ns) {
+    while (load->now_ns < end_ns && !is_full(load)) {
         if (load->config.rate == 0) {
             issue_closed(load);
         } else {
@@ -268,7 +370,7 @@ static void run_until(struct load *load, uint64_t end_ns)
 static void drain(struct load *load)
 {
     uint64_t end_ns = load->now_ns + load->config.drain_ns;
-    bool is_open = load->config.rate != 0;
+    bool is_open = load->config.rate != 0 && !is_full(load);
     while ((load->free_count < load->config.depth ||
             (is_open && load->due_ns < load->window_ends_ns)) &&
            load->now_ns < end_ns) {
@@ -287,6 +389,10 @@ static int make_payload(struct load *load)
 {
     load->payload_bytes = load_entry_bytes(&load->config);
     if (load->payload_bytes > PONTOON_PAYLOAD_BYTES_MAX) {
+        return -EINVAL;
+    }
+    if (load->config.history != NULL &&
+        (load->config.workload != LOAD_KV || load->config.bytes < LOAD_TOKEN_BYTES)) {
         return -EINVAL;
     }
     load->payload = malloc((size_t)load->payload_bytes + 1);
@@ -326,29 +432,55 @@ static int open_load(struct load *load)
     return make_payload(load);
 }
 
+static void close_load(struct load *load)
+{
+    free(load->payload);
+    free(load->ops);
+    free(load->free_ops);
+    free(load);
+}
+
+// The history's keys and tokens. Clients of one seed have their own mix.
+static void seed_load(struct load *load)
+{
+    uint64_t seed = load->config.seed;
+    if (load->config.history != NULL) {
+        load->key_base = prng_splitmix(&seed);
+        load->token = (uint64_t)load->config.place << 48;
+        seed += load->config.place;
+    }
+    prng_init(&load->prng, seed);
+}
+
+static void run_phases(struct load *load)
+{
+    now(load);
+    load->began_ns = load->due_ns = load->now_ns;
+    run_until(load, load->now_ns + load->config.warm_up_ns);
+    cross_border(load, false);
+    run_until(load, load->window_ends_ns);
+    cross_border(load, true);
+    drain(load);
+}
+
 int load_run(const struct load_config *config, struct pontoon_client *client,
              struct load_result *result)
 {
-    struct load load = {.config = *config, .client = client, .result = result};
+    struct load *load = calloc(1, sizeof(*load));
+    if (load == NULL) {
+        return -ENOMEM;
+    }
+    *load = (struct load){.config = *config, .client = client, .result = result};
     memset(result, 0, sizeof(*result));
     histogram_init(&result->write_ns);
     histogram_init(&result->read_ns);
-    prng_init(&load.prng, config->seed);
-    int error = open_load(&load);
+    seed_load(load);
+    int error = open_load(load);
     if (error == 0) {
-        now(&load);
-        load.began_ns = load.due_ns = load.now_ns;
-        run_until(&load, load.now_ns + config->warm_up_ns);
-        cross_border(&load, false);
-        run_until(&load, load.window_ends_ns);
-        cross_border(&load, true);
-        drain(&load);
+        run_phases(load);
     }
-    free(load.payload);
-    if (load.free_count ==
-        config->depth) { // else callbacks may still come, when the client is closed
-        free(load.ops);
-        free(load.free_ops);
+    if (error != 0 || load->free_count == config->depth) {
+        close_load(load); // else callbacks may still come, when the client is closed
     }
     return error;
 }

@@ -8,19 +8,25 @@
 // Only the window counts: operations answered in it (closed loop), or due in it (open loop). What
 // was due in it but found no room is sent after its end, and counts: latency is what was to be
 // measured.
+//
+// With a history every operation is recorded, warm-up and rest included, and the clock is read for
+// each. Keys come from the seed, so that one seed is one set of keys, and values begin with a
+// token: client place and a running number. Loads of one seed and different places share their
+// keys. When the history is full nothing more is sent.
 #ifndef PONTOON_BENCH_LOAD_H
 #define PONTOON_BENCH_LOAD_H
 
 #include "engine/base/histogram.h"
 #include "engine/base/prng.h"
 #include "engine/pontoon.h"
+#include "tests/sim/history.h"
 
 enum load_workload {
     LOAD_NULL, // the payload is `bytes` of noise; reads ask nothing in particular
     LOAD_KV,   // puts of `bytes` values under random keys; reads get one of those keys
 };
 
-enum { LOAD_DEPTH_MAX = 65536 };
+enum { LOAD_DEPTH_MAX = 65536, LOAD_TOKEN_BYTES = 8 };
 
 struct load_config {
     enum load_workload workload;
@@ -33,6 +39,9 @@ struct load_config {
     uint64_t warm_up_ns, window_ns;
     uint64_t drain_ns; // how long what is in flight at the end is waited for
     uint64_t seed;
+    uint16_t place;          // of the client
+    struct history *history; // KV with bytes >= LOAD_TOKEN_BYTES; NULL: none
+    uint32_t history_ops_max;
     bool should_spin; // else the CPU is given away when there is nothing to do
     void (*at_border)(void *context,
                       bool is_end); // called right before the window and right after it
@@ -56,7 +65,8 @@ struct load_result {
 // Bytes of the entry a write makes (payload).
 uint32_t load_entry_bytes(const struct load_config *config);
 
-// Runs the load. 0 or -errno (-EINVAL: sizes; -ENOMEM). *result is large: static or allocated.
+// Runs the load. 0 or -errno (-EINVAL: sizes; -ENOMEM). *result is large: static or allocated. It,
+// and the history, stay until the client is closed: its last callbacks count there.
 int load_run(const struct load_config *config, struct pontoon_client *client,
              struct load_result *result);
 

@@ -16,7 +16,11 @@
 #include "drivers/cli/cli_client.h"
 #include "drivers/cli/control.h"
 
-enum { COMPARE_NS = 1000000000, SECOND_NS = 1000000000 };
+enum {
+    COMPARE_NS = 1000000000,
+    SECOND_NS = 1000000000,
+    HISTORY_OPS = 1000000, // 56 MB; the judge of so many takes some seconds
+};
 
 // Everything about one run.
 struct bench {
@@ -32,6 +36,8 @@ struct bench {
     uint64_t applied_before[PONTOON_NODES_MAX], applied_after[PONTOON_NODES_MAX];
     bool is_level; // every replica applied what was committed
     char links[64];
+    struct history history;
+    FILE *history_file; // NULL: none wanted
 };
 
 static const struct cli_option options[] = {
@@ -103,7 +109,7 @@ static const struct cli_option options[] = {
      .min = 0,
      .max = UINT64_MAX,
      .fallback = "1",
-     .summary = "of keys, payloads and the mix"},
+     .summary = "of keys, payloads and the mix (with --history: default from the clock)"},
     {.name = "pids",
      .kind = CLI_TEXT,
      .argument = "A,B,C",
@@ -119,6 +125,11 @@ static const struct cli_option options[] = {
      .argument = "FILE",
      .summary = "write the latencies of writes (of reads, if there are only reads) as HdrHistogram "
                 "percentile text"},
+    {.name = "history",
+     .kind = CLI_TEXT,
+     .argument = "FILE",
+     .summary = "kv: record every operation for the judge (tests/sim/HISTORY.md); ends after a "
+                "million"},
     {.name = "quiet", .letter = 'q', .kind = CLI_FLAG, .summary = "print nothing but errors"},
 };
 
@@ -340,6 +351,10 @@ static void print_result(const struct bench *bench)
     }
     printf(", entries of %u bytes, %u %% reads, %.1f s\n", load_entry_bytes(&bench->load),
            bench->load.reads_percent, result->seconds);
+    if (bench->history_file != NULL) {
+        printf("  history    %u operations, seed %llu\n", bench->history.count,
+               (unsigned long long)bench->load.seed);
+    }
     printf("  rate       %.0f a second (%llu writes, %llu reads)\n", rate_of(bench),
            (unsigned long long)result->writes, (unsigned long long)result->reads);
     if (result->writes > 0) {
@@ -368,6 +383,9 @@ static int save(const struct bench *bench)
         if (failed != 0) {
             return cli_fail(bench->arguments, CLI_FAILED, "%s cannot be written", json_path);
         }
+    }
+    if (bench->history_file != NULL && history_write(&bench->history, bench->history_file) != 0) {
+        return cli_fail(bench->arguments, CLI_FAILED, "the history cannot be written");
     }
     int error = hdr_path == NULL ? 0 : hdr_text_save(hdr_path, main_histogram(bench));
     if (error != 0) {
@@ -402,6 +420,48 @@ static int judge(const struct bench *bench)
     return CLI_OK;
 }
 
+// Keys of a history must be absent at its start: another seed for every run, unless clients are to
+// share theirs.
+static uint64_t seed_of(const struct bench *bench)
+{
+    struct timespec now;
+    if (bench->history_file == NULL || cli_is_given(bench->arguments, "seed")) {
+        return cli_number(bench->arguments, "seed");
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+static int open_history(struct bench *bench)
+{
+    const char *path = cli_text(bench->arguments, "history");
+    if (path == NULL) {
+        return CLI_OK;
+    }
+    if (strcmp(cli_text(bench->arguments, "workload"), "kv") != 0 ||
+        cli_number(bench->arguments, "size") < LOAD_TOKEN_BYTES) {
+        return cli_fail(bench->arguments, CLI_USAGE,
+                        "--history needs --workload kv and a --size of at least %d",
+                        LOAD_TOKEN_BYTES);
+    }
+    history_init(&bench->history);
+    if (!history_reserve(&bench->history, HISTORY_OPS)) {
+        return cli_fail(bench->arguments, CLI_ENVIRONMENT, "no memory for a history");
+    }
+    bench->history_file = fopen(path, "w");
+    return bench->history_file != NULL
+               ? CLI_OK
+               : cli_fail(bench->arguments, CLI_FAILED, "%s: %s", path, strerror(errno));
+}
+
+static void close_history(struct bench *bench)
+{
+    if (bench->history_file != NULL) {
+        fclose(bench->history_file);
+    }
+    history_fini(&bench->history);
+}
+
 static void fill_load(struct bench *bench)
 {
     const struct cli_arguments *arguments = bench->arguments;
@@ -419,7 +479,10 @@ static void fill_load(struct bench *bench)
         .warm_up_ns = cli_number(arguments, "warm-up") * SECOND_NS,
         .window_ns = cli_number(arguments, "seconds") * SECOND_NS,
         .drain_ns = UINT64_C(15) * SECOND_NS,
-        .seed = cli_number(arguments, "seed"),
+        .seed = seed_of(bench),
+        .place = config->client,
+        .history = bench->history_file == NULL ? NULL : &bench->history,
+        .history_ops_max = HISTORY_OPS,
         .should_spin = cli_is_given(arguments, "spin"),
         .at_border = at_border,
         .context = bench};
@@ -465,12 +528,15 @@ static int run(const struct cli_arguments *arguments)
                          : cli_number(arguments, "depth");
     const struct pontoon_client_options client_options = {.depth_max = (uint32_t)depth,
                                                           .give_up_ns = UINT64_C(10) * SECOND_NS};
-    int code = cli_client_open(&bench.client, arguments, &client_options);
-    if (code != CLI_OK) {
-        return code;
+    int code = open_history(&bench);
+    if (code == CLI_OK) {
+        code = cli_client_open(&bench.client, arguments, &client_options);
+        if (code == CLI_OK) {
+            code = measure(&bench);
+            cli_client_close(&bench.client);
+        }
     }
-    code = measure(&bench);
-    cli_client_close(&bench.client);
+    close_history(&bench);
     return code;
 }
 
