@@ -360,8 +360,7 @@ bool steps_compact(struct steps *steps, uint16_t id, uint64_t index)
     return true;
 }
 
-// As the reactor does it: a checkpoint that is not ahead of what is committed is not taken, the
-// others are durable before the core is told.
+// The checkpoint is durable before the core is told. Meanwhile the log may have caught up with it.
 bool steps_install(struct steps *steps, uint16_t from, uint16_t to)
 {
     struct steps_node *node = steps_node(steps, to);
@@ -369,11 +368,11 @@ bool steps_install(struct steps *steps, uint16_t from, uint16_t to)
     if (!steps_is_up(steps, to)) {
         return false;
     }
-    if (covered.index <= node->view.commit) {
+    if (covered.index <= node->checkpoint.index || covered.index < node->view.applied) {
         return steps_fail(steps, "n%u is not behind the checkpoint of n%u", to, from);
     }
     node->checkpoint = covered;
-    node->apply_upto = covered.index;
+    node->apply_upto = node->apply_upto > covered.index ? node->apply_upto : covered.index;
     struct raft_input input = {.kind = RAFT_IN_INSTALLED, .installed = covered};
     steps_step(steps, node, &input);
     return true;
