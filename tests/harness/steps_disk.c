@@ -200,14 +200,30 @@ static void give_log(struct steps_node *node, const struct steps_given *given)
     }
 }
 
+// Terms never fall along a log, and what is committed is there.
+static bool is_possible(struct steps *steps, const struct steps_given *given)
+{
+    uint64_t last = given->checkpoint.index + given->log_count, term = given->checkpoint.term;
+    for (uint32_t at = 0; at < given->log_count; at++) {
+        if (given->log_terms[at] < term) {
+            return steps_fail(steps, "a term is smaller than the one before it");
+        }
+        term = given->log_terms[at];
+    }
+    if (given->commit > last || last >= STEPS_INDEXES_MAX) {
+        return steps_fail(steps, "the log does not reach that far");
+    }
+    return true;
+}
+
 bool steps_given(struct steps *steps, uint16_t id, const struct steps_given *given)
 {
     struct steps_node *node = steps_node(steps, id);
     if (node->write_number != 0 || steps->message_count != 0) {
         return steps_fail(steps, "n%u has acted already", id);
     }
-    if (given->checkpoint.index + given->log_count >= STEPS_INDEXES_MAX) {
-        return steps_fail(steps, "too many entries");
+    if (!is_possible(steps, given)) {
+        return false;
     }
     node->write_count = 0;
     node->boot = given->boot;

@@ -38,6 +38,8 @@ refuses no_such_node "no_such_node.txt:2: want a node (n1 …) in place of 'n2'"
 refuses trailing_word "trailing_word.txt:2: cannot read 'now'" 'nodes 1' 'campaign n1 now' '----'
 refuses no_message 'no_message.txt:2: no such message from n1 to n2 is under way' 'nodes 2' 'deliver n1->n2' '----'
 refuses no_write 'no_write.txt:2: n1 has no w7 under way' 'nodes 2' 'complete n1 w7' '----'
+refuses falling_terms 'falling_terms.txt:2: a term is smaller than the one before it' 'nodes 1' 'given n1 log 3 1' '----'
+refuses commit_too_far 'commit_too_far.txt:2: the log does not reach that far' 'nodes 1' 'given n1 log 3 commit 2' '----'
 refuses node_is_down 'node_is_down.txt:3: n1 is down' 'nodes 1' 'crash n1' 'propose n1' '----'
 refuses violation 'it violates the guarantees of Raft' 'nodes 2' 'given n1 term 1 log 1 commit 1' \
     'given n2 term 2 log 2 commit 1' '----' 'VIOLATION: n2 has 2/1 committed, 1/1 was' ''
