@@ -5,11 +5,12 @@
 // what was given up.
 #include "engine/wal/wal_state.h"
 
-#include "engine/base/crc32c.h"
-
 #include <string.h>
 
-enum { COMMIT_SCAN_MAX = 512 }; // groups looked at for one batch's commit floors
+enum {
+    COMMIT_SCAN_MAX = 512, // groups looked at for one batch's commit floors
+    BARE_RECORD_BYTES_MIN = 1024,
+};
 
 void wal_batch_open(struct wal *wal, uint32_t need)
 {
@@ -76,9 +77,14 @@ static void note_commits(struct wal *wal, const uint8_t *end)
     }
 }
 
-// What of the header is known when the batch is closed. The checksum is taken over the whole body,
-// payloads too: at seal time it is in the cache, and one long CRC is cheaper than many short ones
-// over the heads (README.md).
+// Are the records so large that their payloads are better left to the entries' own checksums? Over
+// small ones, in the cache at seal time, one long CRC is cheaper than many short ones (README.md).
+static bool is_better_bare(const struct wal_batch *batch)
+{
+    return batch->bytes / BARE_RECORD_BYTES_MIN >= batch->records;
+}
+
+// What of the header is known when the batch is closed.
 static void begin_header(struct wal *wal, const struct wal_batch *batch)
 {
     struct wal_batch_header *header = (struct wal_batch_header *)(void *)wal->base;
@@ -88,9 +94,8 @@ static void begin_header(struct wal *wal, const struct wal_batch *batch)
     header->previous_sequence = wal->sequence_previous;
     header->bytes = batch->bytes;
     header->records = batch->records;
-    header->flags = batch->is_mark ? WAL_BATCH_MARK : 0;
-    header->body_crc =
-        crc32c(0, wal->base + WAL_BATCH_HEADER_BYTES, batch->bytes - WAL_BATCH_HEADER_BYTES);
+    header->flags = batch->is_mark ? WAL_BATCH_MARK : is_better_bare(batch) ? WAL_BATCH_BARE : 0;
+    header->body_crc = wal_layout_body_crc(header, wal->groups_max);
 }
 
 void wal_batch_seal(struct wal *wal)

@@ -63,7 +63,7 @@ static_assert(offsetof(struct wal_hard_slot, crc) == 60, "FORMAT.md");
 
 static_assert((int)WAL_RECORD_OVERHEAD_BYTES == (int)RAFT_ENTRY_HEAD_BYTES, "an entry record");
 
-enum { TAG_OFFSET = 23, FLAGS_KNOWN = WAL_BATCH_MARK | WAL_BATCH_VOID };
+enum { TAG_OFFSET = 23, FLAGS_KNOWN = WAL_BATCH_MARK | WAL_BATCH_VOID | WAL_BATCH_BARE };
 
 static bool words_are_zero(const uint32_t *words, size_t count)
 {
@@ -105,11 +105,37 @@ void wal_layout_header_seal(struct wal_batch_header *header, const struct wal_id
     header->header_crc = crc32c(0, header, offsetof(struct wal_batch_header, header_crc));
 }
 
+// Without payloads. Where the structure ends to make sense all is covered.
+static uint32_t bare_crc(const uint8_t *body, const uint8_t *end, uint32_t groups_max)
+{
+    struct wal_layout_walk walk;
+    struct wal_layout_item item;
+    enum wal_layout_step step;
+    const uint8_t *from = body;
+    uint32_t crc = 0;
+    wal_layout_walk_init(&walk, body, end, groups_max);
+    while ((step = wal_layout_walk_next(&walk, &item)) != WAL_STEP_END && step != WAL_STEP_BAD) {
+        if (step == WAL_STEP_ENTRY && item.head.bytes > 0) {
+            crc = crc32c(crc, from, (size_t)(item.payload - from));
+            from = item.payload + item.head.bytes;
+        }
+    }
+    return crc32c(crc, from, (size_t)(end - from));
+}
+
+uint32_t wal_layout_body_crc(const struct wal_batch_header *header, uint32_t groups_max)
+{
+    const uint8_t *body = (const uint8_t *)header + WAL_BATCH_HEADER_BYTES;
+    const uint8_t *end = (const uint8_t *)header + header->bytes;
+    return (header->flags & WAL_BATCH_BARE) != 0 ? bare_crc(body, end, groups_max)
+                                                 : crc32c(0, body, (size_t)(end - body));
+}
+
 bool wal_layout_body_is_sound(const struct wal_batch_header *header, uint32_t groups_max)
 {
     const uint8_t *body = (const uint8_t *)header + WAL_BATCH_HEADER_BYTES;
     const uint8_t *end = (const uint8_t *)header + header->bytes;
-    if (crc32c(0, body, (size_t)(end - body)) != header->body_crc) {
+    if (wal_layout_body_crc(header, groups_max) != header->body_crc) {
         return false;
     }
     struct wal_layout_walk walk;

@@ -30,6 +30,7 @@ struct wal_identity {
 enum wal_batch_flag {
     WAL_BATCH_MARK = 1, // no entries: written for its marks
     WAL_BATCH_VOID = 2, // written by recovery over a torn batch
+    WAL_BATCH_BARE = 4, // body_crc leaves payloads to the checksums of their entries
 };
 
 struct wal_batch_header {
@@ -52,7 +53,7 @@ struct wal_batch_header {
     uint64_t tail;    // everything below was given up when this was submitted; at a segment's start
     uint32_t bytes;   // header and records, without padding
     uint32_t records; // entries and truncations
-    uint32_t body_crc;    // of bytes [128, bytes)
+    uint32_t body_crc;    // of bytes [128, bytes); BARE: without payloads
     uint32_t reserved[4]; // 0
     uint32_t header_crc;  // of bytes [0, 124)
 };
@@ -127,6 +128,9 @@ bool wal_layout_header_is_whole(
     const struct wal_batch_header *header); // magic, version, checksum, reserved, ranges
 bool wal_layout_header_is_ours(const struct wal_batch_header *header,
                                const struct wal_identity *identity);
+// What body_crc has to be. `bytes` and `flags` of the header are set; header->bytes of memory
+// follow it. Takes any bytes.
+uint32_t wal_layout_body_crc(const struct wal_batch_header *header, uint32_t groups_max);
 // True when body checksum, structure and every entry's own checksum hold. `header` is whole;
 // header->bytes of memory follow it.
 bool wal_layout_body_is_sound(const struct wal_batch_header *header, uint32_t groups_max);
