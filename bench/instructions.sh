@@ -5,6 +5,7 @@
 #     bench/instructions.sh [--bytes N] [BUILD]      figures, and the functions that cost most
 #     bench/instructions.sh --numbers BUILD WORK     LEADER FOLLOWER, for targets.sh
 set -euo pipefail
+shopt -s inherit_errexit # a failed count must not pass for 0
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 BYTES=64

@@ -180,12 +180,16 @@ static uint64_t send_message(struct group *group, struct lane *lane, uint64_t fi
         return first;
     }
     uint64_t term = entry->term;
-    uint32_t span, count = 0, bytes = 0;
+    uint32_t span, count = 0, used = 0, room = wire_append_room(writer);
     entry = raft_entry_span(group->raft, first, last, &span);
-    while (count < span && entry[count].term == term &&
-           wire_append_takes(writer, count + 1, bytes + entry[count].head.bytes)) {
-        bytes += entry[count++].head.bytes;
+    for (; count < span && count < WIRE_ENTRIES_MAX && entry[count].term == term; count++) {
+        uint32_t need = WIRE_HEAD_BYTES + entry[count].head.bytes;
+        if (need > room - used) {
+            break;
+        }
+        used += need;
     }
+    uint32_t bytes = used - count * WIRE_HEAD_BYTES;
     struct raft_message message;
     raft_append_header(group->raft, lane->node, first, &message);
     message.append.entries_term = term;

@@ -296,6 +296,13 @@ static inline bool wire_append_takes(const struct wire_writer *writer, uint32_t 
            wire_append_bytes(count, payload_bytes) <= writer->capacity - writer->bytes;
 }
 
+// Bytes that heads and payloads of one append may have together in what is left of the frame.
+static inline uint32_t wire_append_room(const struct wire_writer *writer)
+{
+    uint32_t left = (writer->capacity - writer->bytes) & ~UINT32_C(7);
+    return left < WIRE_APPEND_BYTES ? 0 : left - WIRE_APPEND_BYTES;
+}
+
 // The largest prefix of these entries that fits.
 uint32_t wire_append_fit(const struct wire_writer *writer, const uint32_t *entry_bytes,
                          uint32_t count);
