@@ -17,6 +17,7 @@
 #include "drivers/app_kv/app_kv.h"
 #include "drivers/app_null/app_null.h"
 #include "drivers/disk_uring/disk_uring.h"
+#include "drivers/net_dpdk/eal.h"
 #include "drivers/net_dpdk/net_dpdk.h"
 #include "drivers/net_impair/net_impair.h"
 #include "drivers/net_udp/clock_monotonic.h"
@@ -226,7 +227,10 @@ static int open_network(const struct pontoon_config *config, const struct pontoo
 {
     struct net_config net;
     make_net_config(config, self, &net);
+    bool is_udp = config->driver == PONTOON_DRIVER_UDP;
     parts->reactors = net.reactors;
+    parts->net_mib = is_udp ? config->buffers_mib : net_dpdk_memory_mib(&net);
+    parts->shared_mib = is_udp ? 0 : net_dpdk_shared_mib(&net);
     int error = config->driver == PONTOON_DRIVER_UDP
                     ? open_udp(config, &net, parts, reason, reason_bytes)
                     : open_dpdk(config, &net, parts, reason, reason_bytes);
@@ -307,7 +311,9 @@ static void *map_arena(uint64_t bytes, bool want_huge, bool *is_huge)
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
     void *memory = MAP_FAILED;
     if (want_huge) {
+        int lock = eal_pages_lock(); // another node may have counted on them
         memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0);
+        eal_pages_unlock(lock);
     }
     *is_huge = memory != MAP_FAILED;
     if (memory == MAP_FAILED) {

@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -24,6 +26,7 @@ enum {
     ARGUMENTS_MAX = 24 + 2 * EAL_PCI_MAX + EAL_EXTRA_MAX,
     MEMORY_MIB_DEFAULT = 64,
     HUGEPAGE_MIB = 2,
+    PAGES_LOCK_TRIES = 300, // of 10 ms
 };
 
 #define HUGEPAGES_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
@@ -184,6 +187,26 @@ static void floating_lcore(char *text, size_t size)
         }
     }
     snprintf(text + at, size - at, ")");
+}
+
+// rte_eal_init cannot be tried a second time in a process: pages that it was promised must be
+// there. The kernel's own file is locked, for it is the same one for every user and namespace.
+int eal_pages_lock(void)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    int fd = open(HUGEPAGES_FREE, O_RDONLY | O_CLOEXEC);
+    for (int tries = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && tries < PAGES_LOCK_TRIES;
+         tries++) {
+        nanosleep(&pause, NULL);
+    }
+    return fd;
+}
+
+void eal_pages_unlock(int lock)
+{
+    if (lock >= 0) {
+        close(lock);
+    }
 }
 
 static int choose_memory(const struct eal_options *options, uint32_t memory_mib,
@@ -371,18 +394,22 @@ int eal_start(const struct eal_options *options, const char *const *pci, uint32_
         options = &defaults;
     }
     int result = choose_runtime_directory(fault);
-    if (result == 0) {
-        result = build_line(options, pci, pci_count, fault);
-    }
     if (result != 0) {
         return result;
     }
     sweep();
+    int lock = eal_pages_lock();
+    result = build_line(options, pci, pci_count, fault);
+    if (result != 0) {
+        eal_pages_unlock(lock);
+        return result;
+    }
     eal.is_loud = wants_log(options);
     if (!eal.is_loud) {
         capture_log();
     }
     result = init_quietly();
+    eal_pages_unlock(lock);
     if (result != 0) {
         return fail(fault, result, remedy_of(result, options->extra_count > 0),
                     "EAL did not start: %s (%s)", strerror(-result),

@@ -52,6 +52,11 @@ struct eal_hush {
 void eal_hush(struct eal_hush *hush);
 void eal_unhush(struct eal_hush *hush);
 
+// Between these two no other process that asks here takes hugepages, so that as many are free as
+// were counted. Waits for others, but not for ever. Result: for eal_pages_unlock.
+int eal_pages_lock(void);
+void eal_pages_unlock(int lock);
+
 // The directory with the telemetry socket (dpdk_telemetry.v2); "" when there is none.
 const char *eal_runtime_directory(void);
 

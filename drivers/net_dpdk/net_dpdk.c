@@ -278,6 +278,20 @@ uint32_t net_dpdk_memory_mib(const struct net_config *config)
     return mib;
 }
 
+uint32_t net_dpdk_shared_mib(const struct net_config *config)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < config->link_count; i++) {
+        const char *device = config->links[i].device;
+        const char *given = strstr(device, "rsize="); // logarithm of a ring's slots
+        unsigned long slots_log2 = given == NULL ? 10 : strtoul(given + 6, NULL, 10);
+        if (device_kind_of(device) == DEVICE_MEMIF && slots_log2 < 32) {
+            bytes += UINT64_C(2) * pools_mbuf_bytes(config->links[i].frame_bytes) << slots_log2;
+        }
+    }
+    return (uint32_t)(bytes >> 20);
+}
+
 static int start_eal(const struct net_config *config, const struct eal_options *options,
                      struct eal_fault *fault)
 {

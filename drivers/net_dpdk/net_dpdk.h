@@ -23,6 +23,10 @@ enum { NET_DPDK_REACTORS_MAX = 16, NET_DPDK_BUFFERS_MIN = 512 };
 // Memory that a network of this configuration needs from EAL.
 uint32_t net_dpdk_memory_mib(const struct net_config *config);
 
+// MiB of memif's rings beside that, when all of their slots were used once: each is shared with the
+// peer at its other end.
+uint32_t net_dpdk_shared_mib(const struct net_config *config);
+
 // Opens config->reactors views. eal: how to start EAL where it is not up; NULL: defaults. 0 or
 // -errno, then `reason` holds "cause; remedy" and nothing is left open. The last view closed closes
 // the driver; EAL stays up (eal_stop).

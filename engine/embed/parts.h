@@ -20,6 +20,8 @@ struct parts {
     struct disk *checkpoint_disks[PONTOON_REACTORS_MAX]; // NULL when the log is volatile
     void *arenas[PONTOON_REACTORS_MAX];                  // log_mib / reactors each
     uint64_t arena_bytes;
+    uint32_t net_mib;    // frame buffers, and what the network needs beside them
+    uint32_t shared_mib; // rings shared with peers, at most
     struct clock *clock;
     bool hugepages;                            // the arenas are in huge pages
     bool can_impair;                           // parts_impair has something to change

@@ -118,15 +118,18 @@ static void describe(struct pontoon *node)
 {
     const struct pontoon_config *config = &node->config;
     const struct reactor_config settings = reactor_settings(node, 0);
-    uint64_t engine_mib = reactor_memory_bytes(&settings) * node->parts.reactors >> 20;
-    snprintf(node->description, sizeof(node->description),
-             "%sidle: %s (%u pollers on this machine, %u CPUs)\n"
-             "memory: log %llu MiB%s, frame buffers %u MiB, engine %llu MiB, state machines %u MiB "
-             "each\n",
-             node->parts.description, idle_name(node->idle), parts_pollers(config), parts_cpus(),
-             (unsigned long long)(node->parts.arena_bytes * node->parts.reactors >> 20),
-             node->parts.hugepages ? " (huge pages)" : "", config->buffers_mib,
-             (unsigned long long)engine_mib, config->app_memory_mib);
+    const struct parts *parts = &node->parts;
+    uint64_t engine_mib = reactor_memory_bytes(&settings) * parts->reactors >> 20;
+    uint64_t log_mib = parts->arena_bytes * parts->reactors >> 20;
+    snprintf(
+        node->description, sizeof(node->description),
+        "%sidle: %s (%u pollers on this machine, %u CPUs)\n"
+        "memory: %llu MiB: log %llu MiB%s, network %u MiB (frame buffers %u MiB), engine %llu MiB; "
+        "beside it rings shared with peers, up to %u MiB, and state machines, up to %u MiB each\n",
+        parts->description, idle_name(node->idle), parts_pollers(config), parts_cpus(),
+        (unsigned long long)(log_mib + parts->net_mib + engine_mib), (unsigned long long)log_mib,
+        parts->hugepages ? " (huge pages)" : "", parts->net_mib, config->buffers_mib,
+        (unsigned long long)engine_mib, parts->shared_mib, config->app_memory_mib);
 }
 
 static int open_reactors(struct pontoon *node, char *reason, size_t reason_bytes)

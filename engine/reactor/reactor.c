@@ -460,6 +460,8 @@ uint64_t reactor_log_used_bytes(const struct reactor *reactor)
 
 uint64_t reactor_memory_bytes(const struct reactor_config *config)
 {
+    struct wal_config wal = config->wal;
+    wal.groups_max = config->groups_total;
     struct raft_config settings = raft_settings(config);
     const struct reactor_sizes sizes = sizes_with_defaults(&config->sizes);
     const struct session_config sessions = {.pages_total = config->session_pages,
@@ -470,5 +472,5 @@ uint64_t reactor_memory_bytes(const struct reactor_config *config)
            sizes.apply_jobs * sizeof(struct apply_job) + sizes.reads * sizeof(struct read_request) +
            sizes.mailbox_slots * sizeof(struct mail) + ANSWER_BYTES_MAX +
            assembly_memory_bytes(sizes.assembly_buffers, sizes.payload_bytes_max) +
-           CHECKPOINT_CHUNK_BYTES;
+           CHECKPOINT_CHUNK_BYTES + wal_memory_bytes(&wal);
 }
