@@ -395,6 +395,10 @@ static void bench_writes_what_judge_reads(void)
     printf("    %s%s", refused.out, refused.err);
     CHECK(strstr(refused.out, ": VIOLATION operations=") != NULL);
     CHECK_EQUAL(refused.status, 1);
+    struct program_result both = judge_files(path_in_bed("missing.jsonl"), doctored, NULL);
+    CHECK(strstr(both.out, "missing.jsonl: UNREADABLE No such file") != NULL);
+    CHECK_EQUAL(both.status, 1);
+    CHECK_EQUAL(judge_files(bed.config, NULL, NULL).status, 2);
     bed_close();
 }
 

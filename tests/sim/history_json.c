@@ -13,8 +13,7 @@
 
 enum { REASON_BYTES = 256, MEMBERS_MAX = 8 };
 
-// --- writing
-// ---------------------------------------------------------------------------------------------
+// --- writing -----------------------------------------------------------------------------------
 
 static void write_token(FILE *file, const char *name, uint64_t token)
 {
@@ -74,8 +73,7 @@ int history_write(const struct history *history, FILE *file)
     return fflush(file) != 0 || ferror(file) ? -EIO : 0;
 }
 
-// --- reading
-// ---------------------------------------------------------------------------------------------
+// --- reading -----------------------------------------------------------------------------------
 
 struct reader {
     struct history *history;

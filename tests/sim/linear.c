@@ -113,8 +113,7 @@ static enum linear_verdict judge_key(struct linear *linear, const struct history
     return linear_search_run(&linear->search, &linear->key, budget);
 }
 
-// --- which operations have no order
-// --------------------------------------------------------------------
+// --- which operations have no order ------------------------------------------------------------
 //
 // Weakening an operation, that is, taking it as of unknown outcome, and cutting off everything
 // behind an event (what has not returned by then is weak) leave every linearization of the history

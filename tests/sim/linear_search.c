@@ -73,8 +73,7 @@ static void reserve_steps(struct linear_search *search, uint32_t count)
     }
 }
 
-// --- the set of configurations
-// ---------------------------------------------------------------------
+// --- the set of configurations -----------------------------------------------------------------
 
 static void seen_clear(struct linear_search *search)
 {
@@ -130,8 +129,7 @@ static bool is_new(struct linear_search *search)
     return is_fresh;
 }
 
-// --- steps get a moment, and lose it
-// -----------------------------------------------------------------
+// --- steps get a moment, and lose it -----------------------------------------------------------
 
 static void link_all(struct linear_search *search)
 {
@@ -203,8 +201,7 @@ static void return_to(struct linear_search *search, const struct search_frame *f
     search->now = *frame;
 }
 
-// --- what may come next
-// ------------------------------------------------------------------------------
+// --- what may come next ------------------------------------------------------------------------
 
 // A step whose call is before this event may come next.
 static uint32_t limit_of(const struct linear_search *search)

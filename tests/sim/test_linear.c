@@ -92,8 +92,7 @@ static void expect(enum linear_verdict verdict)
     CHECK_EQUAL(brute_is_linear(&history), verdict == LINEAR);
 }
 
-// --- one store, one client
-// -------------------------------------------------------------------------------
+// --- one store, one client ---------------------------------------------------------------------
 
 static void everything_the_store_says(void)
 {
@@ -157,8 +156,7 @@ static void every_wrong_answer_is_refused(void)
     }
 }
 
-// --- known-bad
-// ---------------------------------------------------------------------------------------------
+// --- known-bad ---------------------------------------------------------------------------------
 
 static void stale_read(void)
 {
@@ -318,8 +316,7 @@ static void swaps_in_a_circle(void)
     expect(LINEAR_VIOLATION);
 }
 
-// --- known-good
-// ------------------------------------------------------------------------------------------
+// --- known-good --------------------------------------------------------------------------------
 
 static void reads_during_a_put(void)
 {
@@ -365,8 +362,7 @@ static void keys_are_independent(void)
     CHECK_EQUAL(result.keys, 2);
 }
 
-// --- unknown outcomes
-// ------------------------------------------------------------------------------------
+// --- unknown outcomes --------------------------------------------------------------------------
 
 static void unknown_put_takes_effect_late(void)
 {
@@ -503,8 +499,43 @@ static void expired_delete_is_not_late(void)
     expect(LINEAR);
 }
 
-// --- random ones
-// -----------------------------------------------------------------------------------------
+// --- the budget --------------------------------------------------------------------------------
+
+// Three puts under way at once, read in an order that has to be found.
+static void three_puts_to_order(void)
+{
+    start();
+    uint32_t one = put(1), two = put(2), three = put(3);
+    did_get(2);
+    did_get(1);
+    did_get(3);
+    end(three, HISTORY_OK);
+    end(two, HISTORY_OK);
+    end(one, HISTORY_OK);
+}
+
+static void giving_up_is_not_linear(void)
+{
+    struct linear *hasty = linear_open(2);
+    three_puts_to_order();
+    expect(LINEAR);
+    linear_judge(hasty, &history, &result);
+    CHECK_EQUAL(result.verdict, LINEAR_GAVE_UP);
+    CHECK_EQUAL(result.keys_given_up, 1);
+    CHECK(result.configurations <= 2);
+    end_get(history_call(&history, 1, ++clock_ns, HISTORY_GET, KEY + 1, 0, 0), 0);
+    linear_judge(hasty, &history, &result);
+    CHECK_EQUAL(result.verdict, LINEAR_GAVE_UP);
+    // A violation of another key is still found.
+    end_get(history_call(&history, 1, ++clock_ns, HISTORY_GET, KEY + 2, 0, 0), 99);
+    linear_judge(hasty, &history, &result);
+    CHECK_EQUAL(result.verdict, LINEAR_VIOLATION);
+    CHECK_EQUAL(result.key, KEY + 2);
+    CHECK_EQUAL(result.id_count, 1);
+    linear_close(hasty);
+}
+
+// --- random ones -------------------------------------------------------------------------------
 
 static struct prng prng;
 static uint64_t next_token;
@@ -906,6 +937,7 @@ int main(int argc, char **argv)
         TEST(unknown_swap_that_was_read_had_its_value),
         TEST(expired_put_is_not_late),
         TEST(expired_delete_is_not_late),
+        TEST(giving_up_is_not_linear),
         TEST(good_histories_of_500_operations),
         TEST(good_histories_of_10000_operations),
         TEST(stale_reads_in_500_operations),
