@@ -26,15 +26,18 @@ static void reply_vote(struct raft *raft, const struct raft_message *to,
 }
 
 // A pre-vote promises nothing and changes nothing here. Its term is the one the candidate would
-// stand in; a refusal carries our own, so that a candidate of the past learns where we are.
+// stand in; a refusal carries our own, so that a candidate of the past learns where we are (before
+// our first term there is nothing to learn, and no message may carry term 0).
 enum raft_outcome on_pre_vote(struct raft *raft, uint64_t now_ns,
                               const struct raft_message *message)
 {
     bool may_grant = raft->intact && !raft->failed && message->intact &&
                      message->term > raft->term && is_up_to_date(raft, message->vote.last) &&
                      !role_hears_leader(raft, now_ns);
-    reply_vote(raft, message, RAFT_MSG_PRE_VOTE_REPLY, may_grant ? message->term : raft->term,
-               may_grant);
+    if (may_grant || raft->term > 0) {
+        reply_vote(raft, message, RAFT_MSG_PRE_VOTE_REPLY, may_grant ? message->term : raft->term,
+                   may_grant);
+    }
     return may_grant ? RAFT_OK : RAFT_IGNORED;
 }
 
@@ -109,6 +112,10 @@ enum raft_outcome on_vote_reply(struct raft *raft, uint64_t now_ns,
 void vote_tick(struct raft *raft, uint64_t now_ns, struct raft_accept *accept)
 {
     if (raft->role == RAFT_LEADER || raft->failed || now_ns < raft->election_deadline_ns) {
+        return;
+    }
+    if (raft->term == RAFT_TERM_MAX) {
+        role_reset_election(raft, now_ns); // no message could carry the next term
         return;
     }
     become_pre_candidate(raft, now_ns);

@@ -44,6 +44,27 @@ static void a_pre_vote_is_granted_only_where_an_election_could_be_won(void)
     replica_close(&node);
 }
 
+// No message can carry term 0 or one above RAFT_TERM_MAX: who receives it would drop the rest of
+// the frame with it.
+static void no_message_names_a_term_that_is_none(void)
+{
+    replica_open(&node, 3);
+    struct raft_message ask = replica_vote(RAFT_MSG_PRE_VOTE, 3, 1, (struct raft_entry_id){0, 0});
+    ask.intact = false; // refused, and our term is 0
+    replica_receive(&node, &ask);
+    replica_collect(&node);
+    CHECK_EQUAL(node.effects.message_count, 0);
+    replica_follow(&node, RAFT_TERM_MAX, (uint64_t[]){1, 0}, 1);
+    for (uint32_t rounds = 0; rounds < 5; rounds++) {
+        replica_tick(&node, node.config.election_timeout_max_ns);
+        replica_collect(&node);
+        CHECK_EQUAL(node.view.role, RAFT_FOLLOWER);
+        CHECK_EQUAL(node.effects.message_count, 0);
+        CHECK(node.effects.deadline_ns > node.now_ns);
+    }
+    replica_close(&node);
+}
+
 static void a_pre_candidate_disturbs_nobody(void)
 {
     replica_open(&node, 3);
@@ -225,6 +246,7 @@ int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         TEST(a_pre_vote_is_granted_only_where_an_election_could_be_won),
+        TEST(no_message_names_a_term_that_is_none),
         TEST(a_pre_candidate_disturbs_nobody),
         TEST(votes_are_ignored_while_a_leader_is_heard),
         TEST(a_refusal_carries_the_newer_term),
