@@ -95,7 +95,8 @@ static bool take_entries(struct raft *raft, const struct raft_append *append, ui
             break;
         }
         if (!log_has(log, index)) {
-            log_hold(log, index, append->entries_term, &append->heads[at]);
+            uint64_t prev_term = at == 0 ? append->prev.term : append->entries_term;
+            log_hold(log, index, append->entries_term, prev_term, &append->heads[at]);
             first_new = first_new == 0 ? index : first_new;
             last_new = index;
         }
@@ -170,6 +171,10 @@ enum raft_outcome on_append(struct raft *raft, uint64_t now_ns, const struct raf
     append_advance_commit(raft);
 
     struct raft_entry_id prev = append->prev;
+    if (prev.index >= raft->log.base.index && prev.index <= raft->commit &&
+        log_term_at(&raft->log, prev.index) != prev.term) {
+        return RAFT_IGNORED; // contradicts a committed entry: no leader's log does
+    }
     if (prev.index <= raft->commit ||
         (prev.index <= raft->log.last && log_term_at(&raft->log, prev.index) == prev.term)) {
         enum raft_outcome outcome = on_matching_append(raft, append, accept);

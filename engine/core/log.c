@@ -55,9 +55,9 @@ bool log_takes_term(const struct raft_log *log, uint64_t index, uint64_t term)
     return term >= before && (!log_has(log, index + 1) || term <= log_slot(log, index + 1)->term);
 }
 
-// Takes an entry into the log at index (> last, not held yet, within capacity). Its body comes
-// later.
-void log_hold(struct raft_log *log, uint64_t index, uint64_t term,
+// Takes an entry into the log at index (> last, not held yet, within capacity), which follows one
+// of prev_term. Its body comes later.
+void log_hold(struct raft_log *log, uint64_t index, uint64_t term, uint64_t prev_term,
               const struct raft_entry_head *head)
 {
     ASSERT_CMP(index, >, log->last);
@@ -72,6 +72,7 @@ void log_hold(struct raft_log *log, uint64_t index, uint64_t term,
     entry->is_held = true;
     entry->is_placed = false;
     entry->is_durable = false;
+    entry->bytes_sum = prev_term; // until it joins
     if (index > log->held) {
         log->held = index;
     }
@@ -103,11 +104,16 @@ void log_extend(struct raft_log *log, uint64_t term, const struct raft_entry_hea
     log->held = log->last;
 }
 
-// Lets entries that waited behind a hole join once it is filled.
+// Lets entries that waited behind a hole join once it is filled. What does not continue what filled
+// it is forgotten: recovery would not find it either.
 void log_close_holes(struct raft_log *log)
 {
     while (log->last < log->held && log_slot(log, log->last + 1)->is_held) {
         struct raft_entry *entry = log_slot(log, log->last + 1);
+        if (entry->bytes_sum != log_term_at(log, log->last)) {
+            log_drop_beyond_hole(log);
+            break;
+        }
         uint64_t sum = log->last == log->base.index ? 0 : log_slot(log, log->last)->bytes_sum;
         entry->bytes_sum = sum + entry->head.bytes;
         log->last++;

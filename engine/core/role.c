@@ -120,7 +120,7 @@ void become_leader(struct raft *raft, uint64_t now_ns, struct raft_accept *accep
     accept->prev_term = log_term_at(log, log->last);
     struct raft_entry_head head = {.kind = RAFT_ENTRY_NOOP};
     head.crc = raft_entry_crc(&head, NULL);
-    log_hold(log, log->last + 1, raft->term, &head);
+    log_hold(log, log->last + 1, raft->term, accept->prev_term, &head);
     for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
         raft->peers[slot].append_due = true;
     }

@@ -124,7 +124,7 @@ struct raft_entry *log_slot(const struct raft_log *log, uint64_t index);
 bool log_has(const struct raft_log *log, uint64_t index);
 uint64_t log_term_at(const struct raft_log *log, uint64_t index); // base ≤ index ≤ last
 uint64_t log_capacity_left(const struct raft_log *log);
-void log_hold(struct raft_log *log, uint64_t index, uint64_t term,
+void log_hold(struct raft_log *log, uint64_t index, uint64_t term, uint64_t prev_term,
               const struct raft_entry_head *head);
 void log_extend(struct raft_log *log, uint64_t term, const struct raft_entry_head *heads,
                 uint32_t count);

@@ -238,6 +238,37 @@ static void a_late_apply_answer_is_harmless(void)
     replica_close(&node);
 }
 
+// Taken in behind a committed entry that it denies, an entry would name a predecessor in the log on
+// disk that is not there: acknowledged, and gone after a restart.
+static void who_denies_a_committed_entry_is_ignored(void)
+{
+    open_with(4);
+    struct raft_message commit = replica_append(2, 1, (struct raft_entry_id){1, 4}, 0, 0, 3);
+    CHECK_EQUAL(replica_receive(&node, &commit), RAFT_OK);
+    CHECK_EQUAL(node.view.commit, 3);
+    struct raft_message denial = replica_append(3, 9, (struct raft_entry_id){2, 3}, 9, 2, 0);
+    CHECK_EQUAL(replica_receive(&node, &denial), RAFT_IGNORED);
+    CHECK_TEXT(replica_log(&node), "1 1 1 1");
+    denial = replica_append(3, 9, (struct raft_entry_id){1, 3}, 9, 2, 0);
+    CHECK_EQUAL(replica_receive(&node, &denial), RAFT_OK);
+    CHECK_TEXT(replica_log(&node), "1 1 1 9 9");
+    replica_close(&node);
+}
+
+static void what_does_not_continue_the_filled_hole_is_forgotten(void)
+{
+    replica_open(&node, 3);
+    replica_follow(&node, 5, (uint64_t[]){1, 1, 0}, 0);
+    struct raft_message behind = replica_append(2, 5, (struct raft_entry_id){3, 4}, 5, 2, 0);
+    CHECK_EQUAL(replica_receive(&node, &behind), RAFT_HOLE);
+    CHECK_EQUAL(node.view.held, 6);
+    struct raft_message filling = replica_append(2, 5, (struct raft_entry_id){1, 2}, 5, 2, 0);
+    CHECK_EQUAL(replica_receive(&node, &filling), RAFT_OK);
+    CHECK_TEXT(replica_log(&node), "1 1 5 5"); // 5 named an entry (3, 4)
+    CHECK_EQUAL(node.view.held, 4);
+    replica_close(&node);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -250,6 +281,8 @@ int main(int argc, char **argv)
         TEST(a_conflict_lies_behind_what_is_verified),
         TEST(a_second_leader_of_the_term_is_ignored),
         TEST(committed_entries_are_never_cut),
+        TEST(who_denies_a_committed_entry_is_ignored),
+        TEST(what_does_not_continue_the_filled_hole_is_forgotten),
         TEST(a_checkpoint_keeps_what_continues_it),
         TEST(a_checkpoint_brings_its_term),
         TEST(a_late_apply_answer_is_harmless),

@@ -46,7 +46,7 @@ static void draw_state(uint32_t voters)
     uint64_t old = prng_below(&prng, LAST);
     while (node.raft->log.last < LAST) {
         log_hold(&node.raft->log, node.raft->log.last + 1, node.raft->log.last < old ? 1 : 3,
-                 &head);
+                 log_term_at(&node.raft->log, node.raft->log.last), &head);
     }
     node.raft->term = node.raft->hard_synced.term = 3;
     node.raft->commit = 0;

@@ -67,10 +67,11 @@ static void hold_one(void)
     if (index > log->base.index + SLOTS || index >= INDEXES || log_has(log, index)) {
         return;
     }
+    uint64_t before = log_term_at(log, log->last);
     uint64_t term =
-        log_term_at(log, log->last) + (index == log->last + 1 && prng_chance(&prng, 1, 9));
+        before + (index == log->last + 1 && log->held == log->last && prng_chance(&prng, 1, 9));
     struct raft_entry_head head = {.bytes = (uint32_t)prng_below(&prng, 500)};
-    log_hold(log, index, term, &head);
+    log_hold(log, index, term, before, &head);
     log_slot(log, index)->is_placed = true;
     log_close_holes(log);
     twin[index] = (struct twin_entry){
@@ -198,7 +199,7 @@ static void questions_by_term_match_a_slow_search(void)
         struct raft_entry_head head = {0};
         while (count-- > 0) {
             term += prng_chance(&prng, 1, 5) ? prng_below(&prng, 3) : 0;
-            log_hold(log, log->last + 1, term, &head);
+            log_hold(log, log->last + 1, term, log_term_at(log, log->last), &head);
         }
         for (uint64_t wanted = 0; wanted <= term + 1; wanted++) {
             for (uint64_t below = log->base.index; below <= log->last + 3; below++) {
