@@ -3,6 +3,16 @@
 
 #include <string.h>
 
+// Answers name one client each: a frame of many would be answered by a longer one.
+static bool is_of_one_client(const struct raft_entry_head *heads, uint32_t count)
+{
+    bool is_one = count == 1 || heads[0].kind != RAFT_ENTRY_REGISTER;
+    for (uint32_t at = 1; at < count && is_one; at++) {
+        is_one = heads[at].client == heads[0].client && heads[at].kind != RAFT_ENTRY_REGISTER;
+    }
+    return is_one;
+}
+
 enum wire_refusal decode_propose(const struct wire_reader *reader, const uint8_t *at,
                                  const struct layout_message *header, struct wire_message *out)
 {
@@ -17,7 +27,12 @@ enum wire_refusal decode_propose(const struct wire_reader *reader, const uint8_t
     if (in.count == 0) {
         return WIRE_BAD_FIELD;
     }
-    return decode_entries(reader, at, header, sizeof(in), in.count, in.payload_bytes);
+    enum wire_refusal refusal =
+        decode_entries(reader, at, header, sizeof(in), in.count, in.payload_bytes);
+    if (refusal == WIRE_OK && !is_of_one_client(out->propose.heads, in.count)) {
+        return WIRE_BAD_FIELD;
+    }
+    return refusal;
 }
 
 enum wire_refusal decode_propose_fragment(const struct wire_reader *reader, const uint8_t *at,

@@ -242,6 +242,11 @@ static const char *client_fault(const struct wire_message *message, const struct
     switch (message->type) {
     case WIRE_PROPOSE:
         REQUIRE(message->propose.count >= 1);
+        for (uint32_t i = 1; i < message->propose.count; i++) {
+            REQUIRE(message->propose.heads[i].client == message->propose.heads[0].client);
+            REQUIRE(message->propose.heads[i].kind == RAFT_ENTRY_COMMAND);
+            REQUIRE(message->propose.heads[0].kind == RAFT_ENTRY_COMMAND);
+        }
         return entries_fault(message->propose.heads, message->propose.payloads,
                              message->propose.count, message->propose.payload_bytes, true, bounds);
     case WIRE_PROPOSE_FRAGMENT:

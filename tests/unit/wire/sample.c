@@ -300,6 +300,25 @@ static void make_peer_message(struct sample *sample, struct prng *prng, uint8_t 
     }
 }
 
+// A proposal is one REGISTER, or commands of one client.
+static void make_one_client(struct sample *sample, struct prng *prng)
+{
+    struct wire_message *message = &sample->message;
+    if (sample->heads[0].kind == RAFT_ENTRY_REGISTER) {
+        message->propose.count = 1;
+        message->propose.payload_bytes = 0;
+        return;
+    }
+    for (uint32_t i = 1; i < message->propose.count; i++) {
+        struct raft_entry_head *head = &sample->heads[i];
+        if (head->kind == RAFT_ENTRY_REGISTER) {
+            make_command(prng, head, 0, NULL);
+        }
+        head->client = sample->heads[0].client;
+        head->crc = raft_entry_crc(head, sample->payloads[i]);
+    }
+}
+
 static void make_client_message(struct sample *sample, struct prng *prng, uint8_t type,
                                 uint32_t room_bytes)
 {
@@ -310,6 +329,7 @@ static void make_client_message(struct sample *sample, struct prng *prng, uint8_
         message->propose.payloads = sample->payloads;
         message->propose.payload_bytes = message->payload_bytes;
         message->payload_bytes = 0;
+        make_one_client(sample, prng);
     } else if (type == WIRE_PROPOSE_FRAGMENT) {
         make_fragment(sample, prng, room_bytes);
     } else if (type == WIRE_PROPOSE_REPLY) {

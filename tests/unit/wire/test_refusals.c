@@ -330,6 +330,7 @@ static const struct row rows[] = {
     // clients
     {"a client's NOOP", WIRE_PROPOSE, HEAD(propose, 0) + KIND, 1, 1, FIELD},
     {"a proposal of none", WIRE_PROPOSE, IN(propose, count), 4, 0, FIELD},
+    {"a proposal of two clients", WIRE_PROPOSE, HEAD(propose, 1), 8, 77, FIELD},
     {"a proposal of one more", WIRE_PROPOSE, IN(propose, count), 4, 3, FIELD},
     {"a proposal of 2^32-1", WIRE_PROPOSE, IN(propose, count), 4, UINT32_MAX, FIELD},
     {"a proposal's bytes", WIRE_PROPOSE, IN(propose, payload_bytes), 4, 2000, FIELD},
@@ -391,6 +392,26 @@ static void every_row_is_refused_for_its_reason(void)
             printf("    row \"%s\"\n", row->fault);
         }
         CHECK_TEXT(wire_refusal_name(refusal), wire_refusal_name(row->want));
+    }
+}
+
+// An answer names one client, so a frame for many would be answered by a longer one.
+static void a_proposal_is_one_register_or_commands_of_one_client(void)
+{
+    struct wire_filter filter = sample_filter(WIRE_PROPOSE);
+    for (uint32_t kinds = 0; kinds < 4; kinds++) {
+        make_plain(WIRE_PROPOSE);
+        sample.message.propose.payload_bytes = 0;
+        for (uint32_t i = 0; i < 2; i++) {
+            sample.heads[i].bytes = 0;
+            sample.heads[i].client = 3;
+            sample.heads[i].kind = (kinds >> i & 1) != 0 ? RAFT_ENTRY_REGISTER : RAFT_ENTRY_COMMAND;
+        }
+        uint32_t bytes = sample_frame(frame, sizeof(frame), &sample.message);
+        CHECK_EQUAL(drain(&filter, frame, bytes), kinds == 0 ? WIRE_END : WIRE_BAD_FIELD);
+        sample.message.propose.count = 1;
+        bytes = sample_frame(frame, sizeof(frame), &sample.message);
+        CHECK_EQUAL(drain(&filter, frame, bytes), WIRE_END);
     }
 }
 
@@ -586,6 +607,7 @@ int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         TEST(every_row_is_refused_for_its_reason),
+        TEST(a_proposal_is_one_register_or_commands_of_one_client),
         TEST(what_only_the_core_can_judge_passes),
         TEST(counts_out_of_range_are_refused_though_sizes_agree),
         TEST(only_known_nodes_other_than_the_receiver_are_heard),
