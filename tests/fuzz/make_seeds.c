@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/fuzz/assembly_step.h"
+#include "tests/fuzz/node_seeds.h"
 #include "tests/unit/wire/sample.h"
 
 enum { FRAMES_PER_TYPE = 8, SEQUENCES = 16 };
@@ -66,6 +67,15 @@ static int write_sequences(const char *directory, struct prng *prng)
     return failed;
 }
 
+static int write_node_seeds(const char *directory)
+{
+    int failed = 0;
+    for (uint32_t at = 0; at < sizeof(node_seeds) / sizeof(node_seeds[0]); at++) {
+        failed |= write_seed(directory, "node", at, node_seeds[at].bytes, node_seeds[at].count);
+    }
+    return failed;
+}
+
 int main(int argc, char **argv)
 {
     struct prng prng;
@@ -74,5 +84,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
         return 2;
     }
-    return write_frames(argv[1], &prng) | write_sequences(argv[1], &prng);
+    return write_frames(argv[1], &prng) | write_sequences(argv[1], &prng) |
+           write_node_seeds(argv[1]);
 }
