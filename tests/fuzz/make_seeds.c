@@ -1,10 +1,11 @@
-// Writes a seed corpus for each fuzzer: make_seeds DIRECTORY, below which `frame` and `assembly`
-// exist.
+// Writes seeds for the fuzzers that begin with structure: make_seeds DIRECTORY, below which a
+// directory of each fuzzer's name exists.
 #include <stdio.h>
 #include <string.h>
 
 #include "tests/fuzz/assembly_step.h"
 #include "tests/fuzz/node_seeds.h"
+#include "tests/fuzz/wal_edits.h"
 #include "tests/unit/wire/sample.h"
 
 enum { FRAMES_PER_TYPE = 8, SEQUENCES = 16 };
@@ -76,6 +77,32 @@ static int write_node_seeds(const char *directory)
     return failed;
 }
 
+// Actions of any kind, one after the other: this grammar has no long words.
+static int write_recovery_seeds(const char *directory, struct prng *prng)
+{
+    int failed = 0;
+    for (uint32_t at = 0; at < SEQUENCES; at++) {
+        uint8_t bytes[200];
+        for (uint32_t i = 0; i < sizeof(bytes); i++) {
+            bytes[i] = (uint8_t)prng_next(prng);
+        }
+        failed |= write_seed(directory, "recovery", at, bytes, sizeof(bytes));
+    }
+    return failed;
+}
+
+// Every edit, alone and sealed.
+static int write_wal_seeds(const char *directory)
+{
+    int failed = 0;
+    for (uint8_t edit = 0; edit < WAL_EDITS; edit++) {
+        const uint8_t bytes[] = {edit, 9, 4, 0, WAL_EDIT_SEAL, 9};
+        failed |= write_seed(directory, "wal", 2u * edit, bytes, 3);
+        failed |= write_seed(directory, "wal", 2u * edit + 1, bytes, sizeof(bytes));
+    }
+    return failed;
+}
+
 int main(int argc, char **argv)
 {
     struct prng prng;
@@ -85,5 +112,6 @@ int main(int argc, char **argv)
         return 2;
     }
     return write_frames(argv[1], &prng) | write_sequences(argv[1], &prng) |
-           write_node_seeds(argv[1]);
+           write_node_seeds(argv[1]) | write_recovery_seeds(argv[1], &prng) |
+           write_wal_seeds(argv[1]);
 }
