@@ -2,7 +2,8 @@
 // out.
 //
 // What only chance could get right (magic, version, cluster, length, checksum) is put right, so
-// that the fuzzer spends its time behind it; the input is read untouched as well.
+// that the fuzzer spends its time behind it, and then the number of messages, if their lengths fill
+// the frame; the input is read untouched as well.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,22 @@ static void read_frame(const struct wire_filter *filter, const uint8_t *frame, u
         fprintf(stderr, "%s, although: %s\n", wire_refusal_name(refusal), fault);
         abort();
     }
+}
+
+// How many messages stand in the frame by their lengths; 0: they do not fill it.
+static uint16_t count_messages(const uint8_t *frame, uint32_t bytes)
+{
+    uint32_t at = WIRE_ENVELOPE_BYTES;
+    uint16_t count = 0;
+    struct layout_message header;
+    for (; bytes - at >= sizeof(header); count++) {
+        memcpy(&header, frame + at, sizeof(header));
+        if (header.bytes < sizeof(header) || header.bytes > bytes - at) {
+            return 0;
+        }
+        at += header.bytes;
+    }
+    return at == bytes ? count : 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -45,6 +62,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(frame, &envelope, sizeof(envelope));
     oracle_reseal(frame, (uint32_t)size);
     read_frame(to_client ? &client : &node, frame, (uint32_t)size);
+    uint16_t messages = count_messages(frame, (uint32_t)size);
+    if (messages != 0 && messages != envelope.messages) {
+        envelope.messages = messages;
+        memcpy(frame, &envelope, sizeof(envelope));
+        oracle_reseal(frame, (uint32_t)size);
+        read_frame(to_client ? &client : &node, frame, (uint32_t)size);
+    }
     free(frame);
     return 0;
 }
