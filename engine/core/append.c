@@ -120,6 +120,9 @@ static enum raft_outcome on_matching_append(struct raft *raft, const struct raft
     uint32_t skip = 0;
     if (append->prev.index < log->base.index) {
         uint64_t below = log->base.index - append->prev.index;
+        if (below <= append->count && append->entries_term != log->base.term) {
+            return RAFT_IGNORED; // contradicts what our checkpoint covers
+        }
         skip = below < append->count ? (uint32_t)below : append->count;
     }
     if (!take_entries(raft, append, skip, accept)) {

@@ -252,6 +252,13 @@ static void who_denies_a_committed_entry_is_ignored(void)
     denial = replica_append(3, 9, (struct raft_entry_id){1, 3}, 9, 2, 0);
     CHECK_EQUAL(replica_receive(&node, &denial), RAFT_OK);
     CHECK_TEXT(replica_log(&node), "1 1 1 9 9");
+    install(9, 7, RAFT_OK);
+    denial = replica_append(3, 9, (struct raft_entry_id){1, 3}, 8, 6, 0); // (8, 7) among them
+    CHECK_EQUAL(replica_receive(&node, &denial), RAFT_IGNORED);
+    CHECK_EQUAL(node.view.last, 7);
+    struct raft_message right = replica_append(3, 9, (struct raft_entry_id){1, 3}, 9, 6, 0);
+    CHECK_EQUAL(replica_receive(&node, &right), RAFT_OK);
+    CHECK_EQUAL(node.view.last, 9);
     replica_close(&node);
 }
 
