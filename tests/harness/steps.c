@@ -122,6 +122,7 @@ static void collect(struct steps *steps, struct steps_node *node)
         steps_print_write(steps, node, write);
     }
     steps_print_effects(steps, node, &effects);
+    steps_check_reads(steps, node, &effects);
     node->snapshot_peers = effects.snapshot_peers;
     node->reads_aborted = effects.reads_aborted_upto;
     if (effects.apply.first <= effects.apply.last) {
@@ -207,6 +208,14 @@ static bool step_up(struct steps *steps, uint16_t id, const struct raft_input *i
 
 bool steps_read(struct steps *steps, uint16_t id, uint32_t count)
 {
+    struct steps_node *node = steps_node(steps, id);
+    if (!steps_is_up(steps, id)) {
+        return false;
+    }
+    if (node->view.reads_last + count >= STEPS_READS_MAX) {
+        return steps_fail(steps, "too many reads");
+    }
+    steps_note_reads(steps, node, node->view.reads_last + 1);
     return step_up(steps, id, &(struct raft_input){.kind = RAFT_IN_READ, .read_count = count});
 }
 

@@ -36,6 +36,7 @@ enum {
     STEPS_RUN_MAX = 128,      // entries of one write
     STEPS_WRITES_MAX = 512,   // of one node
     STEPS_MESSAGES_MAX = 512, // under way
+    STEPS_READS_MAX = 64,     // of one start of a node that are checked
     STEPS_STASH_MAX = 16,
     STEPS_NAME_MAX = 24,
     STEPS_TERMS_MAX = 128,
@@ -99,7 +100,9 @@ struct steps_node {
     uint64_t apply_upto;             // handed out for applying
     uint64_t commit_floor;           // what its next write carries
     uint64_t reads_aborted;
-    uint64_t snapshot_peers; // told to get a checkpoint
+    uint64_t reads_done;                      // granted or aborted up to this number
+    uint64_t reads_required[STEPS_READS_MAX]; // by number: committed somewhere when it was asked
+    uint64_t snapshot_peers;                  // told to get a checkpoint
 };
 
 struct steps {
@@ -207,6 +210,9 @@ void steps_start(struct steps *steps, struct steps_node *node);
 void steps_violation(struct steps *steps, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void steps_check_view(struct steps *steps, struct steps_node *node);
+void steps_note_reads(struct steps *steps, struct steps_node *node, uint64_t first);
+void steps_check_reads(struct steps *steps, struct steps_node *node,
+                       const struct raft_effects *effects);
 void steps_check_message(struct steps *steps, const struct steps_node *node,
                          const struct raft_message *message);
 

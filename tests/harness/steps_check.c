@@ -71,6 +71,34 @@ void steps_check_view(struct steps *steps, struct steps_node *node)
     }
 }
 
+// Reads from number `first` on are about to be asked for: each must see what is committed by now.
+void steps_note_reads(struct steps *steps, struct steps_node *node, uint64_t first)
+{
+    uint64_t committed = STEPS_INDEXES_MAX - 1;
+    while (committed > 0 && steps->committed_terms[committed] == 0) {
+        committed--;
+    }
+    for (uint64_t number = first; number < STEPS_READS_MAX; number++) {
+        node->reads_required[number] = committed;
+    }
+}
+
+// Linearizable reads (thesis §6.4).
+void steps_check_reads(struct steps *steps, struct steps_node *node,
+                       const struct raft_effects *effects)
+{
+    uint64_t done = node->reads_done;
+    done = done < effects->reads_aborted_upto ? effects->reads_aborted_upto : done;
+    for (; effects->reads_granted && done < effects->reads_upto; done++) {
+        uint64_t required = node->reads_required[done + 1];
+        if (effects->reads_index < required) {
+            steps_violation(steps, "n%u grants a read at %" PRIu64 ", %" PRIu64 " was committed",
+                            node->id, effects->reads_index, required);
+        }
+    }
+    node->reads_done = done;
+}
+
 // One vote a term, over all restarts, and durable before it is told.
 static void check_vote(struct steps *steps, const struct steps_node *node,
                        const struct raft_message *message, uint16_t voted_for)

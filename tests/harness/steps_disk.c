@@ -171,7 +171,7 @@ void steps_start(struct steps *steps, struct steps_node *node)
     node->is_up = true;
     node->has_failed_disk = false;
     node->apply_upto = node->checkpoint.index;
-    node->reads_aborted = node->snapshot_peers = 0;
+    node->reads_aborted = node->reads_done = node->snapshot_peers = 0;
     node->hard_state = config.hard_state;
     restore(node);
     raft_view(node->raft, &node->view);
