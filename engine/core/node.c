@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+// A leader's disk may stand still for two election timeouts, but never less than this: a flush of
+// a busy device takes that long now and then.
+#define DISK_PATIENCE_MIN_NS UINT64_C(300000000)
+
 // splitmix64 (Steele, Lea, Flood 2014): election timeouts need no better.
 uint64_t raft_random(struct raft *raft)
 {
@@ -166,8 +170,24 @@ static void stand_down(struct raft *raft)
     }
 }
 
+// Nothing of the leader's own log has become durable for long though something should: others could
+// lead with a disk that works. Its followers may well commit without it (thesis §10.2.1), but then
+// the cluster has one working disk less than it shows, and reads, checkpoints and the next term
+// depend on it.
+static bool disk_stalls(struct raft *raft)
+{
+    const struct raft_log *log = &raft->log;
+    uint64_t patience_ns = 2 * raft->config.election_timeout_min_ns;
+    if (log->synced == log->last || log->synced != raft->synced_seen) {
+        raft->synced_seen = log->synced;
+        raft->synced_moved_ns = raft->now_ns;
+    }
+    patience_ns = patience_ns > DISK_PATIENCE_MIN_NS ? patience_ns : DISK_PATIENCE_MIN_NS;
+    return raft->config.voter_count > 1 && raft->now_ns - raft->synced_moved_ns >= patience_ns;
+}
+
 // A leader that does not hear a majority of intact voters steps down: its clients must look
-// elsewhere (thesis §6.2).
+// elsewhere (thesis §6.2). So does one whose disk stalls.
 static void check_quorum(struct raft *raft)
 {
     uint64_t interval_ns = raft->config.election_timeout_min_ns;
@@ -181,7 +201,7 @@ static void check_quorum(struct raft *raft)
                  (peer->intact && peer->heard_ns + interval_ns >= raft->now_ns);
     }
     raft->quorum_checked_ns = raft->now_ns;
-    if (heard < raft->majority) {
+    if (disk_stalls(raft) || heard < raft->majority) {
         stand_down(raft);
     }
 }

@@ -112,7 +112,8 @@ void become_leader(struct raft *raft, uint64_t now_ns, struct raft_accept *accep
     raft->role = RAFT_LEADER;
     raft->role_changed = true;
     raft->leader = raft->config.self;
-    raft->quorum_checked_ns = now_ns;
+    raft->quorum_checked_ns = raft->synced_moved_ns = now_ns;
+    raft->synced_seen = raft->log.synced;
     replicate_start(raft, now_ns);
     struct raft_log *log = &raft->log;
     raft->term_start = log->last + 1;

@@ -76,6 +76,8 @@ struct raft {
     uint64_t election_deadline_ns;
     uint64_t leader_heard_ns;   // 0: never in this term
     uint64_t quorum_checked_ns; // leader: last check-quorum
+    uint64_t synced_seen;       // leader: log.synced as check-quorum saw it last,
+    uint64_t synced_moved_ns;   // ... and when it had moved, or there was nothing to wait for
     uint16_t vote_reply_to;     // granted, to be told when durable; 0: nobody
     bool failed;
 

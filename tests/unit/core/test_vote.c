@@ -208,6 +208,42 @@ static void a_leader_stands_down_when_told(void)
     replica_close(&node);
 }
 
+// S18, S19 of the fault list: the disk of the leader completes nothing any more. Its followers can
+// commit without it, but it gives up leadership within a second, and another serves. Alone it has
+// nobody to give it up to.
+static void a_leader_whose_disk_stalls_is_replaced(void)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct cluster_options options;
+        cluster_default_options(&options, 3, seed);
+        struct cluster *cluster = cluster_open(&options);
+        CHECK(cluster_run_until(cluster, cluster_has_leader, 5 * options.election_max_ns));
+        uint16_t leader = cluster_leader(cluster);
+        cluster_run(cluster, 5000 * CLUSTER_MS); // idle: nothing to wait for is no stall
+        CHECK_EQUAL(cluster_leader(cluster), leader);
+        cluster_node(cluster, leader)->disk.slowdown = 1000000;
+        CHECK_EQUAL(cluster_propose(cluster, leader, 1, 100), RAFT_OK);
+        cluster_run(cluster, 1000 * CLUSTER_MS);
+        uint16_t next = cluster_leader(cluster);
+        CHECK(next != 0 && next != leader);
+        CHECK_EQUAL(cluster_propose(cluster, next, 1, 100), RAFT_OK);
+        cluster_close(cluster);
+    }
+}
+
+static void a_leader_alone_waits_for_its_disk(void)
+{
+    struct cluster_options options;
+    cluster_default_options(&options, 1, 1);
+    struct cluster *cluster = cluster_open(&options);
+    CHECK(cluster_run_until(cluster, cluster_has_leader, 5 * options.election_max_ns));
+    cluster_node(cluster, 1)->disk.slowdown = 1000000;
+    CHECK_EQUAL(cluster_propose(cluster, 1, 1, 100), RAFT_OK);
+    cluster_run(cluster, 5000 * CLUSTER_MS);
+    CHECK_EQUAL(cluster_leader(cluster), 1);
+    cluster_close(cluster);
+}
+
 static void timeouts_differ_and_stay_within_their_bounds(void)
 {
     uint64_t seen[50];
@@ -255,6 +291,8 @@ int main(int argc, char **argv)
         TEST(a_node_with_a_full_log_does_not_stand),
         TEST(a_failed_disk_ends_candidacy_for_good),
         TEST(a_leader_stands_down_when_told),
+        TEST(a_leader_whose_disk_stalls_is_replaced),
+        TEST(a_leader_alone_waits_for_its_disk),
         TEST(timeouts_differ_and_stay_within_their_bounds),
         TEST(elections_end),
     };
