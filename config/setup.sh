@@ -16,7 +16,7 @@ readonly FOR_BUILD="cc:gcc file=/usr/include/stdio.h:libc6-dev ninja:ninja-build
     lib=libxxhash:libxxhash-dev"
 readonly FOR_TESTS="hugeadm:libhugetlbfs-bin clang:clang
     file=/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a:libclang-rt-dev clang-format:clang-format shellcheck:shellcheck ip:iproute2
-    mkfs.ext4:e2fsprogs setarch:util-linux dpdk-telemetry.py:dpdk-dev"
+    mkfs.ext4:e2fsprogs losetup:mount setarch:util-linux dpdk-telemetry.py:dpdk-dev nbdkit:nbdkit nbdfuse:libnbd-bin"
 
 dry_run=false
 case "${1-}" in

@@ -93,7 +93,12 @@ bool bed_create(const char *link, const char *durability, const char *settings)
 
 bool bed_open(const char *link, const char *durability)
 {
-    if (!bed_create(link, durability, BED_SETTINGS)) {
+    return bed_open_with(link, durability, BED_SETTINGS);
+}
+
+bool bed_open_with(const char *link, const char *durability, const char *settings)
+{
+    if (!bed_create(link, durability, settings)) {
         return false;
     }
     for (int id = 1; id <= CLUSTER_NODES; id++) {
@@ -169,17 +174,56 @@ bool bed_output_has(int id, const char *text)
     return has;
 }
 
-json_t *bed_status(int id)
+static json_t *ask(int id, const char *request)
 {
     char path[CLUSTER_PATH_BYTES + 32];
     char *answer = NULL;
     snprintf(path, sizeof(path), "%s/node-%d/control", bed.directory, id);
-    if (bed.nodes[id] == 0 || control_ask(path, "status digest", &answer) != 0) {
+    if (bed.nodes[id] == 0 || control_ask(path, request, &answer) != 0) {
         return NULL;
     }
-    json_t *status = json_loads(answer, 0, NULL);
+    json_t *said = json_loads(answer, 0, NULL);
     free(answer);
-    return status;
+    return said;
+}
+
+json_t *bed_status(int id)
+{
+    return ask(id, "status digest");
+}
+
+void bed_impair(int id, const char *words)
+{
+    char request[512];
+    snprintf(request, sizeof(request), "impair %s", words);
+    json_t *said = ask(id, request);
+    bool is_done = json_object_get(said, "impairments") != NULL;
+    if (!is_done) {
+        const char *error = json_string_value(json_object_get(said, "error"));
+        printf("    node %d, %s: %s\n", id, request, error == NULL ? "no answer" : error);
+    }
+    json_decref(said);
+    CHECK(is_done);
+}
+
+uint64_t bed_count(const char *part, const char *counter)
+{
+    uint64_t sum = 0;
+    for (int id = 1; id <= CLUSTER_NODES; id++) {
+        json_t *status = bed_status(id);
+        const json_t *reactor = json_array_get(json_object_get(status, "reactors"), 0);
+        const json_t *value = json_object_get(json_object_get(reactor, part), counter);
+        CHECK(json_is_integer(value));
+        sum += (uint64_t)json_integer_value(value);
+        json_decref(status);
+    }
+    return sum;
+}
+
+void bed_wait(uint32_t ms)
+{
+    for (uint64_t until_ns = bed_deadline_ns(ms); bed_pause(until_ns);) {
+    }
 }
 
 static uint64_t number(const json_t *object, const char *key)
@@ -202,6 +246,7 @@ bool bed_look(int id, struct bed_view *view)
                                   .leader = (int)number(group, "leader"),
                                   .term = number(group, "term"),
                                   .last = number(group, "last"),
+                                  .synced = number(group, "synced"),
                                   .commit = number(group, "commit"),
                                   .applied = number(group, "applied"),
                                   .boot = number(status, "boot")};

@@ -23,6 +23,7 @@ enum {
 // are about them say so.
 #define BED_SETTINGS_HUGE "log_mib: 64\napp_memory_mib: 64\nbuffers_mib: 16\n"
 #define BED_SETTINGS BED_SETTINGS_HUGE "hugepages: false\n"
+#define BED_SETTINGS_IMPAIR BED_SETTINGS "impair_runtime: true\n"
 
 extern struct cluster bed;
 
@@ -30,7 +31,7 @@ extern struct cluster bed;
 struct bed_view {
     bool is_leader, intact, halted, failed;
     int leader;
-    uint64_t term, last, commit, applied, boot;
+    uint64_t term, last, synced, commit, applied, boot;
     char digest[20];
 };
 
@@ -39,6 +40,7 @@ struct bed_view {
 bool bed_create(const char *link, const char *durability, const char *settings);
 // ... and starts all three for the first time, and waits for a leader.
 bool bed_open(const char *link, const char *durability);
+bool bed_open_with(const char *link, const char *durability, const char *settings);
 void bed_close(void);
 
 void bed_start(int id);
@@ -55,6 +57,12 @@ int bed_await_leader(unsigned nodes); // of the set
 // Until these nodes have applied the same, at least `index`, and have equal digests.
 void bed_await_equal(unsigned nodes, uint64_t index);
 json_t *bed_status(int id); // to be json_decref'ed; NULL: no answer
+// Has node `id` inject faults from now on (drivers/cli/impair_words.h); it was opened with
+// impair_runtime.
+void bed_impair(int id, const char *words);
+// The sum over the nodes of a counter of the first reactor: of "net", "refused", ...
+uint64_t bed_count(const char *part, const char *counter);
+void bed_wait(uint32_t ms);
 
 // A deadline that far from now, and a short sleep that is false when it has passed.
 uint64_t bed_deadline_ns(uint32_t after_ms);

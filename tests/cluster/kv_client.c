@@ -99,18 +99,33 @@ static struct raft_entry_head command_head(uint64_t session, uint64_t sequence,
     return head;
 }
 
+uint32_t kv_client_frame_many(struct kv_client *client, uint16_t node, uint64_t sequence,
+                              const struct kv_command *commands, uint32_t count,
+                              uint8_t frame[KV_CLIENT_FRAME_BYTES])
+{
+    uint8_t texts[KV_CLIENT_FRAME_BYTES];
+    struct raft_entry_head heads[KV_CLIENT_MANY];
+    const void *payloads[KV_CLIENT_MANY];
+    struct wire_writer writer;
+    uint32_t used = 0;
+    CHECK(count <= KV_CLIENT_MANY);
+    for (uint32_t at = 0; at < count; at++) {
+        uint32_t bytes =
+            kv_command_encode(&commands[at], texts + used, (uint32_t)sizeof(texts) - used);
+        CHECK(bytes > 0);
+        heads[at] = command_head(client->session, sequence + at, texts + used, bytes);
+        payloads[at] = texts + used;
+        used += bytes;
+    }
+    begin(&writer, node, frame);
+    CHECK_EQUAL(wire_put_propose(&writer, 0, heads, payloads, count), count);
+    return wire_seal(&writer);
+}
+
 uint32_t kv_client_frame(struct kv_client *client, uint16_t node, uint64_t sequence,
                          const struct kv_command *command, uint8_t frame[KV_CLIENT_FRAME_BYTES])
 {
-    uint8_t payload[KV_CLIENT_FRAME_BYTES];
-    struct wire_writer writer;
-    uint32_t bytes = kv_command_encode(command, payload, sizeof(payload));
-    CHECK(bytes > 0);
-    const struct raft_entry_head head = command_head(client->session, sequence, payload, bytes);
-    const void *payloads[] = {payload};
-    begin(&writer, node, frame);
-    CHECK_EQUAL(wire_put_propose(&writer, 0, &head, payloads, 1), 1);
-    return wire_seal(&writer);
+    return kv_client_frame_many(client, node, sequence, command, 1, frame);
 }
 
 // Whom to ask after an answer that was none, or silence.
@@ -192,7 +207,7 @@ static void perform(struct kv_client *client, struct batch *batch)
         uint32_t done = batch->done;
         send_batch(client, batch);
         while (go_on && batch->done < batch->count &&
-               kv_client_receive(client, ATTEMPT_MS, &message)) {
+               kv_client_receive(client, client->attempt_ms, &message)) {
             heard = true;
             if (message.type == WIRE_PROPOSE_REPLY) {
                 go_on = take_results(client, batch, &message.propose_reply);
@@ -239,7 +254,15 @@ uint32_t kv_client_swap(struct kv_client *client, const char *key, const char *e
     return batch.results[0];
 }
 
-static void send_query(struct kv_client *client, uint64_t request, const char *key)
+uint32_t kv_client_delete(struct kv_client *client, const char *key)
+{
+    const struct kv_command command = {.operation = KV_DELETE, .key = text_bytes(key)};
+    struct batch batch = {.count = 1, .commands = &command};
+    perform(client, &batch);
+    return batch.results[0];
+}
+
+static void send_query(struct kv_client *client, uint16_t node, uint64_t request, const char *key)
 {
     uint8_t frame[KV_CLIENT_FRAME_BYTES], query[KV_QUERY_BYTES_MAX];
     struct wire_writer writer;
@@ -247,40 +270,65 @@ static void send_query(struct kv_client *client, uint64_t request, const char *k
     const struct wire_read read = {.request = request,
                                    .bytes = kv_command_encode_query(&get, query, sizeof(query)),
                                    .query = query};
-    begin(&writer, client->leader, frame);
+    begin(&writer, node, frame);
     CHECK(wire_put_read(&writer, 0, &read));
-    kv_client_send(client, client->leader, frame, wire_seal(&writer));
+    kv_client_send(client, node, frame, wire_seal(&writer));
+}
+
+// False: silence.
+static bool await_reply(struct kv_client *client, uint64_t request, int wait_ms,
+                        struct wire_message *message)
+{
+    while (kv_client_receive(client, wait_ms, message)) {
+        if (message->type == WIRE_READ_REPLY && message->read_reply.request == request) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The value of a read that is DONE. False: no such key.
+static bool take_value(const struct wire_read_reply *reply, char *value, uint32_t capacity)
+{
+    if (reply->result < 0) {
+        return false;
+    }
+    CHECK(reply->total_bytes < capacity && reply->bytes == reply->total_bytes);
+    memcpy(value, reply->data, reply->bytes);
+    value[reply->bytes] = '\0';
+    return true;
 }
 
 bool kv_client_get(struct kv_client *client, const char *key, char *value, uint32_t capacity)
 {
-    static uint64_t request;
-    uint64_t deadline_ns = bed_deadline_ns(BED_PATIENCE_MS);
+    uint64_t deadline_ns = bed_deadline_ns(BED_PATIENCE_MS), request = ++client->requests;
     struct wire_message message;
-    request++;
     do {
-        send_query(client, request, key);
-        bool heard = false;
-        while (!heard && kv_client_receive(client, ATTEMPT_MS, &message)) {
-            heard = message.type == WIRE_READ_REPLY && message.read_reply.request == request;
+        send_query(client, client->leader, request, key);
+        bool heard = await_reply(client, request, client->attempt_ms, &message);
+        if (heard && message.read_reply.status == WIRE_DONE) {
+            return take_value(&message.read_reply, value, capacity);
         }
-        const struct wire_read_reply *reply = &message.read_reply;
-        if (heard && reply->status == WIRE_DONE) {
-            if (reply->result < 0) {
-                return false;
-            }
-            CHECK(reply->total_bytes < capacity && reply->bytes == reply->total_bytes);
-            memcpy(value, reply->data, reply->bytes);
-            value[reply->bytes] = '\0';
-            return true;
-        }
-        if (!heard || reply->status != WIRE_BUSY) {
-            redirect(client, heard ? reply->leader_hint : 0);
+        if (!heard || message.read_reply.status != WIRE_BUSY) {
+            redirect(client, heard ? message.read_reply.leader_hint : 0);
         }
     } while (bed_pause(deadline_ns));
     bed_report();
     CHECK(!"the read was answered");
     return false;
+}
+
+enum kv_client_answer kv_client_ask(struct kv_client *client, uint16_t node, const char *key,
+                                    int wait_ms, char *value, uint32_t capacity)
+{
+    struct wire_message message;
+    uint64_t request = ++client->requests;
+    send_query(client, node, request, key);
+    if (!await_reply(client, request, wait_ms, &message) ||
+        message.read_reply.status != WIRE_DONE) {
+        return KV_CLIENT_NO_ANSWER;
+    }
+    return take_value(&message.read_reply, value, capacity) ? KV_CLIENT_FOUND : KV_CLIENT_ABSENT;
 }
 
 // Registers: the nonce makes a repeated REGISTER the same session.
@@ -301,7 +349,7 @@ static void enrol(struct kv_client *client)
         begin(&writer, client->leader, frame);
         CHECK_EQUAL(wire_put_propose(&writer, 0, &head, payloads, 1), 1);
         kv_client_send(client, client->leader, frame, wire_seal(&writer));
-        if (!kv_client_receive(client, ATTEMPT_MS, &message)) {
+        if (!kv_client_receive(client, client->attempt_ms, &message)) {
             redirect(client, 0);
         } else if (message.type == WIRE_REGISTER_REPLY &&
                    message.register_reply.nonce == head.client) {
@@ -320,7 +368,7 @@ static void enrol(struct kv_client *client)
 
 bool kv_client_open(struct kv_client *client, int place)
 {
-    *client = (struct kv_client){.leader = 1, .sequence = 1};
+    *client = (struct kv_client){.leader = 1, .sequence = 1, .attempt_ms = ATTEMPT_MS};
     if (!open_socket(client, place)) {
         return false;
     }

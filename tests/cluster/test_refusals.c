@@ -173,6 +173,30 @@ static void foreign_directory(void)
     bed_close();
 }
 
+// S22: term, vote and names of one node, the entries of another.
+static void swapped_logs(void)
+{
+    char one[CLUSTER_PATH_BYTES + 64], other[CLUSTER_PATH_BYTES + 64],
+        aside[CLUSTER_PATH_BYTES + 64];
+    if (!bed_create("udp", "fsync", BED_SETTINGS)) {
+        return;
+    }
+    start_and_stop(1);
+    start_and_stop(2);
+    snprintf(one, sizeof(one), "%s/node-1/log-0/log.0", bed.directory);
+    snprintf(other, sizeof(other), "%s/node-2/log-0/log.0", bed.directory);
+    snprintf(aside, sizeof(aside), "%s/aside", bed.directory);
+    move(one, aside);
+    move(other, one);
+    move(aside, other);
+    for (int id = 1; id <= 2; id++) {
+        struct program_result result =
+            program_run("pontoon", "node", "--config", bed.config, "--id", id == 1 ? "1" : "2");
+        CHECK_REFUSAL(result, DIRECTORY, "log file belongs to", id == 1 ? "node 2" : "node 1");
+    }
+    bed_close();
+}
+
 static void overwrite(const char *name)
 {
     struct stat status;
@@ -281,10 +305,15 @@ static void second_process_with_another_directory(void)
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        TEST(configuration_is_refused), TEST(port_that_does_not_exist),
-        TEST(address_that_is_not_here), TEST(foreign_directory),
-        TEST(unreadable_directory),     TEST(missing_permission),
-        TEST(second_process_of_a_node), TEST(second_process_with_another_directory),
+        TEST(configuration_is_refused),
+        TEST(port_that_does_not_exist),
+        TEST(address_that_is_not_here),
+        TEST(foreign_directory),
+        TEST(swapped_logs),
+        TEST(unreadable_directory),
+        TEST(missing_permission),
+        TEST(second_process_of_a_node),
+        TEST(second_process_with_another_directory),
     };
     return test_run("cluster refusals", cases, TEST_COUNT(cases), argc, argv);
 }

@@ -103,6 +103,27 @@ static void fsync_whole_cluster_killed_loses_nothing(void)
     bed_close();
 }
 
+// S20: killed again and again while they recover and meet, at another moment each time.
+static void killed_while_they_start_loses_nothing(void)
+{
+    struct kv_client client;
+    if (!bed_open("udp", "fsync") || !kv_client_open(&client, 1)) {
+        return;
+    }
+    kv_client_fill(&client, 0, PAIRS);
+    for (uint32_t round = 0; round < 12; round++) {
+        kill_all();
+        for (int id = 1; id <= CLUSTER_NODES; id++) {
+            bed_start(id);
+        }
+        bed_wait(round * 25);
+    }
+    kv_client_verify(&client, 0, PAIRS);
+    bed_await_equal(BED_ALL, PAIRS);
+    kv_client_close(&client);
+    bed_close();
+}
+
 // With a majority of the entries gone nobody can know what was committed: no leader, ever, and
 // status says why.
 static void memory_whole_cluster_killed_halts(void)
@@ -190,6 +211,56 @@ static void lost_directory_is_refused(void)
     }
 }
 
+static void copy_directory(const char *from, const char *to)
+{
+    CHECK_EQUAL(program_run("/bin/cp", "-a", from, to).status, 0);
+}
+
+// S22: the directory of a node is replaced by a backup of it from before its last starts. Its peers
+// remember a later one, so they do not hear it: without one of them there is no majority, and with
+// both nothing is lost.
+static void old_backup_is_not_counted(void)
+{
+    char path[CLUSTER_PATH_BYTES + 32], backup[CLUSTER_PATH_BYTES + 32];
+    struct kv_client client;
+    struct bed_view view, before;
+    if (!bed_open("udp", "fsync") || !kv_client_open(&client, 1)) {
+        return;
+    }
+    snprintf(path, sizeof(path), "%s/node-2", bed.directory);
+    snprintf(backup, sizeof(backup), "%s/backup", bed.directory);
+    kv_client_fill(&client, 0, 24);
+    bed_await_equal(BED_ALL, 24);
+    bed_kill(2);
+    copy_directory(path, backup);
+    for (uint32_t start = 1; start <= 2; start++) {
+        bed_start(2);
+        WAIT_UNTIL(bed_look(2, &view) && view.leader != 0);
+        kv_client_fill(&client, start * 24, 24);
+        bed_await_equal(BED_ALL, 24 + start * 24);
+        bed_kill(2);
+    }
+    remove_directory(2);
+    copy_directory(backup, path);
+    bed_start(2);
+    WAIT_UNTIL(bed_look(2, &view));
+    int leader = bed_await_leader(all_but(2)), other = 4 - leader; // 1 and 3
+    bed_kill(other);
+    WAIT_UNTIL(bed_look(leader, &view) && !view.is_leader); // nobody is heard: check-quorum
+    CHECK(bed_look(leader, &before));
+    bed_wait(1500);
+    CHECK_EQUAL(bed_leader_of(BED_ALL), 0);
+    CHECK(bed_look(leader, &view));
+    CHECK_EQUAL(view.commit, before.commit);
+    CHECK(bed_look(2, &view) && !view.is_leader);
+    CHECK(view.applied < 72);
+    bed_start(other);
+    kv_client_fill(&client, 72, 24);
+    kv_client_verify(&client, 0, 96);
+    kv_client_close(&client);
+    bed_close();
+}
+
 // --bootstrap twice would forget a vote.
 static void second_bootstrap_is_refused(void)
 {
@@ -215,10 +286,12 @@ int main(int argc, char **argv)
         TEST(leader_killed_in_the_load_af_packet_fsync),
         TEST(follower_killed_in_the_load),
         TEST(fsync_whole_cluster_killed_loses_nothing),
+        TEST(killed_while_they_start_loses_nothing),
         TEST(memory_whole_cluster_killed_halts),
         TEST(memory_node_restarted_counts_again),
         TEST(lost_directory_is_refused),
         TEST(second_bootstrap_is_refused),
+        TEST(old_backup_is_not_counted),
     };
     return test_run("cluster restart", cases, TEST_COUNT(cases), argc, argv);
 }

@@ -66,7 +66,7 @@ void test_skip(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    printf("    ");
+    printf("    skipped: ");
     vprintf(format, arguments);
     printf("\n");
     va_end(arguments);
@@ -156,6 +156,9 @@ int test_run(const char *suite, const struct test_case *cases, size_t count, int
         failed += !ok;
     }
     CU_cleanup_registry();
+    if (skipped > 0) {
+        printf("%u skipped\n", skipped);
+    }
     printf("%u passed, %u failed\n", passed, failed);
     return failed > 0 ? 1 : passed == 0 && skipped > 0 ? SKIPPED : 0;
 }

@@ -6,9 +6,9 @@
 //     {TEST(votes_once_a_term)};
 //                      return test_run("core vote", cases, TEST_COUNT(cases), argc, argv); }
 //
-// A failed CHECK ends its case and the next one runs. The last line of output is "N passed, N
-// failed" (cases); what was skipped counts as neither. With arguments, only cases whose name
-// contains one of them run.
+// A failed CHECK ends its case and the next one runs. A case that says test_skip is counted as
+// neither. The last line of output is "N passed, N failed" (cases), before it stands "N skipped"
+// when there were some. With arguments, only cases whose name contains one of them run.
 #ifndef PONTOON_TESTS_HARNESS_H
 #define PONTOON_TESTS_HARNESS_H
 
