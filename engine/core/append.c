@@ -15,6 +15,8 @@
 //                                    + 1.
 #include "engine/core/state.h"
 
+#include "engine/base/mark.h"
+
 #define GAP_RETRY_MIN_NS UINT64_C(100000)
 #define GAP_RETRY_START_NS UINT64_C(1000000)
 
@@ -45,9 +47,11 @@ static void reject(struct raft *raft, struct raft_entry_id prev)
 {
     raft->reject_due = raft->reply_due = true;
     if (prev.index > raft->log.last) {
+        MARK(append_refused_behind_the_end);
         raft->conflict = (struct raft_entry_id){.index = raft->log.last + 1};
         return;
     }
+    MARK(append_refused_by_conflict);
     raft->conflict.term = log_term_at(&raft->log, prev.index);
     raft->conflict.index = log_first_of_term(&raft->log, prev.index);
     if (raft->conflict.index <= raft->verified) {
@@ -78,6 +82,7 @@ static bool take_entries(struct raft *raft, const struct raft_append *append, ui
             if (index <= raft->commit) {
                 return false;
             }
+            MARK(append_truncates_a_conflict);
             accept->truncate_from = index;
             log_truncate(log, index);
             raft->verified = raft->verified < index - 1 ? raft->verified : index - 1;
@@ -95,6 +100,7 @@ static bool take_entries(struct raft *raft, const struct raft_append *append, ui
             break;
         }
         if (!log_has(log, index)) {
+            MARK(append_held_behind_a_hole);
             uint64_t prev_term = at == 0 ? append->prev.term : append->entries_term;
             log_hold(log, index, append->entries_term, prev_term, &append->heads[at]);
             first_new = first_new == 0 ? index : first_new;
@@ -119,6 +125,7 @@ static enum raft_outcome on_matching_append(struct raft *raft, const struct raft
     uint64_t end = append->prev.index + append->count;
     uint32_t skip = 0;
     if (append->prev.index < log->base.index) {
+        MARK(append_begins_below_the_checkpoint);
         uint64_t below = log->base.index - append->prev.index;
         if (below <= append->count && append->entries_term != log->base.term) {
             return RAFT_IGNORED; // contradicts what our checkpoint covers
@@ -146,6 +153,7 @@ enum raft_outcome on_append(struct raft *raft, uint64_t now_ns, const struct raf
     if (message->term < raft->term) {
         struct raft_message reply;
         raft_message_init(raft, RAFT_MSG_APPEND_REPLY, message->from, &reply);
+        MARK(append_of_an_old_term);
         reply.append_reply = (struct raft_append_reply){.result = RAFT_APPEND_REJECTED};
         reply.append_reply.conflict.index = raft->log.last + 1;
         raft_out(raft, &reply);
@@ -241,6 +249,7 @@ static void ask_for_gaps(struct raft *raft, uint64_t now_ns, struct raft_append_
         while (last < upto && !log_has(log, last + 1)) {
             last = last >= log->held ? upto : last + 1;
         }
+        MARK(gap_is_asked_for);
         reply->gaps[reply->gap_count++] = (struct raft_range){.first = from, .last = last};
         raft->gap_asked_last = raft->gap_asked_last < last ? last : raft->gap_asked_last;
         raft->gap_asked_ns = now_ns;

@@ -1,6 +1,8 @@
 // Dispatch: one input in, effects out. Also set-up and views.
 #include "engine/core/state.h"
 
+#include "engine/base/mark.h"
+
 #include <string.h>
 
 // A leader's disk may stand still for two election timeouts, but never less than this: a flush of
@@ -121,6 +123,7 @@ static enum raft_outcome on_message(struct raft *raft, const struct raft_message
         return RAFT_IGNORED;
     }
     if (message->boot < peer->boot) {
+        MARK(message_of_a_former_boot);
         return RAFT_STALE;
     }
     rejoin_note_peer(raft, message);
@@ -202,6 +205,7 @@ static void check_quorum(struct raft *raft)
     }
     raft->quorum_checked_ns = raft->now_ns;
     if (disk_stalls(raft) || heard < raft->majority) {
+        MARK(leader_without_quorum_steps_down);
         stand_down(raft);
     }
 }
@@ -213,6 +217,7 @@ static enum raft_outcome on_installed(struct raft *raft, struct raft_entry_id id
 {
     struct raft_log *log = &raft->log;
     if (id.index <= raft->commit) {
+        MARK(log_overtook_an_installed_checkpoint);
         // The log caught up while it was made durable; the state machine is there all the same.
         raft->apply_given = raft->apply_given > id.index ? raft->apply_given : id.index;
         raft->applied = raft->applied > id.index ? raft->applied : id.index;
@@ -223,10 +228,12 @@ static enum raft_outcome on_installed(struct raft *raft, struct raft_entry_id id
         become_follower(raft, raft->now_ns, id.term, 0);
     }
     if (id.index <= log->last && log_term_at(log, id.index) == id.term) {
+        MARK(checkpoint_keeps_what_continues_it);
         log->base = id;
         log->synced = log->synced > id.index ? log->synced : id.index;
         log_close_holes(log);
     } else {
+        MARK(checkpoint_replaces_the_log);
         log_reset(log, id);
     }
     raft->commit = raft->applied = raft->apply_given = id.index;
@@ -267,6 +274,7 @@ enum raft_outcome raft_step(struct raft *raft, uint64_t now_ns, const struct raf
     case RAFT_IN_APPLIED:
         ASSERT_CMP(input->applied, <=, raft->apply_given);
         if (input->applied < raft->applied) {
+            MARK(applied_behind_an_installed_checkpoint);
             return RAFT_STALE; // a checkpoint was installed meanwhile
         }
         raft->applied = input->applied;

@@ -13,6 +13,8 @@
 // Alone writes  intact, halted, rejoin_index; of peers: boot, intact, rejoin_round, rejoin_index.
 #include "engine/core/state.h"
 
+#include "engine/base/mark.h"
+
 static void update_halted(struct raft *raft)
 {
     uint32_t lost = !raft->intact;
@@ -38,6 +40,7 @@ void rejoin_note_peer(struct raft *raft, const struct raft_message *message)
     if (peer->intact) {
         peer->rejoin_round = peer->rejoin_index = 0;
     } else if (raft->role == RAFT_LEADER && peer->rejoin_round == 0) {
+        MARK(rejoin_asks_the_others);
         peer->rejoin_round = ++raft->round;
         for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
             raft->peers[slot].append_due = true;
@@ -70,6 +73,7 @@ void rejoin_on_append(struct raft *raft, const struct raft_append *append)
 void rejoin_advance(struct raft *raft)
 {
     if (!raft->intact && raft->rejoin_index != 0 && order_ack_floor(raft) >= raft->rejoin_index) {
+        MARK(rejoined_node_counts_again);
         raft->intact = true;
         raft->reply_due = true;
         update_halted(raft);

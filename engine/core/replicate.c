@@ -13,6 +13,8 @@
 // it shows is asked for.
 #include "engine/core/state.h"
 
+#include "engine/base/mark.h"
+
 #define POKE_MIN_NS UINT64_C(200000)
 #define COMMIT_NEWS_DELAY_NS                                                                       \
     UINT64_C(500000) // an idle follower learns of a commit this late at most
@@ -92,6 +94,7 @@ static void on_reject(struct raft *raft, struct raft_peer *peer, struct raft_ent
     }
     uint64_t next = conflict.index;
     if (conflict.term != 0) {
+        MARK(conflict_goes_back_by_term);
         uint64_t ours = log_last_of_term(&raft->log, conflict.term, peer->next);
         next = ours != 0 ? ours + 1 : next;
     }
@@ -111,8 +114,10 @@ static void on_gap(const struct raft *raft, struct raft_peer *peer, struct raft_
     // A lost tail, a very large hole, and one the log no longer covers: go back to where it begins.
     if (gap.last + 1 >= peer->next || gap.last - gap.first >= REWIND_ENTRIES ||
         gap.first <= raft->log.base.index) {
+        MARK(gap_rewinds_the_stream);
         peer->next = gap.first;
     } else if (peer->resend_count < RAFT_GAPS_MAX) {
+        MARK(gap_is_sent_again_alone);
         peer->resend[peer->resend_count++] = gap;
     }
 }
@@ -295,6 +300,7 @@ static void replicate_to(struct raft *raft, struct raft_peer *peer, struct raft_
     uint64_t base = raft->log.base.index;
     bool is_silent = raft->now_ns > peer->heard_ns + SILENT_HEARTBEATS * raft->config.heartbeat_ns;
     if (is_silent && peer->state == RAFT_PEER_STREAM) {
+        MARK(silent_peer_is_probed);
         peer->state = RAFT_PEER_PROBE;
         peer->probe_out = true;
         peer->next = (peer->match > base ? peer->match : base) +
@@ -302,6 +308,7 @@ static void replicate_to(struct raft *raft, struct raft_peer *peer, struct raft_
         peer->resend_count = 0;
     }
     if (peer->next <= base && peer->state != RAFT_PEER_SNAPSHOT) {
+        MARK(peer_needs_a_checkpoint);
         peer->state = RAFT_PEER_SNAPSHOT;
     }
     if (peer->state == RAFT_PEER_SNAPSHOT) {

@@ -8,6 +8,8 @@
 #include "engine/core/entry_crc.h"
 #include "engine/core/state.h"
 
+#include "engine/base/mark.h"
+
 static void set_term(struct raft *raft, uint64_t term, uint16_t voted_for)
 {
     ASSERT_CMP(term, >=, raft->term);
@@ -16,6 +18,9 @@ static void set_term(struct raft *raft, uint64_t term, uint16_t voted_for)
         // A promise fences the log: what waits behind a hole came from the old leader. Entries held
         // without a hole stay, and their late completions still count (they keep the epoch they
         // were submitted under).
+        if (raft->log.held > raft->log.last) {
+            MARK(promise_drops_what_waits_behind_a_hole);
+        }
         log_drop_beyond_hole(&raft->log);
     }
     raft->term = term;
@@ -62,6 +67,7 @@ void become_follower(struct raft *raft, uint64_t now_ns, uint64_t term, uint16_t
         raft->vote_reply_to = 0;
     }
     if (raft->role == RAFT_LEADER) {
+        MARK(leader_steps_down);
         read_abort(raft);
         append_forget_leader(raft);
     }

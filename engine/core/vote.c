@@ -6,6 +6,7 @@
 //
 // A node that lost entries it had acknowledged (not intact, rejoin.c) neither stands nor grants:
 // its empty log would elect leaders that miss committed entries.
+#include "engine/base/mark.h"
 #include "engine/core/state.h"
 
 static bool is_up_to_date(const struct raft *raft, struct raft_entry_id candidate_last)
@@ -50,6 +51,7 @@ enum raft_outcome on_vote(struct raft *raft, uint64_t now_ns, const struct raft_
     // "If a server receives a RequestVote within the minimum election timeout of hearing from a
     // current leader, it does not update its term or grant its vote" (thesis §4.2.3).
     if (raft->failed || (message->term > raft->term && role_hears_leader(raft, now_ns))) {
+        MARK(vote_refused_while_a_leader_is_heard);
         return RAFT_IGNORED;
     }
     if (message->term > raft->term) {
@@ -101,6 +103,7 @@ enum raft_outcome on_vote_reply(struct raft *raft, uint64_t now_ns,
     uint64_t asked_term = raft->term + (is_pre ? 1 : 0);
     if (message->term != asked_term || !message->intact ||
         raft->role != (is_pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE)) {
+        MARK(vote_reply_of_another_election);
         return RAFT_STALE;
     }
     peer_of(raft, message->from)->vote_granted = true;

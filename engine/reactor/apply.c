@@ -10,6 +10,8 @@
 // through from_worker.
 #include "engine/reactor/internal.h"
 
+#include "engine/base/mark.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -46,12 +48,15 @@ static bool claim(struct session_table *sessions, struct apply_item *item)
     case SESSION_NEW:
         return true;
     case SESSION_PENDING:
+        MARK(command_twice_in_a_batch);
         item->status = APPLY_SILENT; // its first copy answers
         return false;
     case SESSION_DUPLICATE:
+        MARK(command_was_executed_before);
         item->status = WIRE_DONE;
         return false;
     case SESSION_EXPIRED:
+        MARK(session_is_gone);
         item->status = WIRE_EXPIRED;
         return false;
     case SESSION_OUTSIDE:

@@ -1,6 +1,8 @@
 // A group's core and the world: carries out what raft_step accepts and what raft_collect wants.
 #include "engine/reactor/internal.h"
 
+#include "engine/base/mark.h"
+
 void group_mark_dirty(struct group *group)
 {
     if (!group->is_dirty) {
@@ -146,6 +148,7 @@ static bool send_fragments(struct group *group, struct lane *lane, uint64_t inde
                                                .append = message.append};
         struct wire_writer *writer = lane_next_frame(reactor, lane);
         if (writer == NULL || !wire_put_append_fragment(writer, group->id, &message, &fragment)) {
+            MARK(fragments_cut_short_for_frames);
             *cursor = (struct fragment_cursor){.id = id, .offset = offset};
             return false;
         }
@@ -232,6 +235,7 @@ static void send_entries(struct group *group, const struct raft_send *send)
         index = next;
     }
     if (is_reached && index <= send->range.last) {
+        MARK(send_cut_short_for_frames);
         reactor->counters.sends_cut_short++;
         const struct raft_input input = {.kind = RAFT_IN_UNSENT,
                                          .unsent = {.peer = send->to, .index = index}};
@@ -363,6 +367,7 @@ void group_halt(struct group *group)
 // Nothing will be durable any more: every group steps down for good.
 void group_device_failed(struct reactor *reactor)
 {
+    MARK(device_fails_for_good);
     reactor->is_failed = true;
     const struct raft_input input = {.kind = RAFT_IN_DISK_FAILED};
     for (uint32_t slot = 0; slot < reactor->group_count; slot++) {

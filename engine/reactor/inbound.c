@@ -3,6 +3,8 @@
 // on its way, and whoever sent it sends it again.
 #include "engine/reactor/internal.h"
 
+#include "engine/base/mark.h"
+
 static void count_refusal(struct reactor *reactor, enum wire_refusal refusal)
 {
     reactor->counters.refused[refusal]++;
@@ -75,6 +77,7 @@ static void on_raft(struct group *group, const struct raft_message *message,
             return;
         }
         if (!has_room(group, &message->append, payload_bytes)) {
+            MARK(append_dropped_for_a_full_log);
             reactor->counters.appends_dropped_log_full++;
             on_heartbeat(group, message);
             return;

@@ -228,7 +228,8 @@ struct snapshot {
 
 static inline bool snapshot_is_active(const struct snapshot *snapshot)
 {
-    return snapshot->is_building || snapshot->is_ready || snapshot->in_must_persist;
+    return snapshot->is_building || snapshot->is_ready || snapshot->in_must_persist ||
+           snapshot->in_data != NULL;
 }
 
 // --------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@
 // not there).
 #include "engine/reactor/internal.h"
 
+#include "engine/base/mark.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +47,25 @@ static void forget_out(struct group *group)
     snapshot->is_ready = snapshot->is_building = false;
     snapshot->users = 0;
     memset(snapshot->peers, 0, sizeof(snapshot->peers));
+}
+
+static void forget_in(struct snapshot *snapshot)
+{
+    free(snapshot->in_data);
+    snapshot->in_data = NULL;
+    snapshot->in_total = snapshot->in_received = 0;
+    snapshot->in_range_count = 0;
+}
+
+// The log came to where the checkpoint that we are given would bring us; whoever sent it may have
+// stopped.
+static void forget_overtaken(struct group *group)
+{
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    if (view.commit >= group->snapshot.in_covers.index) {
+        forget_in(&group->snapshot);
+    }
 }
 
 // The core says that these peers (bit (id - 1)) need a checkpoint. Called again and again until
@@ -210,6 +231,12 @@ bool snapshot_poll(struct group *group)
         return group->checkpoint.state == CHECKPOINT_IDLE &&
                checkpoint_start_installed(group, snapshot->in_covers);
     }
+    if (snapshot->in_data != NULL) {
+        forget_overtaken(group);
+    }
+    if (!snapshot->is_building && !snapshot->is_ready) {
+        return false;
+    }
     if (group->role != RAFT_LEADER) {
         forget_out(group);
         return true;
@@ -268,14 +295,6 @@ void on_snapshot_reply(struct group *group, uint16_t from, uint64_t term,
 
 // ------------------------------------------------------------------------------------------------------
 // in
-
-static void forget_in(struct snapshot *snapshot)
-{
-    free(snapshot->in_data);
-    snapshot->in_data = NULL;
-    snapshot->in_total = snapshot->in_received = 0;
-    snapshot->in_range_count = 0;
-}
 
 // Notes that [first, end) is here, beyond a hole. False: too many holes, the part counts as lost.
 static bool note_range(struct snapshot *snapshot, uint64_t first, uint64_t end)
@@ -358,6 +377,7 @@ static void tell_core(struct group *group)
     struct snapshot *snapshot = &group->snapshot;
     const struct raft_input input = {.kind = RAFT_IN_INSTALLED, .installed = snapshot->in_covers};
     group_step(group, &input, NULL, 0);
+    MARK(checkpoint_installed_from_a_peer);
     group->reactor->counters.snapshots_installed++;
     reply_to(group, snapshot->in_from, snapshot->in_covers, snapshot->in_total, true);
     forget_in(snapshot);

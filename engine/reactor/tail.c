@@ -20,6 +20,8 @@
 // lies what all groups may always take, GUARANTEED_SHARE together.
 #include "engine/reactor/internal.h"
 
+#include "engine/base/mark.h"
+
 #include "engine/core/entry_crc.h"
 
 #define TAIL_PAUSE_NS UINT64_C(1000000)
@@ -147,6 +149,7 @@ static bool move_entry(struct group *group, uint64_t index, const struct raft_en
     const struct raft_entry_id id = {.term = entry->term, .index = index};
     uint64_t prev_term = raft_id_at(group->raft, index - 1).term;
     uint64_t body = wal_append(wal, group->id, entry->epoch, id, prev_term, &entry->head, payload);
+    MARK(live_entry_is_written_again);
     raft_entry_relocated(group->raft, index, body);
     reactor->counters.records_relocated++;
     return true;
@@ -172,6 +175,7 @@ static bool move_group(struct group *group, uint64_t segment, uint64_t last, str
             continue;
         }
         if (next > view.last) {
+            MARK(entry_behind_a_hole_pins_the_log);
             raft_forget_beyond_hole(group->raft);
             last = view.last;
             break;

@@ -14,6 +14,7 @@
 // and one whose durable mark lies above a hole shows that the hole is a fault.
 #include "engine/wal/wal_recovery.h"
 
+#include "engine/base/mark.h"
 #include "engine/wal/wal_blocking.h"
 
 #include <errno.h>
@@ -276,6 +277,7 @@ static void found_faulty(struct scan *scan, uint64_t position, const char *what)
                  ")",
                  what, position, position % scan->wal->log_bytes);
     }
+    MARK(recovery_finds_damage);
     recovery->verdict = WAL_FAULTY;
 }
 
@@ -284,6 +286,7 @@ static void found_torn(struct scan *scan)
     struct wal_recovery *recovery = scan->opening->recovery;
     recovery->torn_batches++;
     if (recovery->verdict == WAL_CLEAN) {
+        MARK(recovery_finds_a_torn_batch);
         recovery->verdict = WAL_TORN;
     }
 }
@@ -295,6 +298,7 @@ static void write_void(struct scan *scan, uint64_t position, uint64_t sequence,
     uint8_t *block = wal->arena + position % wal->log_bytes;
     struct wal_batch_header *header = (void *)block;
     memset(block, 0, WAL_BLOCK_BYTES);
+    MARK(recovery_writes_a_void);
     header->flags = WAL_BATCH_VOID;
     header->boot = follower->boot; // as if written where it stands: boots never fall along the log
     header->boot_position = follower->boot_position;

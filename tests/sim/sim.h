@@ -1,0 +1,515 @@
+// The world in a box: whole clusters in one thread and virtual time. Core, wire, reactor, log and
+// client library as they ship, on a simulated network, disks, clocks and apply workers.
+//
+//     clients ──frames──▶ sim_net ──▶ reactor_poll ──▶ sim_disk          one 64-bit seed decides
+//     everything:
+//        ▲                               │   └──rings──▶ workers           sim_swarm.c   what the
+//        cluster is like, and which faults └─────────── answers ◀──────────┘                 ▼
+//        sim_fault.c   carries them out
+//      history ──▶ linear.c            sim_check.c ◀── sim_app.c           sim.c         the order
+//      of events
+//
+// An event is a frame delivered, a disk request completed, a poll of a reactor, a worker or a
+// client, or a fault. Each has a time; ties are broken by number; nothing else decides what comes
+// next. No decision uses floating point, an address, or the real clock.
+//
+// A violation calls sim_fail, which never returns: it leaves the run by longjmp and what the run
+// had allocated is given up.
+#ifndef PONTOON_TESTS_SIM_H
+#define PONTOON_TESTS_SIM_H
+
+#include <setjmp.h>
+#include <stdio.h>
+
+#include "engine/base/heap.h"
+#include "engine/base/prng.h"
+#include "engine/client/client.h"
+#include "engine/reactor/internal.h"
+#include "tests/sim/history.h"
+
+enum {
+    SIM_NODES_MAX = RAFT_NODES_MAX,
+    SIM_REACTORS_MAX = 2,
+    SIM_WORKERS_MAX = 2, // of a reactor
+    SIM_GROUPS_MAX = 6,
+    SIM_CLIENTS_MAX = 8,
+    SIM_WINDOW_MAX = 16, // operations of a client under way
+    SIM_KEYS_MAX = 8,    // of a group
+    SIM_PACKETS_MAX = 8192,
+    SIM_REQUESTS_MAX = 32, // of a disk, under way
+    SIM_FILES_MAX = 2 * SIM_GROUPS_MAX + 4,
+    SIM_FAULTS_MAX = 128,
+    SIM_RECORDINGS = 64, // frames kept to be sent again much later
+    SIM_PORT = 7000,     // UDP, of class 0
+    SIM_SEATS = SIM_NODES_MAX * SIM_REACTORS_MAX,
+};
+
+#define SIM_US UINT64_C(1000)
+#define SIM_MS UINT64_C(1000000)
+#define SIM_S UINT64_C(1000000000)
+
+struct sim;
+
+// ------------------------------------------------------------------------------------------------
+// sim_swarm.c: the seed's cluster and plan
+
+enum sim_class { // of faults; a seed enables some
+    SIM_CLASS_CRASH,
+    SIM_CLASS_PROCESS,
+    SIM_CLASS_NOISE,     // loss, duplicates, delay, corruption
+    SIM_CLASS_PARTITION, // cuts
+    SIM_CLASS_TRICKS,    // clogs, filters, late replays, forged frames
+    SIM_CLASS_DISK,      // slow, stuck, failing, full
+    SIM_CLASS_DAMAGE,    // rot, lost and misdirected writes
+    SIM_CLASS_CLOCK,
+    SIM_CLASS_SHORTAGE, // buffers, rings, addresses
+    SIM_CLASSES
+};
+
+enum sim_fault_kind {
+    SIM_POWER_CUT,
+    SIM_KILL,
+    SIM_POWER_CUT_ALL,
+    SIM_CRASH_IN_RECOVERY,
+    SIM_CLEAN_STOP,
+    SIM_PAUSE,
+    SIM_SLOW_POLLS,
+    SIM_WORKERS_STALL,
+    SIM_CLIENT_RESTART,
+    SIM_LOSS,
+    SIM_DUPLICATES,
+    SIM_DELAY,
+    SIM_CORRUPTION,
+    SIM_CUT_ONE_WAY,
+    SIM_CUT_LINK,
+    SIM_ISOLATE,
+    SIM_BISECT,
+    SIM_CUT_CLIENT,
+    SIM_CLOG,
+    SIM_FILTER,
+    SIM_REPLAY,
+    SIM_FORGERY,
+    SIM_DISK_SLOW,
+    SIM_DISK_STUCK,
+    SIM_DISK_FAILS,
+    SIM_DISK_FULL,
+    SIM_ROT_LOG,
+    SIM_ROT_CHECKPOINT,
+    SIM_ROT_META,
+    SIM_LOST_WRITE,
+    SIM_MISDIRECTED_WRITE,
+    SIM_CLOCK_DRIFT,
+    SIM_CLOCK_JUMP,
+    SIM_CLOCK_FREEZE,
+    SIM_FEW_BUFFERS,
+    SIM_UNLOCATED,
+    SIM_FAULT_KINDS
+};
+
+struct sim_fault_row {
+    const char *name;
+    enum sim_class class;
+    uint32_t strength_min, strength_max;
+};
+const struct sim_fault_row *sim_fault_row(enum sim_fault_kind kind);
+const char *sim_class_name(enum sim_class class);
+
+struct sim_fault {
+    enum sim_fault_kind kind;
+    bool is_left_out; // by --keep or while minimising
+    uint64_t at_ns, for_ns;
+    uint16_t node, peer; // ids; peer also: a client
+    uint32_t strength;   // parts per million, microseconds, a mask...: sim_fault.c
+};
+
+struct sim_options {
+    uint64_t seed;
+    uint32_t nodes, groups, reactors, workers, clients;
+    bool is_volatile;
+    uint32_t frame_bytes, log_entries, window_entries;
+    uint64_t window_bytes, log_bytes, segment_bytes, checkpoint_bytes;
+    uint32_t batch_bytes, batches_in_flight;
+    uint32_t session_pages, sessions_max;
+    struct reactor_sizes sizes;
+    uint64_t poll_ns;                  // longest time from an event to the poll that sees it
+    uint64_t link_min_ns, link_max_ns; // one way
+    uint64_t disk_min_ns, disk_max_ns; // a request
+    uint32_t tx_buffers, tx_ring, disk_requests;
+    uint64_t heartbeat_ns, election_min_ns, election_max_ns;
+    uint32_t window, keys, operations; // window: of a client
+    uint32_t payload_max, answer_max, ballast_bytes;
+    uint32_t reads_percent;
+    uint64_t client_attempt_ns, client_give_up_ns;
+    uint64_t duration_ns; // of the phase with faults
+    uint32_t classes;     // bit 1 << enum sim_class
+    uint16_t afflicted;   // the one node whose disk may be damaged
+};
+
+struct sim_plan {
+    uint32_t count;
+    struct sim_fault faults[SIM_FAULTS_MAX]; // by time
+};
+void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed,
+               uint32_t operations, uint32_t faults);
+
+// ------------------------------------------------------------------------------------------------
+// sim_net.c
+
+struct sim_packet {
+    uint16_t from, to;          // node ids; 0: a client
+    uint16_t index;             // reactor, or client
+    struct net_endpoint remote; // as the receiver sees the sender
+    uint8_t *data;
+    uint32_t bytes;
+    uint32_t next; // in a receive queue
+};
+
+struct sim_net {
+    struct net net; // first
+    struct sim *sim;
+    uint16_t node, index; // node 0: client `index`; else reactor
+    uint32_t rx_first, rx_last, rx_count;
+    uint32_t rx_out, tx_out; // frames the engine holds
+    uint32_t tx_taken;       // since the last poll
+    uint32_t tx_buffers;     // now
+    struct net_counters counters;
+};
+
+// One direction between two nodes (0: all clients).
+struct sim_link {
+    uint32_t cuts; // by how many faults
+    uint32_t loss_ppm, duplicate_ppm, corrupt_ppm;
+    uint64_t delay_ns, jitter_ns; // on top
+    uint64_t clogged_until_ns;
+    uint32_t filter; // bit 1 << message type: dropped
+};
+
+// ------------------------------------------------------------------------------------------------
+// sim_disk.c
+
+struct sim_dirty { // a sector that a power cut may undo
+    uint32_t file;
+    uint32_t sector;
+    uint64_t stamp; // of the newest write
+    uint8_t before[512];
+};
+
+struct sim_file {
+    char name[40];  // "": free
+    uint8_t *image; // what reads see; without the dirty sectors, what a power cut leaves
+    uint64_t bytes; // length
+    uint64_t durable_bytes;
+    uint64_t *dirty; // a bit a sector
+    bool is_open;
+};
+
+struct sim_request {
+    struct disk_request request;
+    uint64_t stamp;
+    int32_t result;
+    bool is_used, is_done;
+};
+
+struct sim_disk {
+    struct disk disk; // first
+    struct sim *sim;
+    uint16_t node, seat; // seat: number in sim->seats
+    uint32_t events;     // number of its first request's event
+    struct sim_file files[SIM_FILES_MAX];
+    struct sim_request requests[SIM_REQUESTS_MAX];
+    uint32_t requests_out, done_count;
+    uint32_t done[SIM_REQUESTS_MAX]; // in order of completion
+    struct sim_dirty *dirty;
+    uint32_t dirty_count, dirty_capacity;
+    uint64_t stamp;
+    bool is_blocking; // requests complete at once: a node opens or closes
+    bool is_dead;     // ... or died: everything fails
+    uint64_t dies_in; // requests until the node dies in its recovery; 0: never
+    // faults
+    uint32_t slow_factor; // 1: not slow
+    uint64_t stuck_until_ns;
+    bool fails_next, is_full, loses_next, misdirects_next;
+    // The log was damaged, and no write handed in since has completed: its mark may still be due.
+    bool is_mark_due;
+    uint64_t lie_stamp;
+};
+
+// ------------------------------------------------------------------------------------------------
+// sim_app.c
+
+struct sim_app {
+    struct app app; // first
+    struct sim *sim;
+    uint16_t node, group;
+    struct {
+        uint64_t chain;                // hash of all commands, indexes and results so far
+        uint64_t last;                 // index of the last command
+        uint64_t tokens[SIM_KEYS_MAX]; // 0: absent
+    } state;
+    uint64_t stream_offset;
+    bool is_streaming;
+};
+
+enum sim_action { SIM_GET, SIM_PUT, SIM_DELETE, SIM_CAS };
+
+struct sim_command { // the payload begins with it
+    uint32_t action; // enum sim_action
+    uint32_t key;
+    uint64_t token, expected;
+    uint32_t client, generation;
+    uint64_t number; // of this client, from 1
+};
+
+struct sim_query {
+    uint32_t key;
+    uint32_t answer_bytes;
+};
+int sim_app_open(struct sim *sim, uint16_t node, uint16_t group, struct app **app);
+uint8_t sim_filler(uint64_t number, uint32_t offset);
+
+// ------------------------------------------------------------------------------------------------
+// sim_client.c
+
+struct sim_operation {
+    struct sim_client *owner;
+    bool is_busy;
+    uint8_t action;
+    uint16_t group;
+    uint32_t key;
+    uint64_t token, expected;
+    uint32_t answer_bytes;
+    uint32_t history; // its number there
+};
+
+struct sim_client {
+    struct sim *sim;
+    uint16_t place; // 0-based
+    struct client *client;
+    struct sim_net net;
+    struct clock clock;
+    bool is_active;
+    uint64_t number;
+    uint64_t next_ns; // when the next operation is due
+    uint32_t busy;
+    struct sim_operation operations[SIM_WINDOW_MAX];
+    uint64_t done, unknown, refused;
+    uint64_t done_before; // when the last phase began
+};
+
+// ------------------------------------------------------------------------------------------------
+// sim_check.c
+
+struct sim_id {
+    uint64_t term;
+    uint32_t crc;
+    bool is_known;
+};
+
+struct sim_known_entry { // (term, index) is the same entry everywhere, and has the same predecessor
+    uint64_t term, index, prev_term;
+    uint32_t crc;
+};
+
+struct sim_truth {                   // of a group
+    struct sim_id *committed;        // by index
+    uint64_t *chains;                // state after it; 0: not applied anywhere
+    uint64_t capacity, commit;       // highest committed anywhere
+    uint64_t commit_before;          // ... when the last phase began
+    struct sim_known_entry *entries; // open addressing
+    uint64_t entries_mask, entries_count;
+    uint16_t *leaders; // by term
+    uint64_t terms;
+    uint64_t digest_index, digest;
+};
+
+// One replica as last looked at.
+struct sim_seen {
+    bool is_known;
+    enum raft_role role;
+    uint64_t term, commit, last, held, synced, base, applied;
+    uint16_t voted_for;
+    uint32_t epoch;
+    struct raft_hard_state hard; // durable: survives every crash
+    uint32_t looks;
+    // fsync, while down: what its disk holds durably
+    uint64_t shadow_base, shadow_last;
+    uint64_t *shadow_terms; // of shadow_base + 1 ..; 0: not held
+};
+
+// ------------------------------------------------------------------------------------------------
+// sim.c
+
+struct sim_seat { // of one reactor of a node
+    struct sim_node *node;
+    uint16_t number; // in sim->seats
+    uint16_t which;
+    struct sim_net net;
+    struct sim_disk disk, checkpoint_disk;
+    struct reactor *reactor; // NULL: down
+    void *arena;
+    struct sim_seen seen[SIM_GROUPS_MAX];
+};
+
+struct sim_clock {
+    struct clock clock; // first
+    struct sim *sim;
+    uint64_t from_ns, base_ns; // at from_ns of the world it showed base_ns
+    int32_t drift_ppm;         // -1000000: frozen
+};
+
+struct sim_node {
+    struct sim *sim;
+    uint16_t id;
+    bool is_up, has_started, is_stopping;
+    bool is_damaged; // its disk was
+    bool is_lost;    // its vote is: it can never start again
+    bool is_frozen;  // left out of the liveness phase
+    uint64_t paused_until_ns, workers_until_ns, slow_until_ns;
+    uint64_t restart_ns;
+    uint32_t dies_in; // disk requests of its next start
+    struct sim_clock clock;
+    struct sim_seat *seats[SIM_REACTORS_MAX];
+};
+
+enum sim_phase { SIM_SAFETY, SIM_QUORUM, SIM_ALL };
+
+enum sim_end { SIM_OK, SIM_FAILED };
+
+struct sim_result {
+    enum sim_end end;
+    char invariant[48], text[400];
+    uint64_t events, faults, operations, unknown, virtual_ns, cpu_ns, hash, io;
+    uint64_t heal_ns;       // from healing a quorum to the first commit of every group
+    uint32_t heal_timeouts; // ... in election timeouts, in hundredths
+    bool is_halted;         // too few intact nodes were left: no liveness demanded
+    bool has_given_up;      // the judge of the history
+    uint64_t faults_of[SIM_FAULT_KINDS];
+};
+
+struct sim {
+    struct sim_options options;
+    struct sim_plan plan;
+    struct prng prng;      // the order of things
+    struct prng net_prng;  // the network's chances
+    struct prng disk_prng; // the disks'
+    struct prng load_prng; // the clients'
+    uint64_t now_ns;
+    enum sim_phase phase;
+    jmp_buf *escape;
+    struct sim_result *result;
+    uint64_t crash_at_io; // 0: never
+    FILE *trace;          // NULL: none
+    bool is_verbose;
+
+    struct heap events;
+    struct heap_item *heap_items;
+    uint32_t *heap_positions;
+
+    struct sim_node nodes[SIM_NODES_MAX];
+    struct sim_seat seats[SIM_SEATS];
+    struct sim_client clients[SIM_CLIENTS_MAX];
+    struct sim_link links[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; // [from][to]
+    struct sim_packet *packets;
+    uint32_t *free_packets;
+    uint32_t free_packet_count;
+    struct sim_packet recordings[SIM_RECORDINGS];
+    uint32_t recording_count;
+    uint64_t frames_sent, frames_lost;
+
+    uint32_t next_fault;
+    uint64_t active_until_ns[SIM_FAULTS_MAX]; // 0: not active
+    struct sim_truth truths[SIM_GROUPS_MAX];
+    struct history *history;
+};
+
+// Runs one seed. `plan` as sim_swarm made it, perhaps with faults left out.
+struct sim_run_options {
+    uint64_t crash_at_io;
+    FILE *trace, *history;
+    bool is_verbose;
+};
+void sim_run(const struct sim_options *options, const struct sim_plan *plan,
+             const struct sim_run_options *run, struct sim_result *result);
+
+_Noreturn void sim_fail(struct sim *sim, const char *invariant, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+#define SIM_CHECK(sim, holds, invariant, ...)                                                      \
+    do {                                                                                           \
+        if (!(holds)) {                                                                            \
+            sim_fail(sim, invariant, __VA_ARGS__);                                                 \
+        }                                                                                          \
+    } while (0)
+
+// Numbers of events in the heap.
+enum {
+    SIM_EVENT_PACKET = 0,
+    SIM_EVENT_SEAT = SIM_EVENT_PACKET + SIM_PACKETS_MAX,
+    SIM_EVENT_WORKER = SIM_EVENT_SEAT + SIM_SEATS,
+    SIM_EVENT_CLIENT = SIM_EVENT_WORKER + SIM_SEATS * SIM_WORKERS_MAX,
+    SIM_EVENT_DISK = SIM_EVENT_CLIENT + SIM_CLIENTS_MAX,
+    SIM_EVENT_NODE = SIM_EVENT_DISK + 2 * SIM_SEATS * SIM_REQUESTS_MAX,
+    SIM_EVENT_FAULT = SIM_EVENT_NODE + SIM_NODES_MAX, // the next one begins
+    SIM_EVENT_FAULT_END = SIM_EVENT_FAULT + 1,        // one of them ends
+    SIM_EVENTS = SIM_EVENT_FAULT_END + SIM_FAULTS_MAX,
+};
+void sim_at(struct sim *sim, uint32_t event, uint64_t at_ns); // moves it if it stands already
+void sim_hash(struct sim *sim, uint64_t value);
+static inline uint64_t sim_mix(uint64_t hash, uint64_t value)
+{
+    hash = (hash ^ value) * UINT64_C(0x9E3779B97F4A7C15);
+    return hash ^ (hash >> 29);
+}
+
+void sim_seat_wake(struct sim_seat *seat); // something is there for it to see
+void sim_node_start(struct sim_node *node);
+void sim_node_crash(struct sim_node *node, bool is_power, uint64_t down_ns);
+struct sim_seat *sim_seat_of(struct sim *sim, uint16_t node, uint16_t group); // NULL: down
+struct raft *sim_raft(struct sim *sim, uint16_t node, uint16_t group);        // NULL: down
+uint64_t sim_clock_now(const struct sim_clock *clock);
+void sim_clock_set(struct sim_clock *clock, int32_t drift_ppm, uint64_t jump_ns);
+
+void sim_net_init(struct sim_net *net, struct sim *sim, uint16_t node, uint16_t index);
+void sim_net_open(struct sim *sim);
+void sim_net_close(struct sim *sim);
+void sim_net_arrive(struct sim *sim, uint32_t number);
+void sim_net_forget(struct sim_net *net); // its owner is gone
+void sim_net_replay(struct sim *sim, uint32_t count);
+void sim_net_forge(struct sim *sim, uint16_t node, uint32_t count);
+
+void sim_disk_open(struct sim_disk *disk, struct sim *sim, uint16_t node, uint16_t seat,
+                   uint32_t number);
+void sim_disk_close(struct sim_disk *disk);
+void sim_disk_complete(struct sim_disk *disk, uint32_t request);
+void sim_disk_die(struct sim_disk *disk, bool is_power);
+void sim_disk_revive(struct sim_disk *disk, bool is_blocking);
+// Its log was damaged: no crash of the node before a durable mark passed that place.
+void sim_disk_note_damage(struct sim_disk *disk);
+// NULL: no such file.
+struct sim_file *sim_disk_file(struct sim_disk *disk, const char *name);
+// What a power cut would leave of a byte range that has no dirty sector.
+bool sim_disk_holds(struct sim_disk *disk, const char *name, uint64_t offset, const void *data,
+                    uint64_t bytes);
+
+void sim_clients_open(struct sim *sim);
+void sim_clients_close(struct sim *sim);
+void sim_client_poll(struct sim_client *client);
+void sim_client_restart(struct sim_client *client);
+bool sim_clients_idle(struct sim *sim);
+
+void sim_fault_begin(struct sim *sim, uint32_t number);
+void sim_fault_end(struct sim *sim, uint32_t number);
+void sim_faults_end_all(struct sim *sim);
+
+void sim_check_open(struct sim *sim);
+void sim_check_close(struct sim *sim);
+void sim_check_seat(struct sim_seat *seat); // after each poll
+void sim_check_down(struct sim_seat *seat); // before it is closed
+void sim_check_up(struct sim_seat *seat);   // just opened
+void sim_check_applied(struct sim_app *app, uint64_t index);
+void sim_check_digests(struct sim *sim);
+bool sim_is_at_rest(struct sim *sim); // nobody keeps a checkpoint for, or of, another
+void sim_check_leaks(struct sim *sim);
+
+void sim_trace(struct sim_seat *seat, struct group *group, const struct sim_seen *before);
+
+#endif

@@ -1,0 +1,526 @@
+// What must hold, looked at after every poll of a reactor, whatever the poll did.
+//
+//   election-safety      one leader a term
+//   leader-completeness  a leader's log has everything that was committed anywhere
+//   log-matching         the same (term, index) is the same entry with the same predecessor, on
+//   every node, for ever state-machine-safety what is committed at an index is the same everywhere,
+//   and every replica's state after it monotonic            terms, commit, applied, match never
+//   fall; a vote never changes within its term, crash or not durability           what a node
+//   reports as durable is in its disk's image, and there after the next start majority an entry
+//   becomes committed only when a majority holds it durably invariants raft_check_invariants over
+//   the whole state, now and then, and always when the log was cut
+//
+// Everything is compared with what was seen before; the cost follows what changed, not what there
+// is.
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/wal/wal_state.h"
+#include "tests/sim/sim.h"
+
+enum { INVARIANTS_EVERY = 16, RECORD_HEAD_BYTES = WAL_RECORD_OVERHEAD_BYTES };
+
+// ------------------------------------------------------------------------------------------------
+// what is known of a group
+
+static void reserve(struct sim_truth *truth, uint64_t index)
+{
+    if (index < truth->capacity) {
+        return;
+    }
+    uint64_t grown = truth->capacity == 0 ? 1024 : truth->capacity;
+    while (index >= grown) {
+        grown *= 2;
+    }
+    truth->committed = realloc(truth->committed, grown * sizeof(*truth->committed));
+    truth->chains = realloc(truth->chains, grown * sizeof(*truth->chains));
+    ASSERT(truth->committed != NULL && truth->chains != NULL);
+    uint64_t more = grown - truth->capacity;
+    memset(truth->committed + truth->capacity, 0, more * sizeof(*truth->committed));
+    memset(truth->chains + truth->capacity, 0, more * sizeof(*truth->chains));
+    truth->capacity = grown;
+}
+
+static struct sim_known_entry *find_known(struct sim_truth *truth, uint64_t term, uint64_t index)
+{
+    uint64_t at = sim_mix(term, index) & truth->entries_mask;
+    while (truth->entries[at].index != 0 &&
+           (truth->entries[at].term != term || truth->entries[at].index != index)) {
+        at = (at + 1) & truth->entries_mask;
+    }
+    return &truth->entries[at];
+}
+
+static void grow_known(struct sim_truth *truth)
+{
+    struct sim_known_entry *old = truth->entries;
+    uint64_t old_slots = old == NULL ? 0 : truth->entries_mask + 1;
+    uint64_t slots = old == NULL ? 1024 : 2 * old_slots;
+    truth->entries = calloc(slots, sizeof(*truth->entries));
+    ASSERT(truth->entries != NULL);
+    truth->entries_mask = slots - 1;
+    for (uint64_t at = 0; at < old_slots; at++) {
+        if (old[at].index != 0) {
+            *find_known(truth, old[at].term, old[at].index) = old[at];
+        }
+    }
+    free(old);
+}
+
+static void check_entry(struct sim_seat *seat, uint16_t group, uint64_t index, uint64_t prev_term,
+                        const struct raft_entry *entry)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    if (2 * truth->entries_count >= truth->entries_mask) {
+        grow_known(truth);
+    }
+    struct sim_known_entry *known = find_known(truth, entry->term, index);
+    if (known->index == 0) {
+        *known = (struct sim_known_entry){
+            .term = entry->term, .index = index, .prev_term = prev_term, .crc = entry->head.crc};
+        truth->entries_count++;
+    }
+    SIM_CHECK(
+        sim, known->crc == entry->head.crc && known->prev_term == prev_term, "log-matching",
+        "node %u group %u: entry (%lu, %lu) has checksum %08x behind term %lu, elsewhere %08x "
+        "behind %lu",
+        seat->node->id, group, entry->term, index, entry->head.crc, prev_term, known->crc,
+        known->prev_term);
+}
+
+// ------------------------------------------------------------------------------------------------
+// commit
+
+static bool holds_in_shadow(const struct sim_seen *seen, uint64_t index, uint64_t term)
+{
+    return index <= seen->shadow_base ||
+           (index <= seen->shadow_last &&
+            seen->shadow_terms[index - seen->shadow_base - 1] == term);
+}
+
+static bool holds_durably(struct sim *sim, uint16_t id, uint16_t group, uint64_t index,
+                          uint64_t term)
+{
+    const struct raft *raft = sim_raft(sim, id, group);
+    if (raft == NULL) {
+        uint32_t which = group % WIRE_CLASSES % sim->options.reactors;
+        return holds_in_shadow(&sim->nodes[id - 1].seats[which]->seen[group], index, term);
+    }
+    if (index <= raft->log.base.index) {
+        return true;
+    }
+    const struct raft_entry *entry = raft_entry_at(raft, index);
+    return entry != NULL && entry->term == term && entry->is_durable;
+}
+
+static void check_majority(struct sim_seat *seat, uint16_t group, uint64_t index, uint64_t term)
+{
+    struct sim *sim = seat->node->sim;
+    uint32_t holders = 0;
+    for (uint16_t id = 1; id <= sim->options.nodes; id++) {
+        holders += holds_durably(sim, id, group, index, term);
+    }
+    SIM_CHECK(sim, holders > sim->options.nodes / 2, "majority",
+              "node %u group %u: entry (%lu, %lu) is committed, and %u of %u nodes hold it durably",
+              seat->node->id, group, term, index, holders, sim->options.nodes);
+}
+
+static void check_committed(struct sim_seat *seat, uint16_t group, struct raft_entry_id id,
+                            uint32_t crc, bool has_crc)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    reserve(truth, id.index);
+    struct sim_id *known = &truth->committed[id.index];
+    SIM_CHECK(sim, !known->is_known || (known->term == id.term && (!has_crc || known->crc == crc)),
+              "state-machine-safety",
+              "node %u group %u: committed (%lu, %lu) where (%lu, %lu) was committed before",
+              seat->node->id, group, id.term, id.index, known->term, id.index);
+    if (!known->is_known && has_crc) {
+        *known = (struct sim_id){.term = id.term, .crc = crc, .is_known = true};
+        truth->commit = id.index > truth->commit ? id.index : truth->commit;
+        if (!sim->options.is_volatile) {
+            check_majority(seat, group, id.index, id.term);
+        }
+    }
+}
+
+static void check_commit(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                         const struct sim_seen *seen)
+{
+    uint64_t from = seen->commit > raft->log.base.index ? seen->commit : raft->log.base.index;
+    if (raft->log.base.index > seen->base) {
+        check_committed(seat, group, raft->log.base, 0, false);
+    }
+    for (uint64_t index = from + 1; index <= raft->commit; index++) {
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        check_committed(seat, group, raft_id_at(raft, index), entry->head.crc, true);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------
+// leaders
+
+static void check_leader(struct sim_seat *seat, uint16_t group, const struct raft *raft)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    if (raft->term >= truth->terms) {
+        uint64_t grown = 2 * raft->term + 64;
+        truth->leaders = realloc(truth->leaders, grown * sizeof(uint16_t));
+        ASSERT(truth->leaders != NULL);
+        memset(truth->leaders + truth->terms, 0, (grown - truth->terms) * sizeof(uint16_t));
+        truth->terms = grown;
+    }
+    uint16_t *leader = &truth->leaders[raft->term];
+    SIM_CHECK(sim, *leader == 0 || *leader == seat->node->id, "election-safety",
+              "group %u: nodes %u and %u lead in term %lu", group, *leader, seat->node->id,
+              raft->term);
+    *leader = seat->node->id;
+    for (uint64_t index = raft->log.base.index + 1; index <= truth->commit; index++) {
+        const struct raft_entry *entry =
+            index <= raft->log.last ? raft_entry_at(raft, index) : NULL;
+        const struct sim_id *known = &truth->committed[index];
+        SIM_CHECK(sim, !known->is_known || (entry != NULL && entry->term == known->term),
+                  "leader-completeness",
+                  "node %u group %u leads in term %lu without the committed entry (%lu, %lu)",
+                  seat->node->id, group, raft->term, known->term, index);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------
+// disks
+
+static void check_hard_state(struct sim_seat *seat, uint16_t group, const struct raft *raft)
+{
+    struct sim *sim = seat->node->sim;
+    const struct sim_file *meta;
+    char name[32];
+    if (seat->node->is_damaged || raft->hard_synced.term == 0) {
+        return;
+    }
+    snprintf(name, sizeof(name), "meta.%u", seat->which);
+    meta = sim_disk_file(&seat->disk, name);
+    for (uint32_t copy = 0; copy < 2; copy++) {
+        struct wal_hard_slot slot;
+        memcpy(&slot, meta->image + wal_hard_offset(group, copy), sizeof(slot));
+        bool is_newer = slot.term > raft->hard_synced.term;
+        SIM_CHECK(sim,
+                  is_newer || (slot.term == raft->hard_synced.term &&
+                               (slot.voted_for == raft->hard_synced.voted_for ||
+                                raft->hard_synced.voted_for == 0)),
+                  "durability",
+                  "node %u group %u: acts on term %lu and vote %u, copy %u on disk has %lu and %u",
+                  seat->node->id, group, raft->hard_synced.term, raft->hard_synced.voted_for, copy,
+                  slot.term, slot.voted_for);
+    }
+}
+
+static void check_on_disk(struct sim_seat *seat, uint16_t group, uint64_t index,
+                          const struct raft_entry *entry)
+{
+    struct sim *sim = seat->node->sim;
+    char name[32];
+    snprintf(name, sizeof(name), "log.%u", seat->which);
+    uint64_t offset = (entry->body - RECORD_HEAD_BYTES) % sim->options.log_bytes;
+    bool holds = sim_disk_holds(&seat->disk, name, offset, (const uint8_t *)seat->arena + offset,
+                                RECORD_HEAD_BYTES + entry->head.bytes);
+    SIM_CHECK(sim, holds, "durability",
+              "node %u group %u: entry (%lu, %lu) counts as durable and is not on disk",
+              seat->node->id, group, entry->term, index);
+}
+
+static void check_synced(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                         uint64_t from)
+{
+    if (seat->node->sim->options.is_volatile || seat->node->is_damaged ||
+        seat->reactor->is_failed) {
+        return;
+    }
+    for (uint64_t index = from + 1; index <= raft->log.synced; index++) {
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        if (entry != NULL) {
+            check_on_disk(seat, group, index, entry);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------
+// one replica
+
+static bool is_unchanged(const struct raft *raft, const struct sim_seen *seen)
+{
+    return seen->is_known && seen->term == raft->term && seen->voted_for == raft->voted_for &&
+           seen->role == raft->role && seen->commit == raft->commit &&
+           seen->applied == raft->applied && seen->last == raft->log.last &&
+           seen->held == raft->log.held && seen->synced == raft->log.synced &&
+           seen->base == raft->log.base.index && seen->epoch == raft->log.epoch &&
+           seen->hard.term == raft->hard_synced.term &&
+           seen->hard.voted_for == raft->hard_synced.voted_for;
+}
+
+static void check_monotonic(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                            const struct sim_seen *seen)
+{
+    struct sim *sim = seat->node->sim;
+    SIM_CHECK(sim, raft->term >= seen->term, "monotonic", "node %u group %u: term %lu fell to %lu",
+              seat->node->id, group, seen->term, raft->term);
+    SIM_CHECK(sim, raft->commit >= seen->commit, "monotonic",
+              "node %u group %u: commit %lu fell to %lu", seat->node->id, group, seen->commit,
+              raft->commit);
+    SIM_CHECK(sim, raft->applied >= seen->applied && raft->log.base.index >= seen->base,
+              "monotonic", "node %u group %u: applied %lu fell to %lu", seat->node->id, group,
+              seen->applied, raft->applied);
+    SIM_CHECK(sim,
+              raft->term > seen->term || seen->voted_for == 0 || raft->voted_for == seen->voted_for,
+              "monotonic", "node %u group %u: vote of term %lu changed from %u to %u",
+              seat->node->id, group, seen->term, seen->voted_for, raft->voted_for);
+}
+
+static void check_entries(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                          uint64_t from)
+{
+    from = from > raft->log.base.index ? from : raft->log.base.index;
+    for (uint64_t index = from + 1; index <= raft->log.last; index++) {
+        check_entry(seat, group, index, raft_id_at(raft, index - 1).term,
+                    raft_entry_at(raft, index));
+    }
+}
+
+static void note(struct sim_seen *seen, const struct raft *raft)
+{
+    seen->is_known = true;
+    seen->role = raft->role;
+    seen->term = raft->term;
+    seen->voted_for = raft->voted_for;
+    seen->commit = raft->commit;
+    seen->applied = raft->applied;
+    seen->last = raft->log.last;
+    seen->held = raft->log.held;
+    seen->synced = raft->log.synced;
+    seen->base = raft->log.base.index;
+    seen->epoch = raft->log.epoch;
+    seen->hard = raft->hard_synced;
+}
+
+static void look(struct sim_seat *seat, struct group *group)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_seen *seen = &seat->seen[group->id];
+    const struct raft *raft = group->raft;
+    if (is_unchanged(raft, seen)) {
+        return;
+    }
+    bool is_cut = raft->log.epoch != seen->epoch;
+    uint64_t known = is_cut ? 0 : seen->last;
+    check_monotonic(seat, group->id, raft, seen);
+    check_entries(seat, group->id, raft, known < seen->commit ? seen->commit : known);
+    check_synced(seat, group->id, raft, is_cut ? seen->commit : seen->synced);
+    check_hard_state(seat, group->id, raft);
+    check_commit(seat, group->id, raft, seen);
+    if (raft->role == RAFT_LEADER && (seen->role != RAFT_LEADER || raft->term != seen->term)) {
+        check_leader(seat, group->id, raft);
+    }
+    if (is_cut || seen->looks++ % INVARIANTS_EVERY == 0) {
+        raft_check_invariants(raft);
+    }
+    sim_hash(sim,
+             raft->term ^ raft->commit << 20 ^ raft->log.last << 40 ^ (uint64_t)raft->role << 60);
+    if (sim->trace != NULL) {
+        sim_trace(seat, group, seen);
+    }
+    note(seen, raft);
+}
+
+void sim_check_seat(struct sim_seat *seat)
+{
+    for (uint32_t slot = 0; slot < seat->reactor->group_count; slot++) {
+        look(seat, &seat->reactor->groups[slot]);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------
+// going down and coming up
+
+static void keep_shadow(struct sim_seen *seen, const struct raft *raft)
+{
+    const struct raft_log *log = &raft->log;
+    seen->shadow_base = log->base.index;
+    seen->shadow_last = log->held;
+    free(seen->shadow_terms);
+    seen->shadow_terms = calloc(log->held - log->base.index + 1, sizeof(uint64_t));
+    ASSERT(seen->shadow_terms != NULL);
+    for (uint64_t index = log->base.index + 1; index <= log->held; index++) {
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        bool is_kept = entry != NULL && entry->is_durable;
+        seen->shadow_terms[index - log->base.index - 1] = is_kept ? entry->term : 0;
+    }
+}
+
+void sim_check_down(struct sim_seat *seat)
+{
+    sim_check_seat(seat);
+    for (uint32_t slot = 0; slot < seat->reactor->group_count; slot++) {
+        const struct group *group = &seat->reactor->groups[slot];
+        struct sim_seen *seen = &seat->seen[group->id];
+        if (!seat->node->sim->options.is_volatile) {
+            keep_shadow(seen, group->raft);
+        }
+        seen->hard = group->raft->hard_synced;
+    }
+}
+
+static void check_recovered(struct sim_seat *seat, const struct group *group)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_seen *seen = &seat->seen[group->id];
+    const struct raft *raft = group->raft;
+    bool is_exempt = seat->node->is_damaged || sim->options.is_volatile;
+    SIM_CHECK(sim,
+              raft->term > seen->hard.term ||
+                  (raft->term == seen->hard.term &&
+                   (seen->hard.voted_for == 0 || raft->voted_for == seen->hard.voted_for)),
+              "durability", "node %u group %u: started with term %lu and vote %u, knew %lu and %u",
+              seat->node->id, group->id, raft->term, raft->voted_for, seen->hard.term,
+              seen->hard.voted_for);
+    uint64_t from =
+        raft->log.base.index > seen->shadow_base ? raft->log.base.index : seen->shadow_base;
+    for (uint64_t index = from + 1; index <= seen->synced && !is_exempt; index++) {
+        const struct raft_entry *entry =
+            index <= raft->log.last ? raft_entry_at(raft, index) : NULL;
+        uint64_t term = seen->shadow_terms[index - seen->shadow_base - 1];
+        SIM_CHECK(sim, entry != NULL && entry->term == term, "durability",
+                  "node %u group %u: entry (%lu, %lu) was durable and is not there after the start",
+                  seat->node->id, group->id, term, index);
+    }
+    SIM_CHECK(sim, is_exempt || raft->intact, "durability",
+              "node %u group %u: does not believe it is whole, though its disk is", seat->node->id,
+              group->id);
+}
+
+void sim_check_up(struct sim_seat *seat)
+{
+    for (uint32_t slot = 0; slot < seat->reactor->group_count; slot++) {
+        struct group *group = &seat->reactor->groups[slot];
+        struct sim_seen *seen = &seat->seen[group->id];
+        if (seen->is_known) {
+            check_recovered(seat, group);
+        }
+        free(seen->shadow_terms);
+        *seen = (struct sim_seen){.is_known = true, .hard = seen->hard};
+        seen->epoch = UINT32_MAX; // everything is new
+        look(seat, group);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------
+// states and ends
+
+void sim_check_applied(struct sim_app *app, uint64_t index)
+{
+    struct sim *sim = app->sim;
+    struct sim_truth *truth = &sim->truths[app->group];
+    reserve(truth, index);
+    uint64_t *chain = &truth->chains[index];
+    SIM_CHECK(sim, *chain == 0 || *chain == app->state.chain, "state-machine-safety",
+              "node %u group %u: its state after index %lu is not that of others", app->node,
+              app->group, index);
+    *chain = app->state.chain;
+}
+
+void sim_check_digests(struct sim *sim)
+{
+    for (uint16_t number = 0; number < sim->options.groups; number++) {
+        struct sim_truth *truth = &sim->truths[number];
+        for (uint16_t id = 1; id <= sim->options.nodes; id++) {
+            struct sim_seat *seat = sim_seat_of(sim, id, number);
+            struct reactor_group_status status;
+            if (seat == NULL || reactor_group_status(seat->reactor, number, true, &status) != 0 ||
+                !status.has_digest || status.raft.applied == 0) {
+                continue;
+            }
+            SIM_CHECK(sim,
+                      status.raft.applied != truth->digest_index || status.digest == truth->digest,
+                      "state-machine-safety", "node %u group %u: digest at %lu differs", id, number,
+                      status.raft.applied);
+            if (status.raft.applied > truth->digest_index) {
+                truth->digest_index = status.raft.applied;
+                truth->digest = status.digest;
+            }
+        }
+    }
+}
+
+static bool keeps_checkpoint(const struct reactor *reactor)
+{
+    bool keeps = false;
+    for (uint32_t slot = 0; slot < reactor->group_count; slot++) {
+        const struct snapshot *snapshot = &reactor->groups[slot].snapshot;
+        keeps |= snapshot_is_active(snapshot) || snapshot->in_data != NULL;
+    }
+    return keeps;
+}
+
+// Whoever was given a checkpoint and fell silent is waited for, for a while.
+bool sim_is_at_rest(struct sim *sim)
+{
+    bool keeps = false;
+    for (uint32_t number = 0; number < sim->options.nodes * sim->options.reactors; number++) {
+        const struct sim_seat *seat = &sim->seats[number];
+        keeps |= seat->node->is_up && !seat->reactor->is_failed && keeps_checkpoint(seat->reactor);
+    }
+    return !keeps;
+}
+
+static void check_leaks_of(struct sim *sim, const struct sim_seat *seat)
+{
+    const struct reactor *reactor = seat->reactor;
+    uint16_t id = seat->node->id;
+    SIM_CHECK(sim, seat->net.tx_out == 0 && reactor->outbox.pending_count == 0, "leak",
+              "node %u: %u frames are out", id, seat->net.tx_out);
+    SIM_CHECK(sim, reactor->free_job_count == reactor->config.sizes.apply_jobs, "leak",
+              "node %u: %u jobs are free", id, reactor->free_job_count);
+    SIM_CHECK(sim, reactor->reads_waiting == 0, "leak", "node %u: %u reads wait", id,
+              reactor->reads_waiting);
+    for (uint32_t slot = 0; slot < reactor->group_count; slot++) {
+        const struct group *group = &reactor->groups[slot];
+        for (uint32_t at = 0; at < reactor->config.log_entries && !group->is_halted; at++) {
+            SIM_CHECK(sim, group->origins[at].slot == 0, "leak",
+                      "node %u group %u: somebody still waits for an entry", id, group->id);
+        }
+    }
+}
+
+void sim_check_leaks(struct sim *sim)
+{
+    for (uint32_t number = 0; number < sim->options.nodes * sim->options.reactors; number++) {
+        struct sim_seat *seat = &sim->seats[number];
+        if (seat->node->is_up && !seat->reactor->is_failed) {
+            check_leaks_of(sim, seat);
+        }
+    }
+}
+
+void sim_check_open(struct sim *sim)
+{
+    for (uint16_t group = 0; group < sim->options.groups; group++) {
+        grow_known(&sim->truths[group]);
+        reserve(&sim->truths[group], 0);
+    }
+}
+
+void sim_check_close(struct sim *sim)
+{
+    for (uint16_t group = 0; group < SIM_GROUPS_MAX; group++) {
+        free(sim->truths[group].committed);
+        free(sim->truths[group].chains);
+        free(sim->truths[group].entries);
+        free(sim->truths[group].leaders);
+    }
+    for (uint32_t number = 0; number < SIM_SEATS; number++) {
+        for (uint32_t group = 0; group < SIM_GROUPS_MAX; group++) {
+            free(sim->seats[number].seen[group].shadow_terms);
+        }
+    }
+}

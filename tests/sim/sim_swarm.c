@@ -1,0 +1,187 @@
+// What a seed means: the shape of the cluster, which classes of faults it meets, and when each
+// fault begins. Swarm testing (Groce et al., 2012): a run with few kinds of faults, each at its own
+// strength, reaches what a run with all of them never does.
+//
+// Only this file draws from the seed itself; the run has streams of its own, so that a fault can be
+// left out and the rest of the plan stays.
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+static uint64_t between(struct prng *prng, uint64_t low, uint64_t high)
+{
+    return prng_between(prng, low, high);
+}
+
+static bool one_in(struct prng *prng, uint64_t whole)
+{
+    return prng_chance(prng, 1, whole);
+}
+
+// ------------------------------------------------------------------------------------------------
+// the cluster
+
+static uint32_t draw_nodes(struct prng *prng)
+{
+    static const uint8_t nodes[16] = {3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 4, 2, 1, 7, 6};
+    return nodes[between(prng, 0, 15)];
+}
+
+static void draw_sizes(struct sim_options *options, struct prng *prng)
+{
+    bool is_tiny = one_in(prng, 8); // every ring and table as small as it may be
+    options->frame_bytes = one_in(prng, 4)   ? (uint32_t)between(prng, 534, 1472)
+                           : one_in(prng, 4) ? 9000
+                                             : 1472;
+    options->log_entries = is_tiny ? 64 : UINT32_C(1) << between(prng, 7, 10);
+    options->window_entries = is_tiny ? 2 : (uint32_t)between(prng, 4, 256);
+    options->window_bytes = is_tiny ? 4096 : UINT64_C(1) << between(prng, 12, 20);
+    options->segment_bytes = 64 << 10;
+    options->log_bytes = is_tiny ? 2 << 20 : UINT64_C(1) << between(prng, 21, 22);
+    options->checkpoint_bytes = options->log_bytes / between(prng, 2, 8);
+    options->batch_bytes = UINT32_C(1) << between(prng, 14, 16);
+    options->batches_in_flight = is_tiny ? 1 : (uint32_t)between(prng, 1, 8);
+    options->sizes = (struct reactor_sizes){.mailbox_slots = 8,
+                                            .reads = is_tiny ? 2 : 64,
+                                            .apply_jobs = is_tiny ? 1 : 8,
+                                            .assembly_buffers = is_tiny ? 1 : 4,
+                                            .payload_bytes_max = 16 << 10};
+    options->tx_buffers = is_tiny ? 16 : 128;
+    options->tx_ring = is_tiny ? 2 : 64;
+    options->disk_requests = is_tiny ? 4 : (uint32_t)between(prng, 8, SIM_REQUESTS_MAX);
+}
+
+static void draw_times(struct sim_options *options, struct prng *prng)
+{
+    options->poll_ns = between(prng, 1, 20) * SIM_US;
+    options->link_min_ns = between(prng, 1, 20) * SIM_US;
+    options->link_max_ns = options->link_min_ns + between(prng, 0, 60) * SIM_US;
+    options->disk_min_ns = between(prng, 5, 100) * SIM_US;
+    options->disk_max_ns = options->disk_min_ns + between(prng, 0, 300) * SIM_US;
+    options->election_min_ns = between(prng, 20, 80) * SIM_MS;
+    options->election_max_ns = 2 * options->election_min_ns;
+    options->heartbeat_ns = options->election_min_ns / between(prng, 4, 10);
+    options->client_attempt_ns = between(prng, 5, 40) * SIM_MS;
+    options->client_give_up_ns = one_in(prng, 3) ? between(prng, 50, 800) * SIM_MS : 0;
+}
+
+static void draw_load(struct sim_options *options, struct prng *prng)
+{
+    options->clients = (uint32_t)between(prng, 1, SIM_CLIENTS_MAX);
+    options->window = (uint32_t)between(prng, 1, SIM_WINDOW_MAX);
+    options->keys = (uint32_t)between(prng, 1, SIM_KEYS_MAX);
+    options->reads_percent = (uint32_t)between(prng, 0, 60);
+    options->payload_max = one_in(prng, 3) ? 16 << 10 : (uint32_t)between(prng, 64, 3000);
+    options->answer_max = one_in(prng, 3) ? 20000 : 200;
+    options->ballast_bytes = one_in(prng, 4) ? (uint32_t)between(prng, 0, 200 << 10) : 0;
+    options->session_pages = one_in(prng, 4) ? 4 : 32;
+    options->sessions_max = options->session_pages;
+}
+
+static void draw_cluster(struct sim_options *options, struct prng *prng)
+{
+    options->nodes = draw_nodes(prng);
+    options->groups = one_in(prng, 4) ? (uint32_t)between(prng, 2, SIM_GROUPS_MAX) : 1;
+    options->reactors = options->groups > 1 && one_in(prng, 3) ? 2 : 1;
+    options->workers = one_in(prng, 3) ? (uint32_t)between(prng, 1, SIM_WORKERS_MAX) : 0;
+    options->is_volatile = one_in(prng, 4);
+    draw_sizes(options, prng);
+    draw_times(options, prng);
+    draw_load(options, prng);
+    options->duration_ns = between(prng, 1500, 4000) * SIM_MS;
+    options->afflicted = (uint16_t)between(prng, 1, options->nodes);
+}
+
+// ------------------------------------------------------------------------------------------------
+// the plan
+
+static uint16_t any_node(const struct sim_options *options, struct prng *prng)
+{
+    return (uint16_t)between(prng, 1, options->nodes);
+}
+
+static uint16_t another_node(const struct sim_options *options, struct prng *prng, uint16_t node)
+{
+    uint16_t other = (uint16_t)between(prng, 1, options->nodes - 1 + (options->nodes == 1));
+    return other >= node && options->nodes > 1 ? (uint16_t)(other + 1) : other;
+}
+
+// Mostly short against an election, sometimes long.
+static uint64_t some_time(const struct sim_options *options, struct prng *prng)
+{
+    return one_in(prng, 3) ? between(prng, options->election_min_ns, 8 * options->election_min_ns)
+                           : between(prng, SIM_MS, 2 * options->election_min_ns);
+}
+
+static bool is_damage(enum sim_fault_kind kind)
+{
+    return sim_fault_row(kind)->class == SIM_CLASS_DAMAGE;
+}
+
+static bool is_possible(const struct sim_options *options, enum sim_fault_kind kind)
+{
+    if ((options->classes >> sim_fault_row(kind)->class & 1) == 0) {
+        return false;
+    }
+    if (is_damage(kind)) { // a majority must be left that was never damaged
+        return options->nodes >= 3 && (!options->is_volatile || kind == SIM_ROT_META);
+    }
+    return kind != SIM_WORKERS_STALL || options->workers > 0;
+}
+
+static void draw_fault(const struct sim_options *options, struct prng *prng,
+                       struct sim_fault *fault)
+{
+    do {
+        fault->kind = (enum sim_fault_kind)between(prng, 0, SIM_FAULT_KINDS - 1);
+    } while (!is_possible(options, fault->kind));
+    fault->at_ns = between(prng, 0, options->duration_ns);
+    fault->for_ns = some_time(options, prng);
+    fault->node = is_damage(fault->kind) ? options->afflicted : any_node(options, prng);
+    fault->peer = fault->kind == SIM_CLIENT_RESTART
+                      ? (uint16_t)between(prng, 0, options->clients - 1)
+                      : another_node(options, prng, fault->node);
+    const struct sim_fault_row *row = sim_fault_row(fault->kind);
+    fault->strength = (uint32_t)between(prng, row->strength_min, row->strength_max);
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct sim_fault *x = a, *y = b;
+    return x->at_ns < y->at_ns ? -1 : x->at_ns > y->at_ns;
+}
+
+static bool has_any(const struct sim_options *options)
+{
+    bool has = false;
+    for (uint32_t kind = 0; kind < SIM_FAULT_KINDS; kind++) {
+        has |= is_possible(options, (enum sim_fault_kind)kind);
+    }
+    return has;
+}
+
+void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed,
+               uint32_t operations, uint32_t faults)
+{
+    struct prng prng;
+    prng_init(&prng, seed);
+    *options = (struct sim_options){.seed = seed, .operations = operations};
+    *plan = (struct sim_plan){.count = 0};
+    draw_cluster(options, &prng);
+    options->classes = (uint32_t)(prng_next(&prng) & prng_next(&prng)) & ((1u << SIM_CLASSES) - 1);
+    options->classes |= one_in(&prng, 4) ? (1u << SIM_CLASSES) - 1 : 1u << SIM_CLASS_CRASH;
+    // Crashes of a volatile majority end a group for good, rightly: most such runs have few of
+    // them.
+    if (options->is_volatile && !one_in(&prng, 8)) {
+        options->classes &= ~(1u << SIM_CLASS_CRASH);
+        options->classes |= 1u << SIM_CLASS_PARTITION;
+    }
+    uint32_t count = faults == 0 ? 0 : (uint32_t)between(&prng, 1, 2 * faults - 1);
+    plan->count = count < SIM_FAULTS_MAX ? count : SIM_FAULTS_MAX;
+    plan->count = has_any(options) ? plan->count : 0;
+    for (uint32_t at = 0; at < plan->count; at++) {
+        draw_fault(options, &prng, &plan->faults[at]);
+    }
+    qsort(plan->faults, plan->count, sizeof(plan->faults[0]), by_time);
+}
