@@ -19,9 +19,9 @@ static uint64_t counted_match(const struct raft *raft, uint32_t slot)
     return raft->peers[slot].intact ? raft->peers[slot].match : 0;
 }
 
-void commit_advance(struct raft *raft)
+// What a majority holds durably.
+uint64_t commit_quorum_index(const struct raft *raft)
 {
-    ASSERT(raft->role == RAFT_LEADER);
     uint64_t sorted[RAFT_NODES_MAX];
     for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
         uint64_t match = counted_match(raft, slot);
@@ -31,7 +31,13 @@ void commit_advance(struct raft *raft)
         }
         sorted[at] = match;
     }
-    uint64_t commit = order_commit_floor(raft, sorted[raft->majority - 1]);
+    return sorted[raft->majority - 1];
+}
+
+void commit_advance(struct raft *raft)
+{
+    ASSERT(raft->role == RAFT_LEADER);
+    uint64_t commit = order_commit_floor(raft, commit_quorum_index(raft));
     ASSERT_CMP(commit, >=, raft->commit);
     ASSERT_CMP(commit, <=, raft->log.last);
     raft->commit = commit;

@@ -51,7 +51,7 @@ void raft_check_invariants(const struct raft *raft)
     if (raft->role == RAFT_LEADER) {
         ASSERT(raft->leader == raft->config.self && raft->voted_for == raft->config.self);
         ASSERT(raft->intact && !raft->failed && role_is_hard_synced(raft));
-        ASSERT_CMP(raft->term_start, <=, raft->log.last);
+        ASSERT_CMP(raft->term_start, <=, raft->log.last + 1);
         check_peers(raft);
     } else {
         ASSERT_CMP(raft->verified, <=, raft->log.last);

@@ -62,6 +62,7 @@ struct raft_message {
     uint16_t to;
     bool intact;   // sender holds every entry it ever acknowledged (false: memory node after a
                    // restart)
+    bool has_room; // sender's log takes entries
     uint64_t boot; // sender's boot counter
     uint64_t term;
     union {

@@ -9,6 +9,10 @@
 // a busy device takes that long now and then.
 #define DISK_PATIENCE_MIN_NS UINT64_C(300000000)
 
+// A leader's log may be full for two election timeouts, but never less than this: a peer that is
+// given a checkpoint holds the log for a while.
+#define FULL_PATIENCE_MIN_NS UINT64_C(1000000000)
+
 // splitmix64 (Steele, Lea, Flood 2014): election timeouts need no better.
 uint64_t raft_random(struct raft *raft)
 {
@@ -76,6 +80,7 @@ struct raft *raft_init(void *memory, const struct raft_config *config, uint64_t 
     raft->voted_for = config->hard_state.voted_for;
     raft->hard_synced = raft->hard_given = config->hard_state;
     raft->intact = config->intact;
+    raft->is_roomy = true;
     raft->log.slots = (struct raft_entry *)(void *)((char *)memory + state_bytes());
     raft->log.mask = config->log_entries - 1;
     raft->log.epoch = 1;
@@ -102,6 +107,7 @@ void raft_message_init(const struct raft *raft, enum raft_message_type type, uin
     message->from = raft->config.self;
     message->to = to;
     message->intact = raft->intact;
+    message->has_room = role_has_room(raft);
     message->boot = raft->config.boot;
     message->term = raft->term;
 }
@@ -189,8 +195,33 @@ static bool disk_stalls(struct raft *raft)
     return raft->config.voter_count > 1 && raft->now_ns - raft->synced_moved_ns >= patience_ns;
 }
 
+// Could this voter take over at once, and take entries?
+static bool may_relieve(const struct raft *raft, const struct raft_peer *peer)
+{
+    return peer->intact && peer->has_room && peer->match == raft->log.last &&
+           peer->heard_ns + raft->config.election_timeout_min_ns >= raft->now_ns;
+}
+
+// Nothing fits into the leader's log, and that does not pass: where a voter has all of it and room
+// for more, leadership is better there. Where none has, it stays: reads are served all the same.
+static bool is_better_elsewhere(struct raft *raft)
+{
+    uint64_t patience_ns = 2 * raft->config.election_timeout_min_ns;
+    patience_ns = patience_ns > FULL_PATIENCE_MIN_NS ? patience_ns : FULL_PATIENCE_MIN_NS;
+    if (role_has_room(raft) || raft->full_since_ns == 0 || raft->log.last != raft->full_last) {
+        raft->full_since_ns = role_has_room(raft) ? 0 : raft->now_ns;
+        raft->full_last = raft->log.last;
+        return false;
+    }
+    bool is_better = false;
+    for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
+        is_better |= slot != raft->self_slot && may_relieve(raft, &raft->peers[slot]);
+    }
+    return is_better && raft->now_ns >= raft->full_since_ns + patience_ns;
+}
+
 // A leader that does not hear a majority of intact voters steps down: its clients must look
-// elsewhere (thesis §6.2). So does one whose disk stalls.
+// elsewhere (thesis §6.2). So does one whose disk stalls, or whose log is full.
 static void check_quorum(struct raft *raft)
 {
     uint64_t interval_ns = raft->config.election_timeout_min_ns;
@@ -204,7 +235,8 @@ static void check_quorum(struct raft *raft)
                  (peer->intact && peer->heard_ns + interval_ns >= raft->now_ns);
     }
     raft->quorum_checked_ns = raft->now_ns;
-    if (disk_stalls(raft) || heard < raft->majority) {
+    bool is_better = is_better_elsewhere(raft);
+    if (disk_stalls(raft) || is_better || heard < raft->majority) {
         MARK(leader_without_quorum_steps_down);
         stand_down(raft);
     }
@@ -244,12 +276,9 @@ static enum raft_outcome on_installed(struct raft *raft, struct raft_entry_id id
     return RAFT_OK;
 }
 
-enum raft_outcome raft_step(struct raft *raft, uint64_t now_ns, const struct raft_input *input,
-                            struct raft_accept *accept)
+static enum raft_outcome dispatch(struct raft *raft, uint64_t now_ns,
+                                  const struct raft_input *input, struct raft_accept *accept)
 {
-    ASSERT_CMP(now_ns, >=, raft->now_ns);
-    raft->now_ns = now_ns;
-    *accept = (struct raft_accept){.range = {.first = 1, .last = 0}};
     switch (input->kind) {
     case RAFT_IN_TICK:
         check_quorum(raft);
@@ -290,8 +319,23 @@ enum raft_outcome raft_step(struct raft *raft, uint64_t now_ns, const struct raf
     case RAFT_IN_STAND_DOWN:
         stand_down(raft);
         return RAFT_OK;
+    case RAFT_IN_ROOM:
+        raft->is_roomy = input->has_room;
+        raft->full_since_ns = input->has_room ? 0 : raft->full_since_ns;
+        return RAFT_OK;
     }
     return RAFT_IGNORED;
+}
+
+enum raft_outcome raft_step(struct raft *raft, uint64_t now_ns, const struct raft_input *input,
+                            struct raft_accept *accept)
+{
+    ASSERT_CMP(now_ns, >=, raft->now_ns);
+    raft->now_ns = now_ns;
+    *accept = (struct raft_accept){.range = {.first = 1, .last = 0}};
+    enum raft_outcome outcome = dispatch(raft, now_ns, input, accept);
+    role_open_term(raft, accept);
+    return outcome;
 }
 
 static uint64_t deadline(const struct raft *raft)

@@ -75,6 +75,7 @@ enum raft_input_kind {
     RAFT_IN_INSTALLED,     // follower: a checkpoint that covers id is installed (and durable)
     RAFT_IN_SNAPSHOT_DONE, // leader: peer reports that it installed the checkpoint id
     RAFT_IN_STAND_DOWN,    // operator: give up leadership (drain)
+    RAFT_IN_ROOM,          // whether the caller's log takes entries of the group (at first: yes)
 };
 
 struct raft_input {
@@ -101,6 +102,7 @@ struct raft_input {
             uint16_t peer;
             struct raft_entry_id id;
         } snapshot_done;
+        bool has_room;
     };
 };
 

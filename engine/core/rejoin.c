@@ -10,7 +10,8 @@
 //
 // With fewer intact nodes than a majority nobody can be elected: the group has halted.
 //
-// Alone writes  intact, halted, rejoin_index; of peers: boot, intact, rejoin_round, rejoin_index.
+// Alone writes  intact, halted, rejoin_index; of peers: boot, intact, has_room, rejoin_round,
+// rejoin_index.
 #include "engine/core/state.h"
 
 #include "engine/base/mark.h"
@@ -33,6 +34,7 @@ void rejoin_note_peer(struct raft *raft, const struct raft_message *message)
         peer->boot = message->boot;
         replicate_reset_peer(raft, peer);
     }
+    peer->has_room = message->has_room;
     if (peer->intact != message->intact) {
         peer->intact = message->intact;
         update_halted(raft);

@@ -55,6 +55,7 @@ void role_hear_leader(struct raft *raft, uint64_t now_ns, uint16_t leader)
     raft->role_changed |= raft->leader != leader;
     raft->leader = leader;
     raft->leader_heard_ns = now_ns;
+    raft->has_stood_back = false;
     role_reset_election(raft, now_ns);
 }
 
@@ -109,8 +110,37 @@ void become_candidate(struct raft *raft, uint64_t now_ns)
     role_reset_election(raft, now_ns);
 }
 
+// Can the log take an entry of a client?
+bool role_has_room(const struct raft *raft)
+{
+    return raft->is_roomy && raft_room(raft) > 0;
+}
+
 // A no-op opens the term: only with an entry of its own term committed does a leader know what is
 // committed (§5.4.2, §8).
+//
+// Where only the slots kept for no-ops are left, it waits until a majority holds all that is before
+// it: so a term costs one only if its leader fails within a round trip, not while the majority is
+// out of reach or catching up. Terms that come to nothing would use them up, and then nobody could
+// lead any more.
+void role_open_term(struct raft *raft, struct raft_accept *accept)
+{
+    struct raft_log *log = &raft->log;
+    bool is_scarce = raft_room(raft) == 0;
+    if (raft->role != RAFT_LEADER || log->last >= raft->term_start || log_capacity_left(log) == 0 ||
+        (is_scarce && commit_quorum_index(raft) < log->last)) {
+        return;
+    }
+    accept->range = (struct raft_range){.first = log->last + 1, .last = log->last + 1};
+    accept->prev_term = log_term_at(log, log->last);
+    struct raft_entry_head head = {.kind = RAFT_ENTRY_NOOP};
+    head.crc = raft_entry_crc(&head, NULL);
+    log_hold(log, log->last + 1, raft->term, accept->prev_term, &head);
+    for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
+        raft->peers[slot].append_due = true;
+    }
+}
+
 void become_leader(struct raft *raft, uint64_t now_ns, struct raft_accept *accept)
 {
     ASSERT(raft->role == RAFT_CANDIDATE && raft->voted_for == raft->config.self);
@@ -121,16 +151,9 @@ void become_leader(struct raft *raft, uint64_t now_ns, struct raft_accept *accep
     raft->quorum_checked_ns = raft->synced_moved_ns = now_ns;
     raft->synced_seen = raft->log.synced;
     replicate_start(raft, now_ns);
-    struct raft_log *log = &raft->log;
-    raft->term_start = log->last + 1;
-    accept->range = (struct raft_range){.first = log->last + 1, .last = log->last + 1};
-    accept->prev_term = log_term_at(log, log->last);
-    struct raft_entry_head head = {.kind = RAFT_ENTRY_NOOP};
-    head.crc = raft_entry_crc(&head, NULL);
-    log_hold(log, log->last + 1, raft->term, accept->prev_term, &head);
-    for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
-        raft->peers[slot].append_due = true;
-    }
+    raft->term_start = raft->log.last + 1;
+    raft->full_since_ns = 0;
+    role_open_term(raft, accept);
 }
 
 // Promises our vote of this term; the reply leaves when the promise is durable.

@@ -33,6 +33,7 @@ struct raft_peer {
     uint16_t id;
     enum raft_peer_state state;
     bool intact;       // what it said last
+    bool has_room;     // likewise
     bool vote_granted; // in the running (pre-)election
     bool vote_asked;
     bool probe_out;         // PROBE: an append is unanswered
@@ -80,6 +81,10 @@ struct raft {
     uint64_t synced_moved_ns;   // ... and when it had moved, or there was nothing to wait for
     uint16_t vote_reply_to;     // granted, to be told when durable; 0: nobody
     bool failed;
+    bool is_roomy;          // the caller's log takes entries
+    bool has_stood_back;    // an election was left to those that have room
+    uint64_t full_since_ns; // leader: it takes nothing since then; 0: it does
+    uint64_t full_last;     // ... and log.last then
 
     struct raft_log log;
     uint64_t commit;
@@ -102,7 +107,7 @@ struct raft {
     // leader
     struct raft_peer peers[RAFT_NODES_MAX]; // by voter slot; own slot unused but for match
     uint64_t round;      // grows by one for every batch of reads, rejoin, and new leadership
-    uint64_t term_start; // index of our no-op
+    uint64_t term_start; // index of the first entry of our term, in the log or not yet
 
     // read.c
     uint64_t read_last;    // number of the newest read accepted
@@ -145,6 +150,8 @@ void become_follower(struct raft *raft, uint64_t now_ns, uint64_t term, uint16_t
 void become_pre_candidate(struct raft *raft, uint64_t now_ns);
 void become_candidate(struct raft *raft, uint64_t now_ns);
 void become_leader(struct raft *raft, uint64_t now_ns, struct raft_accept *accept);
+void role_open_term(struct raft *raft, struct raft_accept *accept);
+bool role_has_room(const struct raft *raft);
 void role_grant_vote(struct raft *raft, uint64_t now_ns, uint16_t candidate);
 void role_reset_election(struct raft *raft, uint64_t now_ns);
 void role_hear_leader(struct raft *raft, uint64_t now_ns, uint16_t leader);
@@ -185,6 +192,7 @@ struct raft_peer *peer_of(struct raft *raft, uint16_t id);
 
 // commit.c
 void commit_advance(struct raft *raft);
+uint64_t commit_quorum_index(const struct raft *raft);
 bool commit_round_confirmed(const struct raft *raft, uint64_t round, uint16_t without);
 bool commit_in_term(const struct raft *raft);
 

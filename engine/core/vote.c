@@ -111,7 +111,8 @@ enum raft_outcome on_vote_reply(struct raft *raft, uint64_t now_ns,
     return RAFT_OK;
 }
 
-// Starts an election when nobody was heard for long enough; a single voter wins at once.
+// Starts an election when nobody was heard for long enough; a single voter wins at once. Whoever
+// has no room for entries leaves the first one to others.
 void vote_tick(struct raft *raft, uint64_t now_ns, struct raft_accept *accept)
 {
     if (raft->role == RAFT_LEADER || raft->failed || now_ns < raft->election_deadline_ns) {
@@ -119,6 +120,11 @@ void vote_tick(struct raft *raft, uint64_t now_ns, struct raft_accept *accept)
     }
     if (raft->term == RAFT_TERM_MAX) {
         role_reset_election(raft, now_ns); // no message could carry the next term
+        return;
+    }
+    if (raft->config.voter_count > 1 && !raft->has_stood_back && !role_has_room(raft)) {
+        raft->has_stood_back = true;
+        role_reset_election(raft, now_ns);
         return;
     }
     become_pre_candidate(raft, now_ns);

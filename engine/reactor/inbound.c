@@ -106,6 +106,7 @@ static void on_fragment(struct group *group, const struct wire_reader *reader,
                                   .from = reader->envelope.source,
                                   .to = reader->envelope.destination,
                                   .intact = message->intact,
+                                  .has_room = message->has_room,
                                   .boot = reader->envelope.boot,
                                   .term = message->term,
                                   .append = fragment->append};

@@ -214,7 +214,8 @@ struct snapshot {
     bool is_building;
     struct raft_entry_id covers;
     struct stream_out stream;
-    uint32_t users; // active peers
+    uint32_t users;           // active peers
+    uint64_t follow_until_ns; // somebody has just installed one: the log waits for it to catch up
     struct snapshot_peer peers[RAFT_NODES_MAX];
     // in (follower)
     uint8_t *in_data;
@@ -266,6 +267,7 @@ struct group {
     struct checkpoint checkpoint;
     struct snapshot snapshot;
     uint64_t pinned_bytes; // of the log: what must stay there, when last weighed
+    bool is_full;          // takes no proposals, as the core was told
     struct {
         uint64_t segment, next; // entries below next are not in this segment any more
     } moved;
@@ -449,6 +451,7 @@ void on_snapshot_reply(struct group *group, uint16_t from, uint64_t term,
                        const struct wire_snapshot_reply *reply);
 void snapshot_persisted(struct group *group);
 void snapshot_close(struct group *group);
+uint64_t snapshot_deadline_ns(const struct group *group);
 uint64_t snapshot_pin(const struct group *group);
 
 // timing.c

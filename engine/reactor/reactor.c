@@ -6,6 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static uint64_t next_deadline(const struct reactor *reactor)
+{
+    uint64_t next = heap_next_ns(&reactor->timers), other = wal_deadline_ns(reactor->wal);
+    next = other < next ? other : next;
+    for (uint32_t slot = 0; slot < reactor->group_count; slot++) {
+        other = snapshot_deadline_ns(&reactor->groups[slot]);
+        next = other < next ? other : next;
+    }
+    return next;
+}
+
 // One iteration: whatever has gathered goes through every stage once; batching comes from load,
 // never from a timer.
 bool reactor_poll(struct reactor *reactor, uint64_t *next_deadline_ns)
@@ -42,9 +53,7 @@ bool reactor_poll(struct reactor *reactor, uint64_t *next_deadline_ns)
     reactor->was_busy = was_busy;
     reactor->counters.busy_polls += was_busy;
     if (next_deadline_ns != NULL) {
-        uint64_t wal_ns = wal_deadline_ns(reactor->wal);
-        *next_deadline_ns = heap_next_ns(&reactor->timers);
-        *next_deadline_ns = wal_ns < *next_deadline_ns ? wal_ns : *next_deadline_ns;
+        *next_deadline_ns = next_deadline(reactor);
     }
     return was_busy;
 }

@@ -273,6 +273,7 @@ void on_snapshot_reply(struct group *group, uint16_t from, uint64_t term,
         const struct raft_input input = {.kind = RAFT_IN_SNAPSHOT_DONE,
                                          .snapshot_done = {.peer = from, .id = reply->last}};
         group_step(group, &input, NULL, 0);
+        snapshot->follow_until_ns = reactor->now_ns + FORGET_AFTER_NS;
         if (peer->is_active) {
             reactor->counters.snapshots_sent++;
             release_peer(group, peer);
@@ -452,6 +453,23 @@ void on_snapshot(struct group *group, uint16_t from, uint64_t term,
         return;
     }
     reply_to(group, from, part->last, snapshot->in_received, false);
+}
+
+// When something of a transfer is due that no frame brings about.
+uint64_t snapshot_deadline_ns(const struct group *group)
+{
+    const struct snapshot *snapshot = &group->snapshot;
+    uint64_t deadline = UINT64_MAX;
+    if (snapshot->in_must_persist && group->checkpoint.state == CHECKPOINT_IDLE) {
+        return group->checkpoint.retry_ns;
+    }
+    for (uint32_t place = 0; place < RAFT_NODES_MAX && snapshot->is_ready; place++) {
+        const struct snapshot_peer *peer = &snapshot->peers[place];
+        if (peer->is_active && peer->resend_ns < deadline) {
+            deadline = peer->resend_ns;
+        }
+    }
+    return deadline;
 }
 
 void snapshot_close(struct group *group)

@@ -4,7 +4,8 @@
 // than half of it is in use, whatever lies in the oldest segment is
 //
 //   forgotten      when it is applied, (durable log) covered by a durable checkpoint, and, while
-//                  less than three quarters are in use, not needed by a peer that is alive;
+//                  less than three quarters are in use, not needed by a peer that is alive (one
+//                  that was just given a checkpoint is waited for in any case);
 //   checkpointed   to be forgotten then, when it is applied;
 //   written again  at the head, when the log gets tight: a group that is halted, has no leader, or
 //                  finds no room for a checkpoint must not stop the others.
@@ -65,8 +66,10 @@ static uint64_t trim_limit(const struct group *group, bool is_tight)
     }
     uint64_t pin = snapshot_pin(group);
     limit = pin < limit ? pin : limit;
+    // Whoever has just installed a checkpoint would need the next one at once.
+    bool is_followed = group->reactor->now_ns < group->snapshot.follow_until_ns;
     uint64_t needed = raft_needed_from(group->raft) - 1;
-    return !is_tight && needed < limit ? needed : limit;
+    return (!is_tight || is_followed) && needed < limit ? needed : limit;
 }
 
 // Forgets entries up to target, as far as allowed. False: nothing could be forgotten.
@@ -298,6 +301,18 @@ static bool relieve_slots(struct group *group)
     return false;
 }
 
+// Tells the core whether entries of clients find room.
+static void tell_room(struct group *group)
+{
+    uint32_t largest = group->reactor->config.sizes.payload_bytes_max;
+    bool is_full = !group_takes_proposals(group, 1, largest);
+    if (is_full != group->is_full) {
+        const struct raft_input input = {.kind = RAFT_IN_ROOM, .has_room = !is_full};
+        group->is_full = is_full;
+        group_step(group, &input, NULL, 0);
+    }
+}
+
 // A log of entries that are larger than usual fills its arena first, one of small entries its
 // slots. One group's slots an iteration.
 bool tail_poll(struct reactor *reactor)
@@ -307,6 +322,7 @@ bool tail_poll(struct reactor *reactor)
         uint64_t next = reactor->counters.polls % reactor->group_count;
         weigh(&reactor->groups[next]);
         was_busy |= relieve_slots(&reactor->groups[next]);
+        tell_room(&reactor->groups[next]);
     }
     return was_busy;
 }

@@ -81,11 +81,17 @@ static bool put(struct wire_writer *writer, void *fixed, uint32_t fixed_bytes, c
     return true;
 }
 
-static struct layout_message peer_header(uint8_t type, uint16_t group, uint64_t term, bool intact)
+static uint8_t peer_flags(const struct raft_message *message)
+{
+    uint32_t intact = message->intact ? LAYOUT_FLAG_INTACT : 0;
+    return (uint8_t)(intact | (message->has_room ? LAYOUT_FLAG_ROOM : 0));
+}
+
+static struct layout_message peer_header(uint8_t type, uint16_t group, uint64_t term, uint8_t flags)
 {
     return (struct layout_message){
         .type = type,
-        .flags = intact ? LAYOUT_FLAG_INTACT : 0,
+        .flags = flags,
         .group = group,
         .term = term,
     };
@@ -135,7 +141,7 @@ static bool put_append_reply(struct wire_writer *writer, struct layout_message h
 bool wire_put_raft(struct wire_writer *writer, uint16_t group, const struct raft_message *message)
 {
     struct layout_message header =
-        peer_header((uint8_t)message->type, group, message->term, message->intact);
+        peer_header((uint8_t)message->type, group, message->term, peer_flags(message));
     switch (message->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE: {
@@ -179,7 +185,7 @@ bool wire_append_open(struct wire_append_writer *append, struct wire_writer *wri
         return false;
     }
     struct layout_append out = {
-        .message = peer_header(RAFT_MSG_APPEND, group, message->term, message->intact),
+        .message = peer_header(RAFT_MSG_APPEND, group, message->term, peer_flags(message)),
         .place = append_place(&message->append, count > 0),
         .count = count,
         .payload_bytes = payload_bytes,
@@ -234,7 +240,7 @@ bool wire_put_append_fragment(struct wire_writer *writer, uint16_t group,
                               const struct wire_fragment *fragment)
 {
     struct layout_append_fragment out = {
-        .message = peer_header(WIRE_APPEND_FRAGMENT, group, message->term, message->intact),
+        .message = peer_header(WIRE_APPEND_FRAGMENT, group, message->term, peer_flags(message)),
         .place = append_place(&message->append, true),
         .offset = fragment->offset,
         .bytes = fragment->bytes,
@@ -247,7 +253,7 @@ bool wire_put_snapshot(struct wire_writer *writer, uint16_t group, uint64_t term
                        const struct wire_snapshot *snapshot)
 {
     struct layout_snapshot out = {
-        .message = peer_header(WIRE_SNAPSHOT, group, term, false),
+        .message = peer_header(WIRE_SNAPSHOT, group, term, 0),
         .last = snapshot->last,
         .total_bytes = snapshot->total_bytes,
         .offset = snapshot->offset,
@@ -260,7 +266,7 @@ bool wire_put_snapshot_reply(struct wire_writer *writer, uint16_t group, uint64_
                              const struct wire_snapshot_reply *reply)
 {
     struct layout_snapshot_reply out = {
-        .message = peer_header(WIRE_SNAPSHOT_REPLY, group, term, false),
+        .message = peer_header(WIRE_SNAPSHOT_REPLY, group, term, 0),
         .last = reply->last,
         .received_bytes = reply->received_bytes,
         .installed = reply->installed,

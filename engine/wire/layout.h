@@ -20,6 +20,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the formats are little
 enum {
     LAYOUT_CHECKED_FROM = 8, // the frame's checksum covers nothing before
     LAYOUT_FLAG_INTACT = 1,  // message header: raft_message.intact
+    LAYOUT_FLAG_ROOM = 2,    // message header: raft_message.has_room
     LAYOUT_STATUS_DIGEST = 1,
     LAYOUT_STATUS_INTACT = 2,
 };

@@ -155,6 +155,7 @@ struct wire_message {
     uint16_t group;
     uint64_t term; // also in raft.term for 1..6; 0 between clients and nodes, but in STATUS_REPLY
     bool intact;   // raft_message.intact of 1..6 and of APPEND_FRAGMENT, else false
+    bool has_room; // likewise
     union {
         struct raft_message raft; // 1..6; raft.from, to, boot from the envelope
         struct wire_fragment fragment;

@@ -203,9 +203,11 @@ void world_calm(struct world *world)
 // ------------------------------------------------------------------------------------------------
 // time
 
-static bool poll_workers(struct world *world, struct reactor *reactor)
+static bool poll_workers(const struct world_node *node, struct reactor *reactor)
 {
-    for (uint32_t worker = 0; worker < world->options.apply_workers; worker++) {
+    struct world *world = node->world;
+    uint32_t workers = node->has_stopped_workers ? 0 : world->options.apply_workers;
+    for (uint32_t worker = 0; worker < workers; worker++) {
         if (prng_chance(&world->prng, 1, 3)) {
             reactor_apply_poll(reactor, worker);
         }
@@ -223,7 +225,7 @@ static bool poll_node(struct world_node *node)
             reactor_drain(seat->reactor);
         }
         was_busy |= reactor_poll(seat->reactor, &seat->deadline_ns);
-        was_busy |= poll_workers(world, seat->reactor);
+        was_busy |= poll_workers(node, seat->reactor);
         was_busy |= seat->disk.tag_count + seat->checkpoint_disk.tag_count > 0;
         WORLD_CHECK(world, seat->net.rx_out == 0, "node %u keeps %u received frames", node->id,
                     seat->net.rx_out);

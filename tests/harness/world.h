@@ -206,6 +206,7 @@ struct world_node {
     struct world *world;
     uint16_t id;
     bool is_up, is_started_before, is_draining;
+    bool has_stopped_workers; // its apply workers stand still
     uint64_t paused_until_ns;
     struct world_clock clock;
     struct world_seat seats[WORLD_REACTORS_MAX];

@@ -165,6 +165,7 @@ static void a_node_with_a_full_log_does_not_stand(void)
     replica_receive(&node, &append);
     replica_settle(&node);
     CHECK_EQUAL(node.view.last, node.config.log_entries);
+    replica_tick(&node, node.config.election_timeout_max_ns + 1); // left to others
     replica_tick(&node, node.config.election_timeout_max_ns + 1);
     struct raft_message granted = replica_granted(RAFT_MSG_PRE_VOTE_REPLY, 2, 2);
     replica_receive(&node, &granted);
@@ -173,6 +174,91 @@ static void a_node_with_a_full_log_does_not_stand(void)
     raft_trim(node.raft, 5);
     replica_receive(&node, &granted);
     CHECK_EQUAL(node.view.role, RAFT_CANDIDATE);
+    replica_close(&node);
+}
+
+// Terms that come to nothing on a log that has only the slots for no-ops left: none is used before
+// a majority holds everything else, so they are there when the network is.
+static void fruitless_terms_leave_the_slots_for_no_ops(void)
+{
+    replica_open(&node, 3);
+    uint64_t last = node.config.log_entries - 1; // one slot is left
+    struct raft_message append =
+        replica_append(2, 1, (struct raft_entry_id){0}, 1, (uint32_t)last, 5);
+    replica_receive(&node, &append);
+    replica_settle(&node);
+    for (uint32_t round = 0; round < 50; round++) {
+        replica_lead(&node);
+        CHECK_EQUAL(node.view.last, last);
+        raft_check_invariants(node.raft);
+        struct raft_input down = {.kind = RAFT_IN_STAND_DOWN};
+        replica_step(&node, &down);
+    }
+    replica_lead(&node);
+    CHECK_EQUAL(replica_propose(&node, 1), RAFT_BUSY);
+    struct raft_message ack = replica_ack(2, node.view.term, last - 1, 0);
+    replica_receive(&node, &ack);
+    CHECK_EQUAL(node.view.last, last);
+    ack = replica_ack(2, node.view.term, last, 0);
+    replica_receive(&node, &ack);
+    CHECK_EQUAL(node.view.last, last + 1);
+    CHECK_EQUAL(node.view.commit, 5);
+    replica_settle(&node);
+    ack = replica_ack(2, node.view.term, last + 1, 0);
+    replica_receive(&node, &ack);
+    CHECK_EQUAL(node.view.commit, last + 1);
+    replica_close(&node);
+}
+
+// A leader without room stays as long as no other voter would do better: one that holds all it has,
+// is heard, and has room.
+static void a_leader_without_room_gives_way(void)
+{
+    struct raft_input full = {.kind = RAFT_IN_ROOM, .has_room = false};
+    struct raft_input roomy = {.kind = RAFT_IN_ROOM, .has_room = true};
+    struct {
+        bool intact, has_room, is_level, is_leader_full, gives_way;
+    } cases[] = {{true, true, true, true, true},
+                 {false, true, true, true, false},
+                 {true, false, true, true, false},
+                 {true, true, false, true, false},
+                 {true, true, true, false, false}};
+    for (uint32_t at = 0; at < sizeof(cases) / sizeof(cases[0]); at++) {
+        replica_open(&node, 3);
+        replica_lead(&node);
+        replica_step(&node, &full);
+        if (!cases[at].is_leader_full) {
+            replica_step(&node, &roomy);
+        }
+        uint64_t until_ns = node.now_ns + 1500 * REPLICA_MS, patience_ns = 1000 * REPLICA_MS;
+        while (node.now_ns < until_ns && node.view.role == RAFT_LEADER) {
+            struct raft_message ack = replica_ack(3, node.view.term, 0, 0);
+            replica_receive(&node, &ack); // the majority that check-quorum wants
+            ack = replica_ack(2, node.view.term, node.view.last - !cases[at].is_level, 0);
+            ack.intact = cases[at].intact;
+            ack.has_room = cases[at].has_room;
+            replica_receive(&node, &ack);
+            replica_tick(&node, node.config.election_timeout_min_ns / 2 + 1);
+            replica_collect(&node);
+        }
+        CHECK(node.now_ns + patience_ns / 2 >= until_ns);
+        CHECK_EQUAL(node.view.role != RAFT_LEADER, cases[at].gives_way);
+        replica_close(&node);
+    }
+}
+
+// Whoever has no room leaves the first election to others, and stands when none of them does.
+static void a_voter_without_room_stands_later(void)
+{
+    struct raft_input full = {.kind = RAFT_IN_ROOM, .has_room = false};
+    replica_open(&node, 3);
+    replica_step(&node, &full);
+    replica_tick(&node, node.config.election_timeout_max_ns + 1);
+    CHECK_EQUAL(node.view.role, RAFT_FOLLOWER);
+    replica_tick(&node, node.config.election_timeout_max_ns + 1);
+    CHECK_EQUAL(node.view.role, RAFT_PRE_CANDIDATE);
+    replica_collect(&node);
+    CHECK(!replica_sent(&node, RAFT_MSG_PRE_VOTE, 2)->has_room);
     replica_close(&node);
 }
 
@@ -289,6 +375,9 @@ int main(int argc, char **argv)
         TEST(an_overtaken_promise_is_not_told),
         TEST(votes_of_strangers_and_of_nodes_that_lost_entries_do_not_count),
         TEST(a_node_with_a_full_log_does_not_stand),
+        TEST(fruitless_terms_leave_the_slots_for_no_ops),
+        TEST(a_leader_without_room_gives_way),
+        TEST(a_voter_without_room_stands_later),
         TEST(a_failed_disk_ends_candidacy_for_good),
         TEST(a_leader_stands_down_when_told),
         TEST(a_leader_whose_disk_stalls_is_replaced),

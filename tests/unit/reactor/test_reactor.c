@@ -40,6 +40,11 @@ static struct reactor_counters counters(struct world *world, uint16_t id)
     return out;
 }
 
+static void count_done(void *context, reactor_user *user, const struct reactor_reply *reply)
+{
+    ((uint32_t *)context)[reply->status]++;
+}
+
 static uint16_t follower(struct world *world)
 {
     return world_leader(world, 0) == 1 ? 2 : 1;
@@ -189,6 +194,149 @@ static void the_leader_changes_while_it_gives_a_checkpoint(void)
     world_close(world);
 }
 
+// The deadline a loop may sleep by knows of parts that are to be sent again.
+static void lost_parts_are_sent_again_in_time(void)
+{
+    default_options(3, true);
+    options.app_ballast_bytes = 3000000;
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 4);
+    uint16_t behind = follower(world), leader = world_leader(world, 0);
+    world_crash(world, behind, 0);
+    world_clients_active(world, false);
+    world_run(world, WORLD_S / 4);
+    world_start(world, behind);
+    const struct world_node *node = &world->nodes[leader - 1];
+    const struct snapshot *snapshot = &reactor_group(node->seats[0].reactor, 0)->snapshot;
+    const struct snapshot_peer *peer = &snapshot->peers[behind - 1];
+    uint32_t checked = 0;
+    for (uint32_t round = 0; round < 4000; round++) {
+        world_run(world, 20 * WORLD_US);
+        uint64_t now_ns = node->seats[0].reactor->now_ns;
+        if (snapshot->is_ready && peer->is_active && peer->resend_ns > now_ns) {
+            CHECK(node->seats[0].deadline_ns <= peer->resend_ns);
+            checked++;
+        }
+    }
+    CHECK(checked > 10);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+// What a worker was given before must be applied before: the checkpoint waits for it.
+static void a_checkpoint_waits_for_the_worker(void)
+{
+    default_options(3, true);
+    options.apply_workers = 1;
+    options.log_entries = 256;
+    struct world *world = open_world(3);
+    uint16_t behind = follower(world);
+    struct world_node *node = &world->nodes[behind - 1];
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 10);
+    node->has_stopped_workers = true;
+    world_run(world, 20 * WORLD_MS);
+    const struct group *group = reactor_group(world_reactor(world, behind, 0), 0);
+    CHECK(group->jobs_out > 0);
+    world_isolate(world, behind);
+    world_run(world, WORLD_S / 2);
+    world_heal(world);
+    world_run(world, WORLD_S / 2);
+    CHECK(world_status(world, world_leader(world, 0), 0).raft.base > group->apply_last);
+    CHECK_EQUAL(counters(world, behind).snapshots_installed, 0);
+    node->has_stopped_workers = false;
+    world_settle(world, 5 * WORLD_S);
+    CHECK(counters(world, behind).snapshots_installed > 0);
+    world_close(world);
+}
+
+// While a peer gets on with a checkpoint, the log behind it stays: or it would need the next one,
+// and so on for as long as there is load.
+static void the_log_behind_a_checkpoint_stays(void)
+{
+    default_options(3, true);
+    options.log_entries = 256;
+    options.app_ballast_bytes = 3000000;
+    struct world *world = open_world(3);
+    uint16_t behind = follower(world);
+    world_crash(world, behind, 0);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 4);
+    world_start(world, behind);
+    uint16_t leader = world_leader(world, 0);
+    uint64_t waited = 0, pinned = 0;
+    while (counters(world, behind).snapshots_installed == 0) {
+        CHECK(waited++ < 30000);
+        world_run(world, 100 * WORLD_US);
+        const struct snapshot *snapshot =
+            &reactor_group(world_reactor(world, leader, 0), 0)->snapshot;
+        if (snapshot->is_ready && snapshot->peers[behind - 1].received_bytes > 0) {
+            CHECK(world_status(world, leader, 0).raft.base <= snapshot->covers.index);
+            pinned++;
+        }
+    }
+    CHECK(pinned > 10);
+    world_run(world, WORLD_S / 2);
+    CHECK_EQUAL(counters(world, behind).snapshots_installed, 1);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+// --- what the log is told ---
+
+static void check_floors(struct world *world)
+{
+    for (uint16_t id = 1; id <= world->options.nodes; id++) {
+        struct reactor *reactor = world_reactor(world, id, 0);
+        struct raft_view view = world_status(world, id, 0).raft;
+        CHECK(reactor == NULL || wal_recovered_commit(reactor->wal, 0) <= view.synced);
+    }
+}
+
+// A commit index may be ahead of what the own disk holds, the floor that recovery believes may not.
+static void commit_floors_follow_the_own_disk(void)
+{
+    default_options(3, false);
+    options.disk_polls = 100;
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    uint64_t ahead = 0;
+    for (uint32_t round = 0; round < 5000; round++) {
+        world_run(world, 20 * WORLD_US);
+        check_floors(world);
+        for (uint16_t id = 1; id <= 3; id++) {
+            struct raft_view view = world_status(world, id, 0).raft;
+            ahead += view.commit > view.synced;
+        }
+    }
+    CHECK(ahead > 100);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+static void a_replaced_tail_is_recorded(void)
+{
+    uint32_t answers[16] = {0};
+    struct wal_counters before, after;
+    default_options(3, false);
+    struct world *world = open_world(3);
+    uint16_t leader = world_leader(world, 0);
+    struct reactor *reactor = world_reactor(world, leader, 0);
+    world_isolate(world, leader);
+    for (uint32_t at = 0; at < 20; at++) {
+        CHECK_EQUAL(reactor_propose_mt(reactor, 0, answers, 8, count_done, NULL, answers), 0);
+    }
+    world_run(world, WORLD_S / 2);
+    reactor_wal_counters(reactor, &before);
+    world_heal(world);
+    CHECK(world_run_until(world, world_is_level, WORLD_S));
+    reactor_wal_counters(reactor, &after);
+    CHECK_EQUAL(after.truncates, before.truncates + 1);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
 // --- the log is full ---
 
 // Checkpoints find no room: the log fills up and says so. With room it goes on.
@@ -215,9 +363,38 @@ static void a_full_disk_ends_in_back_pressure(void)
     world_close(world);
 }
 
-static void count_done(void *context, reactor_user *user, const struct reactor_reply *reply)
+// One node's disk takes no checkpoint any more. It leads: its log fills up, and it gives up
+// leadership to one that has room. When all are full, nobody would gain by that: reads go on.
+static void a_full_leader_gives_way_to_one_with_room(void)
 {
-    ((uint32_t *)context)[reply->status]++;
+    default_options(3, false);
+    options.log_bytes = 8 << 20;
+    struct world *world = open_world(3);
+    uint16_t leader = world_leader(world, 0);
+    disk_memory_set_capacity(world->nodes[leader - 1].seats[0].checkpoint_disk.inner, 16384);
+    world_clients_active(world, true);
+    world_run(world, 2 * WORLD_S);
+    uint16_t next = world_leader(world, 0);
+    CHECK(next != 0 && next != leader);
+    uint64_t before = done(world);
+    world_run(world, WORLD_S);
+    CHECK_EQUAL(world_leader(world, 0), next);
+    CHECK(done(world) > before + 1000);
+    for (uint32_t at = 0; at < 3; at++) {
+        disk_memory_set_capacity(world->nodes[at].seats[0].checkpoint_disk.inner, 16384);
+    }
+    world_run(world, 2 * WORLD_S);
+    CHECK_EQUAL(world_leader(world, 0), next);
+    uint64_t term = world_status(world, next, 0).raft.term;
+    uint64_t reads = world->clients[0].reads_done;
+    world_run(world, 2 * WORLD_S);
+    CHECK_EQUAL(world_status(world, next, 0).raft.term, term);
+    CHECK(world->clients[0].reads_done > reads);
+    for (uint32_t at = 0; at < 3; at++) {
+        disk_memory_set_capacity(world->nodes[at].seats[0].checkpoint_disk.inner, 0);
+    }
+    world_settle(world, 2 * WORLD_S);
+    world_close(world);
 }
 
 // A leader that is alone fills its log with entries nobody will commit; then it must take those of
@@ -554,7 +731,13 @@ int main(int argc, char **argv)
         TEST(a_memory_node_comes_back_empty),
         TEST(a_follower_dies_while_it_is_given_a_checkpoint),
         TEST(the_leader_changes_while_it_gives_a_checkpoint),
+        TEST(lost_parts_are_sent_again_in_time),
+        TEST(a_checkpoint_waits_for_the_worker),
+        TEST(the_log_behind_a_checkpoint_stays),
+        TEST(commit_floors_follow_the_own_disk),
+        TEST(a_replaced_tail_is_recorded),
         TEST(a_full_disk_ends_in_back_pressure),
+        TEST(a_full_leader_gives_way_to_one_with_room),
         TEST(a_log_full_of_lost_entries_is_emptied),
         TEST(the_largest_entry_in_the_smallest_frames),
         TEST(a_leader_whose_device_fails_steps_down),

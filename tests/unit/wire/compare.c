@@ -76,6 +76,7 @@ static const char *raft_difference(const struct wire_message *message,
     SAME(from);
     SAME(to);
     SAME(intact);
+    SAME(has_room);
     SAME(boot);
     SAME(term);
     switch (want->type) {
@@ -216,6 +217,7 @@ const char *sample_difference(const struct wire_message *got, const struct wire_
     SAME(group);
     SAME(term);
     SAME(intact);
+    SAME(has_room);
     SAME(payload_bytes);
     switch (want->type) {
     case WIRE_APPEND_FRAGMENT:

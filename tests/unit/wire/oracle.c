@@ -130,6 +130,7 @@ static const char *raft_fault(const struct wire_message *message, const struct w
     REQUIRE(raft->to == reader->envelope.destination);
     REQUIRE(raft->boot == reader->envelope.boot);
     REQUIRE(raft->intact == message->intact);
+    REQUIRE(raft->has_room == message->has_room);
     switch (raft->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:
@@ -237,7 +238,7 @@ static const char *status_reply_fault(const struct wire_status_reply *reply)
 // Between clients and nodes.
 static const char *client_fault(const struct wire_message *message, const struct bounds *bounds)
 {
-    REQUIRE(!message->intact);
+    REQUIRE(!message->intact && !message->has_room);
     REQUIRE(message->term == 0 || message->type == WIRE_STATUS_REPLY);
     switch (message->type) {
     case WIRE_PROPOSE:

@@ -266,12 +266,14 @@ static void make_peer_message(struct sample *sample, struct prng *prng, uint8_t 
     uint64_t term = edgy(prng, 1, RAFT_TERM_MAX);
     message->term = term;
     message->intact = type <= WIRE_APPEND_FRAGMENT && flip(prng);
+    message->has_room = type <= WIRE_APPEND_FRAGMENT && flip(prng);
     if (type <= RAFT_MSG_APPEND_REPLY) {
         struct wire_envelope envelope = sample_envelope(type);
         message->raft.type = (enum raft_message_type)type;
         message->raft.from = envelope.source;
         message->raft.to = envelope.destination;
         message->raft.intact = message->intact;
+        message->raft.has_room = message->has_room;
         message->raft.boot = envelope.boot;
         message->raft.term = term;
     }
@@ -395,6 +397,7 @@ static bool put_append_fragment(struct wire_writer *writer, const struct wire_me
     struct raft_message raft = {
         .type = RAFT_MSG_APPEND,
         .intact = message->intact,
+        .has_room = message->has_room,
         .term = message->term,
         .append = message->fragment.append,
     };

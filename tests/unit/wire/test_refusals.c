@@ -196,7 +196,7 @@ static const struct row rows[] = {
     {"a client installs", WIRE_STATUS, IN(message, type), 1, WIRE_SNAPSHOT, WIRE_BAD_TYPE},
     {"a client answers", WIRE_STATUS, IN(message, type), 1, WIRE_STATUS_REPLY, WIRE_BAD_TYPE},
     {"a node votes at a client", WIRE_STATUS_REPLY, IN(message, type), 1, 3, WIRE_BAD_TYPE},
-    {"flag 1 of a vote", RAFT_MSG_VOTE, IN(message, flags), 1, 2, FIELD},
+    {"flag 2 of a vote", RAFT_MSG_VOTE, IN(message, flags), 1, 4, FIELD},
     {"flag 7 of a vote", RAFT_MSG_VOTE, IN(message, flags), 1, 0x81, FIELD},
     {"intact snapshot", WIRE_SNAPSHOT, IN(message, flags), 1, 1, FIELD},
     {"intact client", WIRE_PROPOSE, IN(message, flags), 1, 1, FIELD},
@@ -594,7 +594,7 @@ static void nothing_follows_a_refused_message(void)
     for (int i = 0; i < 3; i++) {
         CHECK(sample_put(&writer, &sample.message));
     }
-    frame[IN(message, flags) + sizeof(struct layout_vote)] = 2; // of the second
+    frame[IN(message, flags) + sizeof(struct layout_vote)] = 4; // of the second
     uint32_t bytes = wire_seal(&writer);
     CHECK_EQUAL(wire_open(&reader, &filter, frame, bytes, scratch), WIRE_OK);
     CHECK_EQUAL(wire_next(&reader, &filter, &message), WIRE_OK);
