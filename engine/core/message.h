@@ -29,10 +29,9 @@ struct raft_append {
     struct raft_entry_id prev; // place before the first entry
     uint64_t entries_term;     // term of every entry of this message; 0 when count is 0
     uint32_t count;
-    uint64_t commit;    // leader's commit index
-    uint64_t last_sent; // highest index the leader has sent to this peer: shows a lost tail
-    uint64_t round;     // leadership round; echoed, confirms reads (thesis §6.4) and check-quorum
-    uint64_t echo_ns;   // leader's clock; echoed, gives the round trip
+    uint64_t commit;  // leader's commit index
+    uint64_t round;   // leadership round; echoed, confirms reads (thesis §6.4) and check-quorum
+    uint64_t echo_ns; // leader's clock; echoed, gives the round trip
     uint64_t rejoin_boot;  // for a peer that lost its entries: the boot counter this answer is for,
                            // else 0
     uint64_t rejoin_index; // ... and the commit index confirmed by a majority without it

@@ -186,7 +186,6 @@ void raft_append_header(const struct raft *raft, uint16_t to, uint64_t first,
     bool is_rejoining = !peer->intact && peer->rejoin_index != 0;
     message->append = (struct raft_append){.prev = raft_id_at(raft, first - 1),
                                            .commit = raft->commit,
-                                           .last_sent = peer->next - 1,
                                            .round = raft->round,
                                            .echo_ns = raft->now_ns,
                                            .rejoin_boot = is_rejoining ? peer->boot : 0,

@@ -48,7 +48,6 @@ static bool read_place(const struct layout_append_place *in, uint64_t term, uint
         .entries_term = in->entries_term,
         .count = count,
         .commit = in->commit,
-        .last_sent = in->last_sent,
         .round = in->round,
         .echo_ns = in->echo_ns,
         .rejoin_boot = in->rejoin_boot,
@@ -60,8 +59,8 @@ static bool read_place(const struct layout_append_place *in, uint64_t term, uint
         return false;
     }
     return is_place(in->prev, term) && count <= RAFT_INDEX_MAX - in->prev.index &&
-           in->commit <= RAFT_INDEX_MAX && in->last_sent <= RAFT_INDEX_MAX &&
-           in->rejoin_index <= RAFT_INDEX_MAX && (in->rejoin_boot != 0 || in->rejoin_index == 0);
+           in->commit <= RAFT_INDEX_MAX && in->rejoin_index <= RAFT_INDEX_MAX &&
+           (in->rejoin_boot != 0 || in->rejoin_index == 0);
 }
 
 enum wire_refusal decode_append(const struct wire_reader *reader, const uint8_t *at,

@@ -66,7 +66,6 @@ struct layout_append_place {
     struct raft_entry_id prev;
     uint64_t entries_term;
     uint64_t commit;
-    uint64_t last_sent;
     uint64_t round;
     uint64_t echo_ns;
     uint64_t rejoin_boot;
@@ -240,20 +239,19 @@ LAYOUT_SIZE(vote_reply, 24);
 LAYOUT_AT(append, place.prev, 16);
 LAYOUT_AT(append, place.entries_term, 32);
 LAYOUT_AT(append, place.commit, 40);
-LAYOUT_AT(append, place.last_sent, 48);
-LAYOUT_AT(append, place.round, 56);
-LAYOUT_AT(append, place.echo_ns, 64);
-LAYOUT_AT(append, place.rejoin_boot, 72);
-LAYOUT_AT(append, place.rejoin_index, 80);
-LAYOUT_AT(append, count, 88);
-LAYOUT_AT(append, payload_bytes, 92);
+LAYOUT_AT(append, place.round, 48);
+LAYOUT_AT(append, place.echo_ns, 56);
+LAYOUT_AT(append, place.rejoin_boot, 64);
+LAYOUT_AT(append, place.rejoin_index, 72);
+LAYOUT_AT(append, count, 80);
+LAYOUT_AT(append, payload_bytes, 84);
 LAYOUT_SIZE(append, WIRE_APPEND_BYTES);
 
 LAYOUT_AT(append_fragment, place, 16);
-LAYOUT_AT(append_fragment, offset, 88);
-LAYOUT_AT(append_fragment, bytes, 92);
-LAYOUT_AT(append_fragment, head, 96);
-LAYOUT_SIZE(append_fragment, 120);
+LAYOUT_AT(append_fragment, offset, 80);
+LAYOUT_AT(append_fragment, bytes, 84);
+LAYOUT_AT(append_fragment, head, 88);
+LAYOUT_SIZE(append_fragment, 112);
 
 LAYOUT_AT(append_reply, result, 16);
 LAYOUT_AT(append_reply, gap_count, 17);

@@ -15,7 +15,7 @@ enum {
     WIRE_VERSION = 2,
     WIRE_ENVELOPE_BYTES = 40,
     WIRE_HEAD_BYTES = RAFT_ENTRY_HEAD_BYTES,
-    WIRE_APPEND_BYTES = 96,      // an append message before its heads
+    WIRE_APPEND_BYTES = 88,      // an append message before its heads
     WIRE_FRAME_BYTES_MAX = 9000, // larger ones are refused
     // Every fragment of an entry but the last has at least this: bounds the fragments of one entry.
     WIRE_FRAGMENT_BYTES_MIN = 256,

@@ -352,7 +352,7 @@ static void crash(struct fuzz_input *input)
 struct sender {
     uint16_t from; // WIRE_CLIENT: a client
     uint16_t group;
-    bool intact;
+    bool intact, has_room;
     uint64_t boot;
 };
 
@@ -364,6 +364,7 @@ static struct sender read_sender(struct fuzz_input *input, bool is_client)
                                                      : 1,
                            .group = (bits >> 1) & 1,
                            .intact = !is_client && (bits & 4) == 0,
+                           .has_room = !is_client && (bits & 32) == 0,
                            .boot = is_client ? 0 : 1 + ((bits >> 3) & 3)};
 }
 
@@ -448,7 +449,6 @@ static void read_append_place(struct fuzz_input *input, struct raft_append *appe
         append->entries_term = append->entries_term == 0 ? 1 : append->entries_term;
     }
     append->commit = read_index(input, group);
-    append->last_sent = fuzz_near(input, append->prev.index + count, RAFT_INDEX_MAX);
     append->round = fuzz_u8(input);
     append->echo_ns = fuzz_u8(input);
     if ((append->round & 0x80) != 0) {
@@ -505,10 +505,12 @@ static void send_message(const struct sender *sender, struct wire_message *messa
     struct wire_writer writer;
     message->group = sender->group;
     message->intact = sender->intact;
+    message->has_room = sender->has_room;
     if (message->type <= RAFT_MSG_APPEND_REPLY) {
         message->raft.type = (enum raft_message_type)message->type;
         message->raft.term = message->term;
         message->raft.intact = sender->intact;
+        message->raft.has_room = sender->has_room;
     }
     wire_begin(&writer, frame, sizeof(frame), &envelope);
     if (sample_put(&writer, message)) {

@@ -40,9 +40,6 @@ static void print_append(FILE *out, const struct raft_append *append)
     }
     fprintf(out, " after %" PRIu64 "/%" PRIu64 " commit %" PRIu64 " round %" PRIu64,
             append->prev.term, append->prev.index, append->commit, append->round);
-    if (append->last_sent != end) {
-        fprintf(out, " sent %" PRIu64, append->last_sent);
-    }
     if (append->rejoin_index != 0) {
         fprintf(out, " rejoin %" PRIu64 " of boot %" PRIu64, append->rejoin_index,
                 append->rejoin_boot);

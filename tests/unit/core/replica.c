@@ -187,7 +187,6 @@ struct raft_message replica_append(uint16_t from, uint64_t term, struct raft_ent
                                           .entries_term = entries_term,
                                           .count = count,
                                           .commit = commit,
-                                          .last_sent = prev.index + count,
                                           .round = 1,
                                           .heads = heads};
     return message;

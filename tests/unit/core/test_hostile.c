@@ -61,7 +61,6 @@ static void fill_append(struct raft_message *message)
                                            .entries_term = count == 0 ? 0 : any_term(),
                                            .count = count,
                                            .commit = any_index() & RAFT_INDEX_MAX,
-                                           .last_sent = any_index() & RAFT_INDEX_MAX,
                                            .round = draw(9),
                                            .echo_ns = draw(1) ? 0 : prng_next(&prng),
                                            .rejoin_boot = draw(3),

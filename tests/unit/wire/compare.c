@@ -41,7 +41,6 @@ static const char *append_difference(const struct raft_append *got, const struct
     SAME(entries_term);
     SAME(count);
     SAME(commit);
-    SAME(last_sent);
     SAME(round);
     SAME(echo_ns);
     SAME(rejoin_boot);

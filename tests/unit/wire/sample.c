@@ -135,7 +135,6 @@ static void make_place(struct raft_append *append, struct prng *prng, uint64_t t
         append->entries_term = edgy(prng, oldest, term);
     }
     append->commit = edgy(prng, 0, RAFT_INDEX_MAX);
-    append->last_sent = edgy(prng, 0, RAFT_INDEX_MAX);
     append->round = prng_next(prng);
     append->echo_ns = prng_next(prng);
     append->rejoin_boot = edgy(prng, 0, UINT64_MAX);
@@ -166,7 +165,7 @@ static void make_append_reply(struct raft_append_reply *reply, struct prng *prng
 static void make_fragment(struct sample *sample, struct prng *prng, uint32_t room_bytes)
 {
     struct wire_fragment *fragment = &sample->message.fragment;
-    uint32_t bytes_max = room_bytes - 120;
+    uint32_t bytes_max = room_bytes - 112;
     bool has_more = bytes_max >= WIRE_FRAGMENT_BYTES_MIN && flip(prng);
     uint32_t bytes = (uint32_t)edgy(prng, has_more ? WIRE_FRAGMENT_BYTES_MIN : 1, bytes_max);
     uint32_t before = (uint32_t)edgy(prng, 0, (RAFT_PAYLOAD_BYTES_MAX - 2 * bytes_max) / bytes);

@@ -48,7 +48,6 @@ static void make_plain(uint8_t type)
         .entries_term = 6,
         .count = 2,
         .commit = 19,
-        .last_sent = 22,
         .rejoin_boot = 4,
         .rejoin_index = 3,
         .heads = sample.heads,
@@ -229,7 +228,6 @@ static const struct row rows[] = {
     {"entries term above term", APPEND, IN(append, place.entries_term), 8, 10, FIELD},
     {"entries term below prev", APPEND, IN(append, place.entries_term), 8, 4, FIELD},
     {"commit 2^62", APPEND, IN(append, place.commit), 8, OVER, FIELD},
-    {"last sent 2^63", APPEND, IN(append, place.last_sent), 8, UINT64_C(1) << 63, FIELD},
     {"rejoin index 2^62", APPEND, IN(append, place.rejoin_index), 8, OVER, FIELD},
     {"rejoin index without boot", APPEND, IN(append, place.rejoin_boot), 8, 0, FIELD},
 
@@ -476,8 +474,8 @@ static void counts_out_of_range_are_refused_though_sizes_agree(void)
         {WIRE_PROPOSE_REPLY, IN(propose_reply, count), 1, 48, WIRE_END},
         {WIRE_PROPOSE_REPLY, IN(propose_reply, count), 512, 32 + 512 * 16, WIRE_END},
         {WIRE_PROPOSE_REPLY, IN(propose_reply, count), 513, 32 + 513 * 16, WIRE_BAD_FIELD},
-        {APPEND, IN(append, count), 0, 96, WIRE_END},
-        {APPEND, IN(append, payload_bytes), 8, 104, WIRE_BAD_FIELD},
+        {APPEND, IN(append, count), 0, 88, WIRE_END},
+        {APPEND, IN(append, payload_bytes), 8, 96, WIRE_BAD_FIELD},
         {APPEND_REPLY, IN(append_reply, gap_count), 0, 72, WIRE_END},
         {APPEND_REPLY, IN(append_reply, gap_count), 5, 72 + 5 * 16, WIRE_BAD_FIELD},
     };
