@@ -7,7 +7,7 @@ cd "$here/../.."
 build=${1:-build}
 passed=0
 failed=0
-for check in layers.py purity.sh format.sh shell.sh samples.sh readme.py; do
+for check in layers.py purity.sh format.sh shell.sh mutants.sh samples.sh readme.py; do
     status=0
     "tests/tidy/$check" "$build" || status=$?
     case $status in
