@@ -206,8 +206,9 @@ struct sim_file {
 struct sim_request {
     struct disk_request request;
     uint64_t stamp;
+    uint64_t takes_ns;
     int32_t result;
-    bool is_used, is_done;
+    bool is_used, is_queued, is_done; // queued: not kicked yet
 };
 
 struct sim_disk {
@@ -217,7 +218,7 @@ struct sim_disk {
     uint32_t events;     // number of its first request's event
     struct sim_file files[SIM_FILES_MAX];
     struct sim_request requests[SIM_REQUESTS_MAX];
-    uint32_t requests_out, done_count;
+    uint32_t requests_out, queued, done_count;
     uint32_t done[SIM_REQUESTS_MAX]; // in order of completion
     struct sim_dirty *dirty;
     uint32_t dirty_count, dirty_capacity;

@@ -46,6 +46,12 @@ struct sim_file *sim_disk_file(struct sim_disk *disk, const char *name)
     return file == SIM_FILES_MAX ? NULL : &disk->files[file];
 }
 
+static bool is_name(const struct sim_disk *disk, const char *name)
+{
+    return name[0] != '\0' && strchr(name, '/') == NULL &&
+           strlen(name) < sizeof(disk->files[0].name);
+}
+
 static void drop_dirty(struct sim_disk *disk, uint32_t at)
 {
     const struct sim_dirty *dirty = &disk->dirty[at];
@@ -68,7 +74,7 @@ static void remove_from(struct sim_disk *disk, uint32_t file)
 static int create(struct sim_disk *disk, const char *name, uint64_t bytes)
 {
     uint32_t file = find(disk, "");
-    ASSERT(file < SIM_FILES_MAX && strlen(name) < sizeof(disk->files[0].name));
+    ASSERT_CMP(file, <, SIM_FILES_MAX);
     ASSERT_CMP(bytes, <=, FILE_BYTES_MAX);
     void *image =
         mmap(NULL, FILE_BYTES_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -88,6 +94,9 @@ static int open_file(struct disk *base, const char *name, enum disk_open how, ui
     uint32_t file = find(disk, name);
     if (disk->is_dead) {
         return -EIO;
+    }
+    if (!is_name(disk, name)) {
+        return -EINVAL;
     }
     if (how == DISK_OPEN_EXISTING && file == SIM_FILES_MAX) {
         return -ENOENT;
@@ -144,17 +153,41 @@ static int rename_file(struct disk *base, const char *from, const char *to)
 // ------------------------------------------------------------------------------------------------
 // what requests do
 
+static struct sim_dirty *newest(struct sim_disk *disk, uint32_t file, uint32_t sector)
+{
+    struct sim_dirty *found = NULL;
+    for (uint32_t at = 0; at < disk->dirty_count; at++) {
+        struct sim_dirty *dirty = &disk->dirty[at];
+        bool is_here = dirty->file == file && dirty->sector == sector;
+        found = is_here && (found == NULL || dirty->stamp > found->stamp) ? dirty : found;
+    }
+    return found;
+}
+
+static bool is_being_flushed(const struct sim_disk *disk, const struct sim_dirty *dirty)
+{
+    for (uint32_t number = 0; number < SIM_REQUESTS_MAX; number++) {
+        const struct sim_request *pending = &disk->requests[number];
+        if (pending->is_used && !pending->is_done && pending->request.op == DISK_FLUSH &&
+            pending->request.file == dirty->file && pending->stamp >= dirty->stamp) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// What a power cut puts back is what stood there before the first write that no flush covers: a
+// flush under way may yet cover the one before this.
 static void keep_before(struct sim_disk *disk, uint32_t file, uint64_t offset)
 {
     uint32_t sector = (uint32_t)(offset / SECTOR_BYTES);
     uint64_t bit = UINT64_C(1) << sector % 64;
     if ((disk->files[file].dirty[sector / 64] & bit) != 0) {
-        for (uint32_t at = 0; at < disk->dirty_count; at++) {
-            if (disk->dirty[at].file == file && disk->dirty[at].sector == sector) {
-                disk->dirty[at].stamp = disk->stamp;
-            }
+        struct sim_dirty *last = newest(disk, file, sector);
+        if (!is_being_flushed(disk, last)) {
+            last->stamp = disk->stamp;
+            return;
         }
-        return;
     }
     if (disk->dirty_count == disk->dirty_capacity) {
         disk->dirty_capacity = disk->dirty_capacity == 0 ? 64 : 2 * disk->dirty_capacity;
@@ -167,12 +200,30 @@ static void keep_before(struct sim_disk *disk, uint32_t file, uint64_t offset)
     disk->files[file].dirty[sector / 64] |= bit;
 }
 
+// A durable write leaves nothing there to undo.
+static void forget_before(struct sim_disk *disk, uint32_t file, uint64_t offset)
+{
+    uint32_t sector = (uint32_t)(offset / SECTOR_BYTES);
+    if ((disk->files[file].dirty[sector / 64] >> sector % 64 & 1) == 0) {
+        return;
+    }
+    for (uint32_t at = disk->dirty_count; at > 0; at--) {
+        if (disk->dirty[at - 1].file == file && disk->dirty[at - 1].sector == sector) {
+            drop_dirty(disk, at - 1);
+        }
+    }
+}
+
 static void land(struct sim_disk *disk, const struct disk_request *request, uint64_t offset)
 {
     struct sim_file *file = &disk->files[request->file];
     bool is_durable = request->op == DISK_WRITE_DURABLE;
-    for (uint64_t at = 0; at < request->bytes && !is_durable; at += SECTOR_BYTES) {
-        keep_before(disk, request->file, offset + at);
+    for (uint64_t at = 0; at < request->bytes; at += SECTOR_BYTES) {
+        if (is_durable) {
+            forget_before(disk, request->file, offset + at);
+        } else {
+            keep_before(disk, request->file, offset + at);
+        }
     }
     memcpy(file->image + offset, request->data, request->bytes);
     uint64_t end = offset + request->bytes;
@@ -186,6 +237,10 @@ static void flush(struct sim_disk *disk, uint32_t file, uint64_t stamp)
         if (disk->dirty[at - 1].file == file && disk->dirty[at - 1].stamp <= stamp) {
             drop_dirty(disk, at - 1);
         }
+    }
+    for (uint32_t at = 0; at < disk->dirty_count; at++) { // sectors written again since
+        const struct sim_dirty *dirty = &disk->dirty[at];
+        disk->files[dirty->file].dirty[dirty->sector / 64] |= UINT64_C(1) << dirty->sector % 64;
     }
     disk->files[file].durable_bytes = disk->files[file].bytes;
 }
@@ -287,11 +342,8 @@ void sim_disk_complete(struct sim_disk *disk, uint32_t number)
 static uint64_t duration(struct sim_disk *disk)
 {
     struct sim *sim = disk->sim;
-    uint64_t takes_ns =
-        prng_between(&sim->disk_prng, sim->options.disk_min_ns, sim->options.disk_max_ns) *
-        disk->slow_factor;
-    uint64_t due_ns = sim->now_ns + takes_ns;
-    return due_ns > disk->stuck_until_ns ? due_ns : disk->stuck_until_ns + takes_ns;
+    return prng_between(&sim->disk_prng, sim->options.disk_min_ns, sim->options.disk_max_ns) *
+           disk->slow_factor;
 }
 
 // Dies with this request under way?
@@ -318,9 +370,10 @@ static bool submit(struct disk *base, const struct disk_request *request)
     while (disk->requests[number].is_used) {
         number++;
     }
-    disk->requests[number] =
-        (struct sim_request){.request = *request, .stamp = disk->stamp, .is_used = true};
+    disk->requests[number] = (struct sim_request){
+        .request = *request, .stamp = disk->stamp, .is_used = true, .is_queued = true};
     disk->requests_out++;
+    disk->queued++;
     if (!disk->is_dead && is_last(disk)) {
         if (disk->is_blocking) {
             disk->is_dead = true;
@@ -329,24 +382,46 @@ static bool submit(struct disk *base, const struct disk_request *request)
             sim_at(sim, SIM_EVENT_NODE + disk->node - 1u, sim->now_ns);
         }
     }
-    if (disk->is_blocking || disk->is_dead) {
-        complete(disk, number);
-    } else {
-        sim_at(sim, disk->events + number, duration(disk));
+    if (!disk->is_blocking && !disk->is_dead) {
+        disk->requests[number].takes_ns = duration(disk);
     }
     return true;
 }
 
+static void hand_over(struct sim_disk *disk, uint32_t number)
+{
+    struct sim_request *pending = &disk->requests[number];
+    uint64_t due_ns = disk->sim->now_ns + pending->takes_ns;
+    pending->is_queued = false;
+    disk->queued--;
+    if (disk->is_blocking || disk->is_dead) {
+        complete(disk, number);
+    } else {
+        sim_at(disk->sim, disk->events + number,
+               due_ns > disk->stuck_until_ns ? due_ns : disk->stuck_until_ns + pending->takes_ns);
+    }
+}
+
 static void kick(struct disk *base)
 {
+    struct sim_disk *disk = of(base);
+    for (uint32_t number = 0; disk->queued > 0; number++) {
+        if (disk->requests[number].is_queued) {
+            hand_over(disk, number);
+        }
+    }
 }
 
 static uint32_t poll(struct disk *base, struct disk_completion *completions, uint32_t max)
 {
     struct sim_disk *disk = of(base);
+    if (disk->is_dead) {
+        kick(base);
+    }
     if (disk->is_blocking || disk->is_dead) { // what was under way when that began
         for (uint32_t number = 0; number < SIM_REQUESTS_MAX; number++) {
-            if (disk->requests[number].is_used && !disk->requests[number].is_done) {
+            const struct sim_request *pending = &disk->requests[number];
+            if (pending->is_used && !pending->is_queued && !pending->is_done) {
                 heap_remove(&disk->sim->events, disk->events + number);
                 complete(disk, number);
             }
@@ -458,7 +533,7 @@ void sim_disk_die(struct sim_disk *disk, bool is_power)
             continue;
         }
         heap_remove(&disk->sim->events, disk->events + number);
-        if (!disk->is_dead && pending->request.op >= DISK_WRITE &&
+        if (!disk->is_dead && !pending->is_queued && pending->request.op >= DISK_WRITE &&
             pending->request.op <= DISK_WRITE_DURABLE) {
             land_in_part(disk, &pending->request);
         }

@@ -248,7 +248,7 @@ static uint32_t acquire(struct net *base, uint16_t link, enum net_use use, struc
         frames[given++] = (struct net_frame){.data = malloc(capacity), .capacity = capacity};
         net->tx_out++;
     }
-    net->counters.tx_no_buffer += count - given;
+    net->counters.tx_no_buffer += given < count;
     return given;
 }
 
