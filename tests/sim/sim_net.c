@@ -16,6 +16,7 @@
 #define CLIENTS_NET UINT32_C(0x0A010000)
 
 enum {
+    CLIENT_PORT = 9000,
     RX_QUEUE_MAX = 2048,
     RECORD_EVERY = 97, // of the frames sent, one is kept for replays
     MILLION = 1000000,
@@ -159,7 +160,9 @@ void sim_net_forge(struct sim *sim, uint16_t node, uint32_t count)
         const struct sim_packet packet = {
             .to = node,
             .index = (uint16_t)prng_below(&sim->net_prng, sim->options.reactors),
-            .remote = {.ipv4 = CLIENTS_NET + client, .udp_port = 9000, .local_port = SIM_PORT},
+            .remote = {.ipv4 = CLIENTS_NET + client,
+                       .udp_port = CLIENT_PORT,
+                       .local_port = SIM_PORT},
             .data = bytes,
             .bytes = length};
         depart(sim, &packet, delay(sim, &sim->links[0][node]), false);
@@ -209,6 +212,8 @@ static uint32_t receive(struct net *base, struct net_frame *frames, uint32_t max
         struct sim_packet *packet = &net->sim->packets[net->rx_first];
         net->rx_first = packet->next;
         net->rx_count--;
+        net->counters.rx_frames++;
+        net->counters.rx_bytes += packet->bytes;
         frames[count++] = (struct net_frame){.data = packet->data,
                                              .bytes = packet->bytes,
                                              .capacity = packet->bytes,
@@ -219,20 +224,25 @@ static uint32_t receive(struct net *base, struct net_frame *frames, uint32_t max
     return count;
 }
 
+// Received, or acquired.
+static void give_back(struct sim_net *net, const struct net_frame *frame)
+{
+    struct sim_packet *packet = frame->cookie;
+    if (packet != NULL) {
+        ASSERT_CMP(net->rx_out, >, 0);
+        net->rx_out--;
+        free_packet(net->sim, (uint32_t)(packet - net->sim->packets));
+    } else {
+        ASSERT_CMP(net->tx_out, >, 0);
+        net->tx_out--;
+        free(frame->data);
+    }
+}
+
 static void release(struct net *base, struct net_frame *frames, uint32_t count)
 {
-    struct sim_net *net = of(base);
     for (uint32_t at = 0; at < count; at++) {
-        struct sim_packet *packet = frames[at].cookie;
-        if (packet != NULL) {
-            ASSERT_CMP(net->rx_out, >, 0);
-            net->rx_out--;
-            free_packet(net->sim, (uint32_t)(packet - net->sim->packets));
-        } else {
-            ASSERT_CMP(net->tx_out, >, 0);
-            net->tx_out--;
-            free(frames[at].data);
-        }
+        give_back(of(base), &frames[at]);
     }
 }
 
@@ -276,9 +286,10 @@ static uint32_t send_frames(struct net *base, struct net_frame *frames, uint32_t
     uint32_t room = net->sim->options.tx_ring - net->tx_taken;
     uint32_t taken = count < room ? count : room;
     for (uint32_t at = 0; at < taken; at++) {
+        net->counters.tx_frames++;
+        net->counters.tx_bytes += frames[at].bytes;
         send_one(net, &frames[at]);
-        free(frames[at].data);
-        net->tx_out--;
+        give_back(net, &frames[at]);
     }
     net->tx_taken += taken;
     net->counters.tx_refused += count - taken;
@@ -288,6 +299,9 @@ static uint32_t send_frames(struct net *base, struct net_frame *frames, uint32_t
 static bool locate(struct net *base, uint16_t node_id, uint8_t class, struct net_endpoint *endpoint)
 {
     struct sim_net *net = of(base);
+    if (node_id == 0 || node_id > net->sim->options.nodes) {
+        return false;
+    }
     for (uint32_t at = 0; at < net->sim->plan.count && net->node != 0; at++) {
         const struct sim_fault *fault = &net->sim->plan.faults[at];
         if (net->sim->active_until_ns[at] != 0 && fault->kind == SIM_UNLOCATED &&
@@ -295,9 +309,10 @@ static bool locate(struct net *base, uint16_t node_id, uint8_t class, struct net
             return false;
         }
     }
-    uint16_t port = net->node == 0 ? 9000 : (uint16_t)(SIM_PORT + net->index);
-    *endpoint = (struct net_endpoint){
-        .ipv4 = NODES_NET + node_id, .udp_port = (uint16_t)(SIM_PORT + class), .local_port = port};
+    uint16_t port = (uint16_t)(SIM_PORT + class);
+    *endpoint = (struct net_endpoint){.ipv4 = NODES_NET + node_id,
+                                      .udp_port = port,
+                                      .local_port = net->node == 0 ? CLIENT_PORT : port};
     return true;
 }
 

@@ -15,6 +15,7 @@
 #include "drivers/net_impair/net_impair.h"
 #include "drivers/net_udp/net_udp.h"
 #include "tests/driver/net/net_namespace.h"
+#include "tests/driver/sim_world.h"
 #include "tests/harness/harness.h"
 
 enum { EAL_MIB = 256, CLASSES = 8, VETH_PAYLOAD_BYTES = 1472 };
@@ -80,7 +81,7 @@ static bool is_permitted(const char *kind, char *why, size_t why_bytes)
 bool pair_prepare(const char *kind, char *why, size_t why_bytes)
 {
     kind = inner_kind(kind);
-    if (is_kind(kind, "udp")) {
+    if (is_kind(kind, "udp") || is_kind(kind, "sim")) {
         return true;
     }
     if (needs_veth(kind) &&
@@ -179,6 +180,34 @@ static void receive_away(struct net *net)
     net->ops->release(net, frames, count);
 }
 
+static void open_simulated(struct pair *pair)
+{
+    const struct sim_options options = {.seed = 1,
+                                        .nodes = 2,
+                                        .reactors = pair->reactors,
+                                        .frame_bytes = pair->frame_bytes,
+                                        .link_min_ns = 10 * SIM_US,
+                                        .link_max_ns = 10 * SIM_US,
+                                        .tx_buffers = PAIR_BUFFERS,
+                                        .tx_ring = PAIR_SLOTS};
+    pair->world = sim_world_open(&options);
+    for (uint16_t at = 0; at < 2; at++) {
+        struct sim_node *node = &pair->world->nodes[at];
+        *node = (struct sim_node){.sim = pair->world, .id = (uint16_t)(at + 1), .is_up = true};
+        for (uint16_t which = 0; which < pair->reactors; which++) {
+            node->seats[which] = &pair->world->seats[at * PAIR_REACTORS_MAX + which];
+            sim_net_init(&node->seats[which]->net, pair->world, node->id, which);
+            (at == 0 ? pair->a : pair->b)[which] = &node->seats[which]->net.net;
+        }
+    }
+    struct net_endpoint to;
+    CHECK(pair->b[0]->ops->locate(pair->b[0], 1, 0, &to));
+    pair->ipv4_a = to.ipv4;
+    pair->udp_port = to.udp_port;
+    CHECK(pair->a[0]->ops->locate(pair->a[0], 2, 0, &to));
+    pair->ipv4_b = to.ipv4;
+}
+
 void pair_open(struct pair *pair, const char *kind, uint32_t reactors)
 {
     pair_close(pair); // what a failed case left open
@@ -193,9 +222,16 @@ void pair_open(struct pair *pair, const char *kind, uint32_t reactors)
     pair->is_impaired = kind != inner_kind(kind);
     kind = inner_kind(kind);
     pair->reactors = reactors;
-    pair->is_dpdk = !is_kind(kind, "udp");
+    pair->is_dpdk = !is_kind(kind, "udp") && !is_kind(kind, "sim");
     pair->point_to_point = is_kind(kind, "ring") || is_kind(kind, "memif");
     pair->frame_bytes = needs_veth(kind) ? VETH_PAYLOAD_BYTES : NET_FRAME_BYTES_MAX;
+    if (is_kind(kind, "sim")) {
+        open_simulated(pair);
+        return;
+    }
+    pair->ipv4_a = PAIR_ADDRESS_A;
+    pair->ipv4_b = PAIR_ADDRESS_B;
+    pair->udp_port = PAIR_PORT;
     char device_a[128] = "", device_b[128] = "", reason[512] = "";
     if (pair->is_dpdk) {
         name_devices(pair, kind, device_a, device_b, sizeof(device_a));
@@ -233,12 +269,19 @@ void pair_close(struct pair *pair)
 {
     close_views(pair->a);
     close_views(pair->b);
+    if (pair->world != NULL) {
+        sim_world_close(pair->world);
+    }
     memset(pair, 0, sizeof(*pair));
 }
 
 void pair_poll(struct pair *pair)
 {
     uint64_t now_ns = clock_now_ns(&pair->clock.clock);
+    if (pair->world != NULL) {
+        sim_world_step(pair->world);
+        now_ns = pair->world->now_ns;
+    }
     for (uint32_t v = 0; v < pair->reactors; v++) {
         pair->a[v]->ops->poll(pair->a[v], now_ns);
         pair->b[v]->ops->poll(pair->b[v], now_ns);
@@ -267,12 +310,19 @@ static const struct net *inner_of(const struct pair *pair, const struct net *net
 
 uint32_t pair_buffers_free(const struct pair *pair, const struct net *net)
 {
+    if (pair->world != NULL) {
+        const struct sim_net *sim = (const struct sim_net *)net;
+        return PAIR_BUFFERS - sim->tx_out - sim->rx_out;
+    }
     net = inner_of(pair, net);
     return pair->is_dpdk ? net_dpdk_buffers_free(net) : net_udp_buffers_free(net);
 }
 
 uint32_t pair_buffers_total(const struct pair *pair, const struct net *net)
 {
+    if (pair->world != NULL) {
+        return PAIR_BUFFERS;
+    }
     net = inner_of(pair, net);
     return pair->is_dpdk ? net_dpdk_buffers_total(net) : net_udp_buffers_total(net);
 }

@@ -5,7 +5,8 @@
 //     udp af_packet   net_dpdk over a veth pair         impair-ring   the same around ring af_xdp
 //     the same
 //
-// veth pairs live in a network namespace of the process's own and end with it.
+// and sim: the simulator's network, in virtual time: each poll of the pair lets the next thing
+// happen. veth pairs live in a network namespace of the process's own and end with it.
 #ifndef PONTOON_TESTS_NET_PAIR_H
 #define PONTOON_TESTS_NET_PAIR_H
 
@@ -24,6 +25,8 @@ enum {
     PAIR_SKIPPED = 77
 };
 
+struct sim;
+
 #define PAIR_ADDRESS_A UINT32_C(0x7f4d0001) // 127.77.0.1, node 1
 #define PAIR_ADDRESS_B UINT32_C(0x7f4d0002) // 127.77.0.2, node 2
 
@@ -32,6 +35,9 @@ struct pair {
     struct net *inner_a[PAIR_REACTORS_MAX],
         *inner_b[PAIR_REACTORS_MAX]; // what is wrapped, or the same
     struct clock_monotonic clock;
+    struct sim *world; // sim, else NULL
+    uint32_t ipv4_a, ipv4_b;
+    uint16_t udp_port; // of class 0
     uint32_t reactors;
     uint32_t frame_bytes;
     bool is_dpdk; // the inner driver
