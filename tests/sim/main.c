@@ -13,13 +13,13 @@
 #include "tests/sim/report.h"
 #include "tests/sim/sim.h"
 
-enum { OPERATIONS = 500, FAULTS = 50, JOBS_MAX = 64 };
+enum { OPERATIONS = 500, FAULTS = 50, JOBS_MAX = 64, LINES_MAX = 1000000 };
 
 struct arguments {
     uint64_t first, last;
     uint32_t operations, faults, jobs;
     const char *keep; // faults: "3,17,21"; NULL: all
-    bool is_range, minimises, is_verbose, stops, shows_marks, shows_plan;
+    bool is_range, minimises, is_verbose, stops, shows_lines, shows_marks, shows_plan;
     const char *history, *trace, *required_marks;
     uint64_t crash_at_io;
 };
@@ -37,6 +37,7 @@ static const char usage[] =
     "  --history FILE    the clients' history, one JSON object a line\n"
     "  --trace FILE      every state transition of the cores, likewise\n"
     "  --stop            end a range at its first failure\n"
+    "  --lines           a line a seed of a range, in their order, before the summary\n"
     "  --marks           show how often each mark was reached\n"
     "  --require-marks   fail when a mark was never reached\n";
 
@@ -99,6 +100,7 @@ static struct arguments parse(int count, char **words)
         HISTORY,
         TRACE,
         STOP,
+        LINES,
         MARKS,
         REQUIRE
     };
@@ -115,6 +117,7 @@ static struct arguments parse(int count, char **words)
                                             {"history", 1, NULL, HISTORY},
                                             {"trace", 1, NULL, TRACE},
                                             {"stop", 0, NULL, STOP},
+                                            {"lines", 0, NULL, LINES},
                                             {"marks", 0, NULL, MARKS},
                                             {"require-marks", 0, NULL, REQUIRE},
                                             {0}};
@@ -164,6 +167,9 @@ static struct arguments parse(int count, char **words)
         case STOP:
             arguments.stops = true;
             break;
+        case LINES:
+            arguments.shows_lines = true;
+            break;
         case MARKS:
             arguments.shows_marks = true;
             break;
@@ -173,6 +179,9 @@ static struct arguments parse(int count, char **words)
         default:
             refuse("cannot be understood:", words[optind - 1]);
         }
+    }
+    if (arguments.shows_lines && arguments.last - arguments.first >= LINES_MAX) {
+        refuse("--lines is for at most a million seeds", "");
     }
     if (!has_seed || optind < count || arguments.jobs == 0 || arguments.operations == 0) {
         refuse("wants --seed N or --seeds A..B, and a number of jobs and operations above", "0");
@@ -280,6 +289,7 @@ struct shared { // between the jobs
     struct report_totals totals[JOBS_MAX];
     uint64_t next_seed;
     bool has_failed;
+    struct sim_result lines[]; // of --lines, by seed; a run that ended has events
 };
 
 static void work(const struct arguments *arguments, struct shared *shared, uint32_t job)
@@ -292,8 +302,10 @@ static void work(const struct arguments *arguments, struct shared *shared, uint3
         }
         run_seed(arguments, seed, &result);
         report_add(&shared->totals[job], &result);
-        if (result.end == SIM_FAILED) {
-            shared->has_failed = true;
+        shared->has_failed |= result.end == SIM_FAILED;
+        if (arguments->shows_lines) {
+            shared->lines[seed - arguments->first] = result;
+        } else if (result.end == SIM_FAILED) {
             report_line(stdout, seed, &result);
             fflush(stdout);
         }
@@ -316,10 +328,21 @@ static void show_progress(const struct arguments *arguments, const struct shared
             arguments->last - arguments->first + 1, totals.operations, totals.failed);
 }
 
+static void show_lines(const struct arguments *arguments, const struct shared *shared)
+{
+    for (uint64_t at = 0; at <= arguments->last - arguments->first; at++) {
+        if (shared->lines[at].events > 0) {
+            report_line(stdout, arguments->first + at, &shared->lines[at]);
+        }
+    }
+}
+
 static int run_range(const struct arguments *arguments)
 {
-    struct shared *shared =
-        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    uint64_t lines = arguments->shows_lines ? arguments->last - arguments->first + 1 : 0;
+    uint64_t bytes = sizeof(struct shared) + lines * sizeof(struct sim_result);
+    struct shared *shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                                 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (shared == MAP_FAILED) {
         perror("sim: mmap");
         return 2;
@@ -348,6 +371,9 @@ static int run_range(const struct arguments *arguments)
     }
     if (is_progress) {
         fprintf(stderr, "\n");
+    }
+    if (arguments->shows_lines) {
+        show_lines(arguments, shared);
     }
     struct report_totals totals;
     report_sum(&totals, shared->totals, arguments->jobs);
