@@ -411,8 +411,10 @@ static void carry_out(struct sim *sim, uint32_t event)
     } else if (event < SIM_EVENT_NODE) {
         uint32_t request = event - SIM_EVENT_DISK;
         sim_disk_complete(disk_of(sim, request / SIM_REQUESTS_MAX), request % SIM_REQUESTS_MAX);
-    } else if (event < SIM_EVENT_FAULT) {
+    } else if (event < SIM_EVENT_TRAP) {
         on_node(&sim->nodes[event - SIM_EVENT_NODE]);
+    } else if (event < SIM_EVENT_FAULT) {
+        sim_fault_trap(&sim->nodes[event - SIM_EVENT_TRAP]);
     } else if (event == SIM_EVENT_FAULT) {
         begin_next_fault(sim);
     } else {

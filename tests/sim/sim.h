@@ -63,6 +63,7 @@ enum sim_class { // of faults; a seed enables some
     SIM_CLASS_DAMAGE,    // rot, lost and misdirected writes
     SIM_CLASS_CLOCK,
     SIM_CLASS_SHORTAGE, // buffers, rings, addresses
+    SIM_CLASS_HUNT,     // whoever becomes a leader or candidate is crashed or cut off just then
     SIM_CLASSES
 };
 
@@ -103,6 +104,9 @@ enum sim_fault_kind {
     SIM_CLOCK_FREEZE,
     SIM_FEW_BUFFERS,
     SIM_UNLOCATED,
+    SIM_SEND_TO_ONE,
+    SIM_HUNT_LEADERS,
+    SIM_HUNT_CANDIDATES,
     SIM_FAULT_KINDS
 };
 
@@ -367,7 +371,9 @@ struct sim_node {
     bool is_frozen;  // left out of the liveness phase
     uint64_t paused_until_ns, workers_until_ns, slow_until_ns;
     uint64_t restart_ns;
-    uint32_t dies_in; // disk requests of its next start
+    uint32_t dies_in;   // disk requests of its next start
+    bool is_trap_crash; // what the trap that is set for it does
+    bool is_trapped;    // cut off by one
     struct sim_clock clock;
     struct sim_seat *seats[SIM_REACTORS_MAX];
 };
@@ -449,7 +455,8 @@ enum {
     SIM_EVENT_CLIENT = SIM_EVENT_WORKER + SIM_SEATS * SIM_WORKERS_MAX,
     SIM_EVENT_DISK = SIM_EVENT_CLIENT + SIM_CLIENTS_MAX,
     SIM_EVENT_NODE = SIM_EVENT_DISK + 2 * SIM_SEATS * SIM_REQUESTS_MAX,
-    SIM_EVENT_FAULT = SIM_EVENT_NODE + SIM_NODES_MAX, // the next one begins
+    SIM_EVENT_TRAP = SIM_EVENT_NODE + SIM_NODES_MAX,
+    SIM_EVENT_FAULT = SIM_EVENT_TRAP + SIM_NODES_MAX, // the next one begins
     SIM_EVENT_FAULT_END = SIM_EVENT_FAULT + 1,        // one of them ends
     SIM_EVENTS = SIM_EVENT_FAULT_END + SIM_FAULTS_MAX,
 };
@@ -500,6 +507,8 @@ bool sim_clients_idle(struct sim *sim);
 void sim_fault_begin(struct sim *sim, uint32_t number);
 void sim_fault_end(struct sim *sim, uint32_t number);
 void sim_faults_end_all(struct sim *sim);
+void sim_fault_on_role(struct sim_node *node, enum raft_role role); // it just became that
+void sim_fault_trap(struct sim_node *node);                         // the trap springs
 
 void sim_check_open(struct sim *sim);
 void sim_check_close(struct sim *sim);

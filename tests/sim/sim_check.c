@@ -325,6 +325,9 @@ static void look(struct sim_seat *seat, struct group *group)
     if (is_cut || seen->looks++ % INVARIANTS_EVERY == 0) {
         raft_check_invariants(raft);
     }
+    if (raft->role != seen->role) {
+        sim_fault_on_role(seat->node, raft->role);
+    }
     sim_hash(sim,
              raft->term ^ raft->commit << 20 ^ raft->log.last << 40 ^ (uint64_t)raft->role << 60);
     if (sim->trace != NULL) {

@@ -27,7 +27,7 @@ static const struct sim_fault_row rows[SIM_FAULT_KINDS] = {
     [SIM_CUT_CLIENT] = {"cut-clients", SIM_CLASS_PARTITION, 0, 0},      // node and all clients
     [SIM_CLOG] = {"clog", SIM_CLASS_TRICKS, 0, 0},                      // node to peer
     [SIM_FILTER] = {"filter", SIM_CLASS_TRICKS, 1, 18},                 // message type, everywhere
-    [SIM_REPLAY] = {"replay", SIM_CLASS_TRICKS, 1, 30},                 // frames
+    [SIM_REPLAY] = {"replay", SIM_CLASS_TRICKS, 1, 64},                 // frames
     [SIM_FORGERY] = {"forgery", SIM_CLASS_TRICKS, 1, 30},               // frames
     [SIM_DISK_SLOW] = {"disk-slow", SIM_CLASS_DISK, 5, 100},            // times
     [SIM_DISK_STUCK] = {"disk-stuck", SIM_CLASS_DISK, 0, 0},
@@ -43,7 +43,10 @@ static const struct sim_fault_row rows[SIM_FAULT_KINDS] = {
     [SIM_CLOCK_JUMP] = {"clock-jump", SIM_CLASS_CLOCK, 1000, 500000},      // us, forward
     [SIM_CLOCK_FREEZE] = {"clock-freeze", SIM_CLASS_CLOCK, 0, 0},
     [SIM_FEW_BUFFERS] = {"few-buffers", SIM_CLASS_SHORTAGE, 0, 8},
-    [SIM_UNLOCATED] = {"unlocated", SIM_CLASS_SHORTAGE, 0, 0}, // node does not find peer
+    [SIM_UNLOCATED] = {"unlocated", SIM_CLASS_SHORTAGE, 0, 0},      // node does not find peer
+    [SIM_SEND_TO_ONE] = {"send-to-one", SIM_CLASS_PARTITION, 0, 0}, // node reaches only peer
+    [SIM_HUNT_LEADERS] = {"hunt-leaders", SIM_CLASS_HUNT, 1, 2000}, // within so many us
+    [SIM_HUNT_CANDIDATES] = {"hunt-candidates", SIM_CLASS_HUNT, 1, 500},
 };
 
 const struct sim_fault_row *sim_fault_row(enum sim_fault_kind kind)
@@ -54,7 +57,7 @@ const struct sim_fault_row *sim_fault_row(enum sim_fault_kind kind)
 const char *sim_class_name(enum sim_class class)
 {
     static const char *const names[] = {"crash", "process", "noise", "partition", "tricks",
-                                        "disk",  "damage",  "clock", "shortage"};
+                                        "disk",  "damage",  "clock", "shortage",  "hunt"};
     return names[class];
 }
 
@@ -125,6 +128,72 @@ static void filter(struct sim *sim, uint32_t type, bool begins)
         for (uint16_t to = 0; to <= sim->options.nodes; to++) {
             sim->links[from][to].filter = begins ? 1u << type : 0;
         }
+    }
+}
+
+static void send_to_one(struct sim *sim, const struct sim_fault *fault, bool begins)
+{
+    for (uint16_t other = 1; other <= sim->options.nodes; other++) {
+        if (other != fault->node && other != fault->peer) {
+            cut(sim, fault->node, other, begins);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------
+// traps: what makes figure 8 of the paper, and forgotten votes, likely instead of one in a million
+
+static void release_trapped(struct sim *sim)
+{
+    for (uint32_t at = 0; at < sim->options.nodes; at++) {
+        heap_remove(&sim->events, SIM_EVENT_TRAP + at);
+        if (sim->nodes[at].is_trapped) {
+            sim->nodes[at].is_trapped = false;
+            isolate(sim, sim->nodes[at].id, false);
+        }
+    }
+}
+
+static const struct sim_fault *active(const struct sim *sim, enum sim_fault_kind kind)
+{
+    for (uint32_t at = 0; at < sim->plan.count; at++) {
+        if (sim->active_until_ns[at] != 0 && sim->plan.faults[at].kind == kind) {
+            return &sim->plan.faults[at];
+        }
+    }
+    return NULL;
+}
+
+void sim_fault_on_role(struct sim_node *node, enum raft_role role)
+{
+    struct sim *sim = node->sim;
+    bool is_leader = role == RAFT_LEADER;
+    if (!is_leader && role != RAFT_CANDIDATE) {
+        return;
+    }
+    const struct sim_fault *hunt = active(sim, is_leader ? SIM_HUNT_LEADERS : SIM_HUNT_CANDIDATES);
+    bool may_crash = !sim->options.is_volatile; // or the group would soon have lost its memory
+    if (hunt == NULL || (!is_leader && !may_crash)) {
+        return;
+    }
+    if (is_leader) {
+        release_trapped(sim); // the one before may come back
+    }
+    node->is_trap_crash = may_crash && (!is_leader || prng_chance(&sim->prng, 1, 2));
+    sim_at(sim, SIM_EVENT_TRAP + node->id - 1u,
+           sim->now_ns + prng_below(&sim->prng, hunt->strength * SIM_US));
+}
+
+void sim_fault_trap(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    if (node->is_trap_crash) {
+        bool is_short = prng_chance(&sim->prng, 1, 2);
+        uint64_t longest_ns = is_short ? 5 * SIM_MS : 4 * sim->options.election_min_ns;
+        sim_node_crash(node, true, 1 + prng_below(&sim->prng, longest_ns));
+    } else if (!node->is_trapped) {
+        node->is_trapped = true;
+        isolate(sim, node->id, true);
     }
 }
 
@@ -341,7 +410,12 @@ static void begin(struct sim *sim, const struct sim_fault *fault, uint64_t until
     case SIM_FEW_BUFFERS:
         set_buffers(node, fault->strength);
         break;
+    case SIM_SEND_TO_ONE:
+        send_to_one(sim, fault, true);
+        break;
     case SIM_UNLOCATED:
+    case SIM_HUNT_LEADERS:
+    case SIM_HUNT_CANDIDATES:
     case SIM_FAULT_KINDS:
         break;
     }
@@ -395,6 +469,13 @@ static void end(struct sim *sim, const struct sim_fault *fault)
     case SIM_FEW_BUFFERS:
         set_buffers(node, sim->options.tx_buffers);
         break;
+    case SIM_SEND_TO_ONE:
+        send_to_one(sim, fault, false);
+        break;
+    case SIM_HUNT_LEADERS:
+        release_trapped(sim);
+        break;
+    case SIM_HUNT_CANDIDATES:
     case SIM_POWER_CUT:
     case SIM_KILL:
     case SIM_POWER_CUT_ALL:

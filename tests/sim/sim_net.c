@@ -18,7 +18,7 @@
 enum {
     CLIENT_PORT = 9000,
     RX_QUEUE_MAX = 2048,
-    RECORD_EVERY = 97, // of the frames sent, one is kept for replays
+    RECORD_EVERY = 31, // of the frames sent, one is kept for replays
     MILLION = 1000000,
 };
 

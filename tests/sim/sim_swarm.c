@@ -124,6 +124,9 @@ static bool is_possible(const struct sim_options *options, enum sim_fault_kind k
     if ((options->classes >> sim_fault_row(kind)->class & 1) == 0) {
         return false;
     }
+    if (kind == SIM_POWER_CUT_ALL || kind == SIM_DISK_FAILS) {
+        return !options->is_volatile;
+    }
     if (is_damage(kind)) { // a majority must be left that was never damaged
         return options->nodes >= 3 && (!options->is_volatile || kind == SIM_ROT_META);
     }
@@ -138,6 +141,7 @@ static void draw_fault(const struct sim_options *options, struct prng *prng,
     } while (!is_possible(options, fault->kind));
     fault->at_ns = between(prng, 0, options->duration_ns);
     fault->for_ns = some_time(options, prng);
+    fault->for_ns *= sim_fault_row(fault->kind)->class == SIM_CLASS_HUNT ? 5 : 1;
     fault->node = is_damage(fault->kind) ? options->afflicted : any_node(options, prng);
     fault->peer = fault->kind == SIM_CLIENT_RESTART
                       ? (uint16_t)between(prng, 0, options->clients - 1)
@@ -171,17 +175,19 @@ void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed
     draw_cluster(options, &prng);
     options->classes = (uint32_t)(prng_next(&prng) & prng_next(&prng)) & ((1u << SIM_CLASSES) - 1);
     options->classes |= one_in(&prng, 4) ? (1u << SIM_CLASSES) - 1 : 1u << SIM_CLASS_CRASH;
-    // Crashes of a volatile majority end a group for good, rightly: most such runs have few of
-    // them.
-    if (options->is_volatile && !one_in(&prng, 8)) {
-        options->classes &= ~(1u << SIM_CLASS_CRASH);
-        options->classes |= 1u << SIM_CLASS_PARTITION;
-    }
     uint32_t count = faults == 0 ? 0 : (uint32_t)between(&prng, 1, 2 * faults - 1);
     plan->count = count < SIM_FAULTS_MAX ? count : SIM_FAULTS_MAX;
     plan->count = has_any(options) ? plan->count : 0;
+    // A volatile node that crashes has lost its memory, and a majority of them ends a group for
+    // good, rightly: few crashes, then.
+    uint32_t crashes_left = options->is_volatile ? (uint32_t)between(&prng, 0, 4) : UINT32_MAX;
     for (uint32_t at = 0; at < plan->count; at++) {
-        draw_fault(options, &prng, &plan->faults[at]);
+        struct sim_fault *fault = &plan->faults[at];
+        draw_fault(options, &prng, fault);
+        if (sim_fault_row(fault->kind)->class == SIM_CLASS_CRASH) {
+            fault->is_left_out = crashes_left == 0;
+            crashes_left -= crashes_left > 0;
+        }
     }
     qsort(plan->faults, plan->count, sizeof(plan->faults[0]), by_time);
 }
