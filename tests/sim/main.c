@@ -20,7 +20,7 @@ struct arguments {
     uint32_t operations, faults, jobs;
     const char *keep; // faults: "3,17,21"; NULL: all
     bool is_range, minimises, is_verbose, stops, shows_lines, shows_marks, shows_plan;
-    const char *history, *trace, *required_marks;
+    const char *history, *trace, *frames, *required_marks;
     uint64_t crash_at_io;
 };
 
@@ -36,6 +36,7 @@ static const char usage[] =
     "  --verbose         show faults as they happen, and replicas that are late\n"
     "  --history FILE    the clients' history, one JSON object a line\n"
     "  --trace FILE      every state transition of the cores, likewise\n"
+    "  --frames DIR      some hundred frames of the run, each unlike the others, into files there\n"
     "  --stop            end a range at its first failure\n"
     "  --lines           a line a seed of a range, in their order, before the summary\n"
     "  --marks           show how often each mark was reached\n"
@@ -99,6 +100,7 @@ static struct arguments parse(int count, char **words)
         VERBOSE,
         HISTORY,
         TRACE,
+        FRAMES,
         STOP,
         LINES,
         MARKS,
@@ -116,6 +118,7 @@ static struct arguments parse(int count, char **words)
                                             {"verbose", 0, NULL, VERBOSE},
                                             {"history", 1, NULL, HISTORY},
                                             {"trace", 1, NULL, TRACE},
+                                            {"frames", 1, NULL, FRAMES},
                                             {"stop", 0, NULL, STOP},
                                             {"lines", 0, NULL, LINES},
                                             {"marks", 0, NULL, MARKS},
@@ -163,6 +166,9 @@ static struct arguments parse(int count, char **words)
             break;
         case TRACE:
             arguments.trace = optarg;
+            break;
+        case FRAMES:
+            arguments.frames = optarg;
             break;
         case STOP:
             arguments.stops = true;
@@ -230,6 +236,8 @@ static void run_seed(const struct arguments *arguments, uint64_t seed, struct si
 {
     static struct sim_options options;
     static struct sim_plan plan;
+    static struct sim_frames frames; // of all seeds that this process runs
+    frames.directory = arguments->frames;
     sim_swarm(&options, &plan, seed, arguments->operations, arguments->faults);
     if (arguments->keep != NULL) {
         keep_only(&plan, arguments->keep);
@@ -237,6 +245,7 @@ static void run_seed(const struct arguments *arguments, uint64_t seed, struct si
     struct sim_run_options run = {.crash_at_io = arguments->crash_at_io,
                                   .history = open_output(arguments->history),
                                   .trace = open_output(arguments->trace),
+                                  .frames = arguments->frames == NULL ? NULL : &frames,
                                   .is_verbose = arguments->is_verbose};
     sim_run(&options, &plan, &run, result);
     close_output(run.history, arguments->history);

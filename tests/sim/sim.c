@@ -760,6 +760,7 @@ void sim_run(const struct sim_options *options, const struct sim_plan *plan,
     sim->history = &history;
     sim->crash_at_io = run->crash_at_io;
     sim->trace = run->trace;
+    sim->frames = run->frames;
     sim->is_verbose = run->is_verbose;
     prng_init(&sim->prng, options->seed ^ 1);
     prng_init(&sim->net_prng, options->seed ^ 2);

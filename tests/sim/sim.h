@@ -404,8 +404,9 @@ struct sim {
     enum sim_phase phase;
     jmp_buf *escape;
     struct sim_result *result;
-    uint64_t crash_at_io; // 0: never
-    FILE *trace;          // NULL: none
+    uint64_t crash_at_io;      // 0: never
+    FILE *trace;               // NULL: none
+    struct sim_frames *frames; // NULL: not written
     bool is_verbose;
 
     struct heap events;
@@ -429,10 +430,27 @@ struct sim {
     struct history *history;
 };
 
+// ------------------------------------------------------------------------------------------------
+// sim_frames.c
+
+enum { SIM_FRAMES_MAX = 400, SIM_FRAME_SHAPES = 1 << 16 };
+
+struct sim_frames {
+    const char *directory;
+    uint32_t written;
+    uint64_t seen[SIM_FRAME_SHAPES / 64]; // a bit a shape
+};
+// A frame that an engine sent.
+void sim_frames_see(struct sim_frames *frames, const uint8_t *data, uint32_t bytes);
+
+// ------------------------------------------------------------------------------------------------
+// a run
+
 // Runs one seed. `plan` as sim_swarm made it, perhaps with faults left out.
 struct sim_run_options {
     uint64_t crash_at_io;
     FILE *trace, *history;
+    struct sim_frames *frames;
     bool is_verbose;
 };
 void sim_run(const struct sim_options *options, const struct sim_plan *plan,

@@ -112,6 +112,9 @@ static void transmit(struct sim *sim, const struct sim_packet *packet)
     sim->frames_sent++;
     sim_hash(sim, crc32c(0, packet->data, packet->bytes));
     record(sim, packet);
+    if (sim->frames != NULL) {
+        sim_frames_see(sim->frames, packet->data, packet->bytes);
+    }
     uint32_t type = link->filter == 0 ? 0 : type_of(packet);
     if (link->cuts > 0 || chance(sim, link->loss_ppm) ||
         (link->filter & (1u << (type & 31))) != 0) {
