@@ -22,7 +22,13 @@
 #include "drivers/net_dpdk/plugs.h"
 #include "engine/base/assert.h"
 
-enum { DRIVERS_MAX = 64, PARK_WITHIN_S = 5, ROUNDS_MAX = 64, BLIND_PERIOD_MS = 20 };
+enum {
+    DRIVERS_MAX = 64,
+    PARK_WITHIN_S = 5,
+    ROUNDS_MAX = 64,
+    SETTLE_ATTEMPTS = 4,
+    BLIND_PERIOD_MS = 20
+};
 
 // memif (measured): a client whose server is not there fails to start and may be tried again soon.
 // One that has connected but is not up within a second was lost (the server listened before its
@@ -33,19 +39,21 @@ enum { DRIVERS_MAX = 64, PARK_WITHIN_S = 5, ROUNDS_MAX = 64, BLIND_PERIOD_MS = 2
 atomic_bool control_gate_closed;
 
 static struct {
-    pthread_mutex_t lock; // of everything here; the keeper drops it only to sleep
+    pthread_mutex_t members; // taken first: one driver joins or leaves at a time
+    pthread_mutex_t lock;    // of everything else here; the keeper drops it only to sleep
     struct driver *drivers[DRIVERS_MAX];
     uint32_t driver_count;
-    bool running;        // keeper and parking are on
-    bool look_again;     // at the links, whatever the time
-    atomic_bool parking; // the callback parks; pairs with the semaphores
+    bool running;    // the keeper is, and the interrupt thread is parked or on a round
+    bool look_again; // at the links, whatever the time
+    atomic_bool
+        called; // the interrupt thread shall park; who takes this back decides whether it does
     pthread_t keeper;
-    int wake_fd;   // eventfd: keeper, look again
-    int park_fd;   // eventfd: interrupt thread, come and park
-    int events_fd; // epoll of the interrupt thread, -1: not found
-    struct rte_intr_handle *handle;
+    int wake_fd;                    // eventfd: keeper, look again
+    int park_fd;                    // eventfd: interrupt thread, come and park
+    int events_fd;                  // epoll of the interrupt thread, -1: not found
+    struct rte_intr_handle *handle; // of park(); made once, stays for good
     sem_t parked, go;
-} control = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} control = {.members = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 static uint64_t monotonic_ns(void)
 {
@@ -80,10 +88,17 @@ static void park(void *unused)
 {
     (void)unused;
     clear(control.park_fd);
-    if (atomic_load(&control.parking)) {
+    if (atomic_exchange(&control.called, false)) {
         sem_post(&control.parked);
         wait_for(&control.go);
     }
+}
+
+// Calls the interrupt thread in: it parks after the turn that it is on.
+static void call(void)
+{
+    atomic_store(&control.called, true);
+    post(control.park_fd);
 }
 
 // Is `fd` an epoll instance that watches `wanted`?
@@ -175,7 +190,7 @@ static bool run_interrupts(void)
     close_gate();
     plugs_fill();
     for (int round = 0; round < ROUNDS_MAX && !quiet; round++) {
-        post(control.park_fd); // first, so that it comes back after one turn
+        call(); // first, so that it comes back after one turn
         sem_post(&control.go);
         wait_for(&control.parked);
         find_events_fd();
@@ -262,44 +277,51 @@ static void *keep(void *unused)
     return unused;
 }
 
-static int make_handles(void)
+static int register_park(void)
 {
-    control.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    control.park_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     control.handle = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
-    control.events_fd = -1;
     if (control.wake_fd < 0 || control.park_fd < 0 || control.handle == NULL) {
         return -ENOMEM;
     }
-    sem_init(&control.parked, 0, 0);
-    sem_init(&control.go, 0, 0);
     rte_intr_fd_set(control.handle, control.park_fd);
     rte_intr_type_set(control.handle, RTE_INTR_HANDLE_EXT);
     return rte_intr_callback_register(control.handle, park, NULL);
 }
 
-static void drop_handles(void)
+// Once a process. Never undone, because each change of EAL's list of sources sets the interrupt
+// thread to work (settle_interrupts).
+static int make_handles(void)
 {
     if (control.handle != NULL) {
-        while (rte_intr_callback_unregister(control.handle, park, NULL) == -EAGAIN) {
-            sched_yield(); // it is just leaving park()
-        }
+        return 0;
+    }
+    control.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    control.park_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    sem_init(&control.parked, 0, 0);
+    sem_init(&control.go, 0, 0);
+    int result = register_park();
+    if (result != 0) {
         rte_intr_instance_free(control.handle);
         control.handle = NULL;
+        close(control.wake_fd);
+        close(control.park_fd);
     }
-    close(control.wake_fd);
-    close(control.park_fd);
+    return result;
 }
 
-// Calls the interrupt thread in. False: it did not come.
+// False: it did not come in time, and will not park when it does.
 static bool park_first(void)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += PARK_WITHIN_S;
-    atomic_store(&control.parking, true);
-    post(control.park_fd);
-    return sem_timedwait(&control.parked, &until) == 0;
+    call();
+    while (sem_timedwait(&control.parked, &until) != 0) {
+        if (errno == ETIMEDOUT && atomic_exchange(&control.called, false)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static int start_keeper(void)
@@ -309,24 +331,34 @@ static int start_keeper(void)
     if (result == 0 && !park_first()) {
         result = -ETIMEDOUT;
     }
-    if (result == 0) {
-        find_events_fd();
-        control.running = true;
-        sigset_t all, before;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for the program's own threads
-        result = -pthread_create(&control.keeper, NULL, keep, NULL);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (result != 0) {
+        return result;
     }
+    control.events_fd = -1;
+    find_events_fd();
+    control.running = true;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for the program's own threads
+    result = -pthread_create(&control.keeper, NULL, keep, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (result == 0) {
         pthread_setname_np(control.keeper, "pontoon-links");
         return 0;
     }
     control.running = false;
-    atomic_store(&control.parking, false);
     sem_post(&control.go);
-    drop_handles();
     return result;
+}
+
+// Ports were removed, so the interrupt thread has its list of sources to read again; and net_memif
+// leaves the sources of its listeners there, in memory that rte_eal_cleanup() unmaps. Whoever calls
+// that next would pull it from under the thread: it finishes first.
+static void settle_interrupts(void)
+{
+    for (int attempt = 0; attempt < SETTLE_ATTEMPTS && !run_interrupts(); attempt++) {
+        sched_yield();
+    }
 }
 
 static void stop_keeper(void)
@@ -336,9 +368,8 @@ static void stop_keeper(void)
     pthread_mutex_unlock(&control.lock);
     pthread_join(control.keeper, NULL);
     pthread_mutex_lock(&control.lock);
-    atomic_store(&control.parking, false);
+    settle_interrupts();
     sem_post(&control.go);
-    drop_handles();
 }
 
 static uint32_t drivers_with_memif(void)
@@ -353,6 +384,7 @@ static uint32_t drivers_with_memif(void)
 int control_join(struct driver *driver)
 {
     int result = 0;
+    pthread_mutex_lock(&control.members);
     pthread_mutex_lock(&control.lock);
     if (control.driver_count == DRIVERS_MAX) {
         result = -EMFILE;
@@ -363,11 +395,13 @@ int control_join(struct driver *driver)
         control.drivers[control.driver_count++] = driver;
     }
     pthread_mutex_unlock(&control.lock);
+    pthread_mutex_unlock(&control.members);
     return result;
 }
 
 void control_leave(struct driver *driver)
 {
+    pthread_mutex_lock(&control.members);
     pthread_mutex_lock(&control.lock);
     for (uint32_t d = 0; d < control.driver_count; d++) {
         if (control.drivers[d] == driver) {
@@ -379,6 +413,7 @@ void control_leave(struct driver *driver)
         stop_keeper();
     }
     pthread_mutex_unlock(&control.lock);
+    pthread_mutex_unlock(&control.members);
 }
 
 void control_begin(void)

@@ -18,6 +18,9 @@
 //   * memif clients whose server is gone are started again by the keeper, so no reactor waits for a
 //   system call.
 //
+// When the last driver with memif links leaves, the interrupt thread first works off what their
+// removal left it to do, so that rte_eal_cleanup() may follow at once.
+//
 // While the gate is closed (tens of microseconds, when a peer comes or goes) reactors receive and
 // send nothing.
 #ifndef PONTOON_NET_DPDK_CONTROL_H

@@ -1,5 +1,10 @@
 // Nodes on an EAL that the embedding program started: adopted, left as it is, and shared by three
-// nodes whose ports are net_ring or net_memif.
+// nodes whose ports are net_ring or net_memif. Cleaned up by the program as soon as they are
+// closed.
+#include <dirent.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +90,7 @@ static void mesh(make_device *make)
     }
 }
 
-static void replicate_on(make_device *make)
+static void replicate_on(make_device *make, void (*before_close)(void))
 {
     struct tally done = {0};
     process_init(&process, 3);
@@ -100,6 +105,9 @@ static void replicate_on(make_device *make)
     WAIT_FOR(&process, atomic_load(&done.total) == 500);
     CHECK_EQUAL(atomic_load(&done.by_status[PONTOON_DONE]), 500);
     process_wait_applied(&process, 501);
+    if (before_close != NULL) {
+        before_close();
+    }
     process_close(&process);
     CHECK(eal_is_up());
 }
@@ -127,7 +135,7 @@ static void three_nodes_with_threads_over_rings(void)
 
 static void three_nodes_over_rings(void)
 {
-    replicate_on(device_ring);
+    replicate_on(device_ring, NULL);
     for (uint32_t from = 1; from <= 3; from++) {
         for (uint32_t to = 1; to <= 3; to++) {
             char name[32];
@@ -139,9 +147,66 @@ static void three_nodes_over_rings(void)
     }
 }
 
+static atomic_bool starving;
+static pthread_t hog;
+
+static void *keep_busy(void *unused)
+{
+    while (atomic_load(&starving)) {
+    }
+    return unused;
+}
+
+// The kernel's number of EAL's interrupt thread, 0: there is none.
+static pid_t interrupt_thread(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *entry;
+    pid_t thread = 0;
+    while (tasks != NULL && thread == 0 && (entry = readdir(tasks)) != NULL) {
+        char path[300], name[32] = "";
+        snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+        FILE *file = fopen(path, "re");
+        if (file != NULL && fgets(name, sizeof(name), file) != NULL &&
+            strcmp(name, "eal-intr-thread\n") == 0) {
+            thread = atoi(entry->d_name);
+        }
+        if (file != NULL) {
+            fclose(file);
+        }
+    }
+    closedir(tasks);
+    return thread;
+}
+
+// From now on EAL's interrupt thread has hardly any time: what it has to do is still to be done
+// later, when otherwise luck would have it done.
+static void starve_interrupt_thread(void)
+{
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET((size_t)sched_getcpu(), &here);
+    pid_t thread = interrupt_thread();
+    CHECK(thread != 0);
+    CHECK_EQUAL(sched_setaffinity(thread, sizeof(here), &here), 0);
+    CHECK_EQUAL(sched_setscheduler(thread, SCHED_IDLE, &(struct sched_param){0}), 0);
+    CHECK_EQUAL(sched_setaffinity(0, sizeof(here), &here), 0);
+    atomic_store(&starving, true);
+    CHECK_EQUAL(pthread_create(&hog, NULL, keep_busy, NULL), 0); // on this CPU, too
+}
+
+static void feed_interrupt_thread(void)
+{
+    if (atomic_exchange(&starving, false)) {
+        pthread_join(hog, NULL);
+    }
+    usleep(20000);
+}
+
+// The last case: EAL is cleaned up next, on a starved interrupt thread.
 static void three_nodes_over_memif(void)
 {
-    replicate_on(device_memif);
+    replicate_on(device_memif, starve_interrupt_thread);
 }
 
 int main(int argc, char **argv)
@@ -154,5 +219,6 @@ int main(int argc, char **argv)
     start_eal();
     int status = test_run("embed dpdk", cases, TEST_COUNT(cases), argc, argv);
     rte_eal_cleanup();
+    feed_interrupt_thread(); // what it had left to do it would do now, on memory that is gone
     return status;
 }
