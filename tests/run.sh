@@ -2,6 +2,8 @@
 # Set-up, build, all default tests: tests/run.sh
 #
 #     release   every suite but `cluster`, then `cluster` one test at a time (real processes and clocks)
+#     sim       simulated clusters: the first seeds; the same worlds from every compiler; a planted bug
+#               that must be found
 #     asan      the unit suite with AddressSanitizer, UndefinedBehaviorSanitizer and slow assertions
 #     tsan      the threads suite with ThreadSanitizer
 #     fuzz      each fuzzer for six seconds, where clang is installed
@@ -12,6 +14,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly FUZZ_SECONDS=42
+readonly SIM_SEEDS=4000
+readonly SIM_CANARY=commit_index_falls
 passed=0
 failed=0
 skipped=0
@@ -66,6 +70,34 @@ build() {
     return 1
 }
 
+# counted COMMAND...: runs it and counts by its last line "N passed, N failed" ("N killed, N survived" for mutants); without one, one failure
+# unless it was content.
+counted() {
+    local log status=0 last
+    log=$(mktemp)
+    "$@" 2>&1 | tee "$log" || status=$?
+    last=$(tail -n 1 "$log")
+    rm -f "$log"
+    if [[ $last =~ ^([0-9]+)\ (passed|killed),\ ([0-9]+)\ (failed|survived)$ ]]; then
+        count "${BASH_REMATCH[1]}" "${BASH_REMATCH[3]}"
+    elif [ "$status" -ne 0 ]; then
+        count 0 1
+    fi
+}
+
+# Seeds are the cases.
+simulate() {
+    local log status=0
+    log=$(mktemp)
+    build/sim --seeds "1..$SIM_SEEDS" --jobs "$(nproc)" | tee "$log" || status=$?
+    if [[ $(tail -n 1 "$log") =~ ^seeds=([0-9]+)\ failed=([0-9]+)\  ]]; then
+        count $((BASH_REMATCH[1] - BASH_REMATCH[2])) "${BASH_REMATCH[2]}"
+    elif [ "$status" -ne 0 ]; then
+        count 0 1
+    fi
+    rm -f "$log"
+}
+
 step "set-up"
 if ! config/setup.sh; then
     count 0 1
@@ -74,6 +106,10 @@ fi
 if build release; then
     run_suites release build --no-suite cluster --no-suite soak --num-processes 2
     run_suites cluster build --suite cluster --num-processes 1
+    step "sim"
+    simulate
+    counted tests/sim/determinism.sh
+    counted tests/sim/mutants/run.sh "$SIM_CANARY"
 fi
 export ASAN_OPTIONS=detect_stack_use_after_return=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
@@ -87,15 +123,7 @@ if build tsan; then
 fi
 if command -v clang >/dev/null; then
     step "fuzz"
-    log=$(mktemp)
-    status=0
-    tests/fuzz/run.sh "$FUZZ_SECONDS" 2>&1 | tee "$log" || status=$?
-    if [[ $(tail -n 1 "$log") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
-        count "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
-    elif [ "$status" -ne 0 ]; then
-        count 0 1
-    fi
-    rm -f "$log"
+    counted tests/fuzz/run.sh "$FUZZ_SECONDS"
 else
     echo "tests: no clang, so the fuzzers do not run"
 fi

@@ -3,6 +3,7 @@
 // when one failed, 2 for a command line that makes no sense.
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,9 +15,11 @@
 #include "tests/sim/sim.h"
 
 enum { OPERATIONS = 500, FAULTS = 50, JOBS_MAX = 64, LINES_MAX = 1000000 };
+enum { HANG_S = 120, PROGRESS_EVERY_S = 60 }; // of --seconds
 
 struct arguments {
     uint64_t first, last;
+    uint64_t seconds; // 0: no limit
     uint32_t operations, faults, jobs;
     const char *keep; // faults: "3,17,21"; NULL: all
     bool is_range, minimises, is_verbose, stops, shows_lines, shows_marks, shows_plan;
@@ -38,6 +41,9 @@ static const char usage[] =
     "  --trace FILE      every state transition of the cores, likewise\n"
     "  --frames DIR      some hundred frames of the run, each unlike the others, into files there\n"
     "  --stop            end a range at its first failure\n"
+    "  --seconds S       begin no seed of a range later than that, give up one that takes 120 s, "
+    "and\n"
+    "                    tell every minute how far it is\n"
     "  --lines           a line a seed of a range, in their order, before the summary\n"
     "  --marks           show how often each mark was reached\n"
     "  --require-marks   fail when a mark was never reached\n";
@@ -102,6 +108,7 @@ static struct arguments parse(int count, char **words)
         TRACE,
         FRAMES,
         STOP,
+        LENGTH,
         LINES,
         MARKS,
         REQUIRE
@@ -120,6 +127,7 @@ static struct arguments parse(int count, char **words)
                                             {"trace", 1, NULL, TRACE},
                                             {"frames", 1, NULL, FRAMES},
                                             {"stop", 0, NULL, STOP},
+                                            {"seconds", 1, NULL, LENGTH},
                                             {"lines", 0, NULL, LINES},
                                             {"marks", 0, NULL, MARKS},
                                             {"require-marks", 0, NULL, REQUIRE},
@@ -172,6 +180,9 @@ static struct arguments parse(int count, char **words)
             break;
         case STOP:
             arguments.stops = true;
+            break;
+        case LENGTH:
+            arguments.seconds = whole("--seconds", optarg, UINT32_MAX);
             break;
         case LINES:
             arguments.shows_lines = true;
@@ -296,19 +307,35 @@ static void minimise(const struct arguments *arguments, uint64_t seed,
 
 struct shared { // between the jobs
     struct report_totals totals[JOBS_MAX];
-    uint64_t next_seed;
+    uint64_t next_seed, end_s;      // end_s: of --seconds
+    uint64_t seed_of[JOBS_MAX];     // running there
+    uint64_t seed_from_s[JOBS_MAX]; // ... since
     bool has_failed;
     struct sim_result lines[]; // of --lines, by seed; a run that ended has events
 };
 
+static uint64_t seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec;
+}
+
+static bool is_over(const struct arguments *arguments, const struct shared *shared)
+{
+    return (arguments->stops && shared->has_failed) || seconds() >= shared->end_s;
+}
+
 static void work(const struct arguments *arguments, struct shared *shared, uint32_t job)
 {
     struct sim_result result;
-    for (;;) {
+    while (!is_over(arguments, shared)) {
         uint64_t seed = __atomic_fetch_add(&shared->next_seed, 1, __ATOMIC_RELAXED);
-        if (seed > arguments->last || (arguments->stops && shared->has_failed)) {
+        if (seed > arguments->last) {
             break;
         }
+        shared->seed_of[job] = seed;
+        shared->seed_from_s[job] = seconds();
         run_seed(arguments, seed, &result);
         report_add(&shared->totals[job], &result);
         shared->has_failed |= result.end == SIM_FAILED;
@@ -322,19 +349,84 @@ static void work(const struct arguments *arguments, struct shared *shared, uint3
     report_add_marks(&shared->totals[job]);
 }
 
-static uint64_t seconds(void)
+static pid_t start(const struct arguments *arguments, struct shared *shared, uint32_t job)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        work(arguments, shared, job);
+        exit(0);
+    }
+    if (child < 0) {
+        perror("sim: fork");
+        exit(2);
+    }
+    shared->seed_from_s[job] = seconds();
+    return child;
 }
 
 static void show_progress(const struct arguments *arguments, const struct shared *shared)
 {
     struct report_totals totals;
+    bool is_terminal = isatty(STDERR_FILENO);
     report_sum(&totals, shared->totals, arguments->jobs);
-    fprintf(stderr, "\rsim: %lu of %lu seeds, %lu operations, %lu failed ", totals.runs,
-            arguments->last - arguments->first + 1, totals.operations, totals.failed);
+    fprintf(stderr, "%ssim: %lu seeds, %lu operations, %lu failed %s", is_terminal ? "\r" : "",
+            totals.runs, totals.operations, totals.failed, is_terminal ? "" : "\n");
+}
+
+// A job that died takes its seed with it; another goes on with the next one. Result: still running.
+static bool look_after(const struct arguments *arguments, struct shared *shared, uint32_t job,
+                       pid_t *child)
+{
+    int status;
+    if (arguments->seconds > 0 && seconds() > shared->seed_from_s[job] + HANG_S) {
+        kill(*child, SIGKILL);
+    }
+    if (waitpid(*child, &status, WNOHANG) == 0) {
+        return true;
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        return false;
+    }
+    printf("seed=%lu: a job ended with status %d\n", shared->seed_of[job], status);
+    shared->totals[job].runs++;
+    shared->totals[job].failed++;
+    shared->has_failed = true;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 2) { // an output that cannot be written
+        shared->end_s = 0;
+        return false;
+    }
+    *child = start(arguments, shared, job);
+    return true;
+}
+
+static void run_jobs(const struct arguments *arguments, struct shared *shared)
+{
+    pid_t children[JOBS_MAX];
+    bool is_running[JOBS_MAX];
+    uint64_t shown_s = seconds();
+    uint32_t left = arguments->jobs;
+    for (uint32_t job = 0; job < arguments->jobs; job++) {
+        children[job] = start(arguments, shared, job);
+        is_running[job] = true;
+    }
+    while (left > 0) {
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+        for (uint32_t job = 0; job < arguments->jobs; job++) {
+            if (is_running[job] && !look_after(arguments, shared, job, &children[job])) {
+                is_running[job] = false;
+                left--;
+            }
+        }
+        uint64_t every_s = isatty(STDERR_FILENO) ? 1 : PROGRESS_EVERY_S;
+        if ((every_s == 1 || arguments->seconds > 0) && seconds() >= shown_s + every_s) {
+            shown_s = seconds();
+            show_progress(arguments, shared);
+        }
+    }
+    if (isatty(STDERR_FILENO)) {
+        fprintf(stderr, "\n");
+    }
 }
 
 static void show_lines(const struct arguments *arguments, const struct shared *shared)
@@ -358,29 +450,8 @@ static int run_range(const struct arguments *arguments)
     }
     uint64_t began = seconds();
     shared->next_seed = arguments->first;
-    pid_t children[JOBS_MAX];
-    for (uint32_t job = 0; job < arguments->jobs; job++) {
-        children[job] = fork();
-        if (children[job] == 0) {
-            work(arguments, shared, job);
-            exit(0);
-        }
-    }
-    bool is_progress = isatty(STDERR_FILENO), has_died = false;
-    for (uint32_t job = 0; job < arguments->jobs; job++) {
-        int status;
-        while (waitpid(children[job], &status, is_progress ? WNOHANG : 0) == 0) {
-            show_progress(arguments, shared);
-            nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
-        }
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-            printf("sim: a job ended with status %d\n", status);
-            has_died = true;
-        }
-    }
-    if (is_progress) {
-        fprintf(stderr, "\n");
-    }
+    shared->end_s = arguments->seconds == 0 ? UINT64_MAX : began + arguments->seconds;
+    run_jobs(arguments, shared);
     if (arguments->shows_lines) {
         show_lines(arguments, shared);
     }
@@ -388,7 +459,7 @@ static int run_range(const struct arguments *arguments)
     report_sum(&totals, shared->totals, arguments->jobs);
     bool has_all = report_summary(&totals, seconds() - began, arguments->shows_marks,
                                   arguments->required_marks != NULL);
-    return totals.failed > 0 || has_died || !has_all;
+    return totals.failed > 0 || !has_all;
 }
 
 int main(int count, char **words)
