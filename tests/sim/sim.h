@@ -313,6 +313,7 @@ struct sim_id {
 struct sim_known_entry { // (term, index) is the same entry everywhere, and has the same predecessor
     uint64_t term, index, prev_term;
     uint32_t crc;
+    uint32_t holders; // bit (id - 1): that node, being intact, had it when it counted as durable
 };
 
 struct sim_truth {                   // of a group
@@ -334,6 +335,7 @@ struct sim_seen {
     uint64_t term, commit, last, held, synced, base, applied;
     uint16_t voted_for;
     uint32_t epoch;
+    bool is_intact;
     struct raft_hard_state hard; // durable: survives every crash
     uint32_t looks;
     // fsync, while down: what its disk holds durably
@@ -374,6 +376,7 @@ struct sim_node {
     uint32_t dies_in;   // disk requests of its next start
     bool is_trap_crash; // what the trap that is set for it does
     bool is_trapped;    // cut off by one
+    bool is_muted;      // its appends are dropped
     struct sim_clock clock;
     struct sim_seat *seats[SIM_REACTORS_MAX];
 };
@@ -533,6 +536,8 @@ void sim_check_close(struct sim *sim);
 void sim_check_seat(struct sim_seat *seat); // after each poll
 void sim_check_down(struct sim_seat *seat); // before it is closed
 void sim_check_up(struct sim_seat *seat);   // just opened
+// A frame leaves a node: does it promise what is not durable?
+void sim_check_sent(struct sim_seat *seat, const uint8_t *data, uint32_t bytes);
 void sim_check_applied(struct sim_app *app, uint64_t index);
 void sim_check_digests(struct sim *sim);
 bool sim_is_at_rest(struct sim *sim); // nobody keeps a checkpoint for, or of, another

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "engine/wal/wal_state.h"
+#include "engine/wire/layout.h"
 #include "tests/sim/sim.h"
 
 enum { INVARIANTS_EVERY = 16, RECORD_HEAD_BYTES = WAL_RECORD_OVERHEAD_BYTES };
@@ -114,15 +115,28 @@ static bool holds_durably(struct sim *sim, uint16_t id, uint16_t group, uint64_t
     return entry != NULL && entry->term == term && entry->is_durable;
 }
 
+// A volatile node that crashed after its ack has lost the entry, and counts all the same: it may
+// not help to elect anybody before it was told everything again. What must not count is the ack of
+// a node that was not intact.
+static bool held_when_it_counted(struct sim *sim, uint16_t id, uint16_t group, uint64_t index,
+                                 uint64_t term)
+{
+    const struct raft *raft = sim_raft(sim, id, group);
+    bool is_covered = raft != NULL && raft->intact && index <= raft->log.base.index;
+    return is_covered ||
+           (find_known(&sim->truths[group], term, index)->holders >> (id - 1) & 1) != 0;
+}
+
 static void check_majority(struct sim_seat *seat, uint16_t group, uint64_t index, uint64_t term)
 {
     struct sim *sim = seat->node->sim;
     uint32_t holders = 0;
     for (uint16_t id = 1; id <= sim->options.nodes; id++) {
-        holders += holds_durably(sim, id, group, index, term);
+        holders += sim->options.is_volatile ? held_when_it_counted(sim, id, group, index, term)
+                                            : holds_durably(sim, id, group, index, term);
     }
     SIM_CHECK(sim, holders > sim->options.nodes / 2, "majority",
-              "node %u group %u: entry (%lu, %lu) is committed, and %u of %u nodes hold it durably",
+              "node %u group %u: entry (%lu, %lu) is committed, and %u of %u nodes hold it",
               seat->node->id, group, term, index, holders, sim->options.nodes);
 }
 
@@ -140,9 +154,7 @@ static void check_committed(struct sim_seat *seat, uint16_t group, struct raft_e
     if (!known->is_known && has_crc) {
         *known = (struct sim_id){.term = id.term, .crc = crc, .is_known = true};
         truth->commit = id.index > truth->commit ? id.index : truth->commit;
-        if (!sim->options.is_volatile) {
-            check_majority(seat, group, id.index, id.term);
-        }
+        check_majority(seat, group, id.index, id.term);
     }
 }
 
@@ -217,6 +229,61 @@ static void check_hard_state(struct sim_seat *seat, uint16_t group, const struct
     }
 }
 
+// Term and vote as both copies on disk say, the smaller one. (One copy may be rotten: no matter of
+// this.)
+static struct raft_hard_state hard_on_disk(struct sim_seat *seat, uint16_t group)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "meta.%u", seat->which);
+    const struct sim_file *meta = sim_disk_file(&seat->disk, name);
+    struct wal_hard_slot slots[2];
+    for (uint32_t copy = 0; copy < 2; copy++) {
+        memcpy(&slots[copy], meta->image + wal_hard_offset(group, copy), sizeof(slots[copy]));
+    }
+    uint32_t older = slots[0].sequence < slots[1].sequence ? 0 : 1;
+    return (struct raft_hard_state){.term = slots[older].term, .voted_for = slots[older].voted_for};
+}
+
+static void check_promise(struct sim_seat *seat, const struct layout_message *message,
+                          uint16_t voted_for)
+{
+    struct raft_hard_state durable = hard_on_disk(seat, message->group);
+    SIM_CHECK(
+        seat->node->sim,
+        durable.term > message->term ||
+            (durable.term == message->term && (voted_for == 0 || durable.voted_for == voted_for)),
+        "durability",
+        "node %u group %u: sends a message of type %u in term %lu (vote %u), on disk are %lu and "
+        "%u",
+        seat->node->id, message->group, message->type, message->term, voted_for, durable.term,
+        durable.voted_for);
+}
+
+void sim_check_sent(struct sim_seat *seat, const uint8_t *data, uint32_t bytes)
+{
+    struct layout_envelope envelope;
+    struct layout_message message;
+    memcpy(&envelope, data, sizeof(envelope));
+    for (uint32_t at = sizeof(envelope); at + sizeof(message) <= bytes && !seat->node->is_damaged;
+         at += message.bytes) {
+        memcpy(&message, data + at, sizeof(message));
+        bool is_granted = message.type == RAFT_MSG_VOTE_REPLY && data[at + sizeof(message)] != 0;
+        if (message.type == RAFT_MSG_VOTE || message.type == RAFT_MSG_APPEND) {
+            check_promise(seat, &message, seat->node->id);
+        } else if (is_granted) {
+            check_promise(seat, &message, envelope.destination);
+        } else if (message.type == RAFT_MSG_APPEND_REPLY) {
+            bool is_ack = data[at + sizeof(message)] == RAFT_APPEND_OK;
+            if (is_ack) {
+                check_promise(seat, &message, 0);
+            }
+        }
+        if (message.bytes < sizeof(message)) {
+            break;
+        }
+    }
+}
+
 static void check_on_disk(struct sim_seat *seat, uint16_t group, uint64_t index,
                           const struct raft_entry *entry)
 {
@@ -231,14 +298,28 @@ static void check_on_disk(struct sim_seat *seat, uint16_t group, uint64_t index,
               seat->node->id, group, entry->term, index);
 }
 
-static void check_synced(struct sim_seat *seat, uint16_t group, const struct raft *raft,
-                         uint64_t from)
+static void note_holder(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                        uint64_t from)
 {
-    if (seat->node->sim->options.is_volatile || seat->node->is_damaged ||
-        seat->reactor->is_failed) {
+    from = from > raft->log.base.index ? from : raft->log.base.index;
+    for (uint64_t index = from + 1; index <= raft->log.synced && raft->intact; index++) {
+        find_known(&seat->node->sim->truths[group], raft_id_at(raft, index).term, index)->holders |=
+            1u << (seat->node->id - 1);
+    }
+}
+
+static void check_synced(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                         const struct sim_seen *seen)
+{
+    bool is_cut = raft->log.epoch != seen->epoch;
+    uint64_t from = is_cut ? seen->commit : seen->synced;
+    if (seat->node->sim->options.is_volatile) {
+        note_holder(seat, group, raft, seen->is_intact ? from : 0);
         return;
     }
-    for (uint64_t index = from + 1; index <= raft->log.synced; index++) {
+    for (uint64_t index = from + 1;
+         index <= raft->log.synced && !seat->node->is_damaged && !seat->reactor->is_failed;
+         index++) {
         const struct raft_entry *entry = raft_entry_at(raft, index);
         if (entry != NULL) {
             check_on_disk(seat, group, index, entry);
@@ -256,7 +337,7 @@ static bool is_unchanged(const struct raft *raft, const struct sim_seen *seen)
            seen->applied == raft->applied && seen->last == raft->log.last &&
            seen->held == raft->log.held && seen->synced == raft->log.synced &&
            seen->base == raft->log.base.index && seen->epoch == raft->log.epoch &&
-           seen->hard.term == raft->hard_synced.term &&
+           seen->is_intact == raft->intact && seen->hard.term == raft->hard_synced.term &&
            seen->hard.voted_for == raft->hard_synced.voted_for;
 }
 
@@ -301,6 +382,7 @@ static void note(struct sim_seen *seen, const struct raft *raft)
     seen->synced = raft->log.synced;
     seen->base = raft->log.base.index;
     seen->epoch = raft->log.epoch;
+    seen->is_intact = raft->intact;
     seen->hard = raft->hard_synced;
 }
 
@@ -316,7 +398,7 @@ static void look(struct sim_seat *seat, struct group *group)
     uint64_t known = is_cut ? 0 : seen->last;
     check_monotonic(seat, group->id, raft, seen);
     check_entries(seat, group->id, raft, known < seen->commit ? seen->commit : known);
-    check_synced(seat, group->id, raft, is_cut ? seen->commit : seen->synced);
+    check_synced(seat, group->id, raft, seen);
     check_hard_state(seat, group->id, raft);
     check_commit(seat, group->id, raft, seen);
     if (raft->role == RAFT_LEADER && (seen->role != RAFT_LEADER || raft->term != seen->term)) {

@@ -26,7 +26,7 @@ static const struct sim_fault_row rows[SIM_FAULT_KINDS] = {
     [SIM_BISECT] = {"bisect", SIM_CLASS_PARTITION, 1, 255},             // mask of one side
     [SIM_CUT_CLIENT] = {"cut-clients", SIM_CLASS_PARTITION, 0, 0},      // node and all clients
     [SIM_CLOG] = {"clog", SIM_CLASS_TRICKS, 0, 0},                      // node to peer
-    [SIM_FILTER] = {"filter", SIM_CLASS_TRICKS, 1, 18},                 // message type, everywhere
+    [SIM_FILTER] = {"filter", SIM_CLASS_TRICKS, 0, 9},                  // which type of message
     [SIM_REPLAY] = {"replay", SIM_CLASS_TRICKS, 1, 64},                 // frames
     [SIM_FORGERY] = {"forgery", SIM_CLASS_TRICKS, 1, 30},               // frames
     [SIM_DISK_SLOW] = {"disk-slow", SIM_CLASS_DISK, 5, 100},            // times
@@ -124,9 +124,13 @@ static void make_noise(struct sim *sim, const struct sim_fault *fault, bool begi
 
 static void filter(struct sim *sim, uint32_t type, bool begins)
 {
+    static const uint8_t types[] = {RAFT_MSG_PRE_VOTE,     RAFT_MSG_PRE_VOTE_REPLY, RAFT_MSG_VOTE,
+                                    RAFT_MSG_VOTE_REPLY,   RAFT_MSG_APPEND,         RAFT_MSG_APPEND,
+                                    RAFT_MSG_APPEND_REPLY, WIRE_APPEND_FRAGMENT,    WIRE_SNAPSHOT,
+                                    WIRE_SNAPSHOT_REPLY};
     for (uint16_t from = 0; from <= sim->options.nodes; from++) {
         for (uint16_t to = 0; to <= sim->options.nodes; to++) {
-            sim->links[from][to].filter = begins ? 1u << type : 0;
+            sim->links[from][to].filter = begins ? 1u << types[type] : 0;
         }
     }
 }
@@ -154,6 +158,13 @@ static void release_trapped(struct sim *sim)
     }
 }
 
+static void unmute_all(struct sim *sim)
+{
+    for (uint32_t at = 0; at < sim->options.nodes; at++) {
+        sim->nodes[at].is_muted = false;
+    }
+}
+
 static const struct sim_fault *active(const struct sim *sim, enum sim_fault_kind kind)
 {
     for (uint32_t at = 0; at < sim->plan.count; at++) {
@@ -164,24 +175,39 @@ static const struct sim_fault *active(const struct sim *sim, enum sim_fault_kind
     return NULL;
 }
 
+// Whoever stands may be muted, so that it leads with a log that nobody else has; whoever leads,
+// crashed or cut off within moments. One victim goes free when the next one is there.
+static void hunt_leader(struct sim_node *node, enum raft_role role, const struct sim_fault *hunt)
+{
+    struct sim *sim = node->sim;
+    if (role == RAFT_CANDIDATE) {
+        bool is_muted = prng_chance(&sim->prng, 1, 2);
+        unmute_all(sim);
+        node->is_muted = is_muted;
+        return;
+    }
+    release_trapped(sim);
+    bool may_crash = !sim->options.is_volatile; // or the group would soon have lost its memory
+    node->is_trap_crash = may_crash && prng_chance(&sim->prng, 1, 2);
+    if (!node->is_muted) {
+        sim_at(sim, SIM_EVENT_TRAP + node->id - 1u,
+               sim->now_ns + prng_below(&sim->prng, hunt->strength * SIM_US));
+    }
+}
+
 void sim_fault_on_role(struct sim_node *node, enum raft_role role)
 {
     struct sim *sim = node->sim;
-    bool is_leader = role == RAFT_LEADER;
-    if (!is_leader && role != RAFT_CANDIDATE) {
-        return;
+    const struct sim_fault *hunt = active(sim, SIM_HUNT_LEADERS);
+    if (hunt != NULL && (role == RAFT_LEADER || role == RAFT_CANDIDATE)) {
+        hunt_leader(node, role, hunt);
     }
-    const struct sim_fault *hunt = active(sim, is_leader ? SIM_HUNT_LEADERS : SIM_HUNT_CANDIDATES);
-    bool may_crash = !sim->options.is_volatile; // or the group would soon have lost its memory
-    if (hunt == NULL || (!is_leader && !may_crash)) {
-        return;
+    hunt = active(sim, SIM_HUNT_CANDIDATES);
+    if (hunt != NULL && role == RAFT_CANDIDATE && !sim->options.is_volatile) {
+        node->is_trap_crash = true;
+        sim_at(sim, SIM_EVENT_TRAP + node->id - 1u,
+               sim->now_ns + prng_below(&sim->prng, hunt->strength * SIM_US));
     }
-    if (is_leader) {
-        release_trapped(sim); // the one before may come back
-    }
-    node->is_trap_crash = may_crash && (!is_leader || prng_chance(&sim->prng, 1, 2));
-    sim_at(sim, SIM_EVENT_TRAP + node->id - 1u,
-           sim->now_ns + prng_below(&sim->prng, hunt->strength * SIM_US));
 }
 
 void sim_fault_trap(struct sim_node *node)
@@ -474,6 +500,7 @@ static void end(struct sim *sim, const struct sim_fault *fault)
         break;
     case SIM_HUNT_LEADERS:
         release_trapped(sim);
+        unmute_all(sim);
         break;
     case SIM_HUNT_CANDIDATES:
     case SIM_POWER_CUT:

@@ -106,18 +106,25 @@ static void record(struct sim *sim, const struct sim_packet *packet)
 }
 
 // One datagram is sent: lost, once or twice.
-static void transmit(struct sim *sim, const struct sim_packet *packet)
+static void transmit(const struct sim_net *from, const struct sim_packet *packet)
 {
+    struct sim *sim = from->sim;
     const struct sim_link *link = &sim->links[packet->from][packet->to];
     sim->frames_sent++;
     sim_hash(sim, crc32c(0, packet->data, packet->bytes));
+    if (packet->from != 0) {
+        struct sim_node *node = &sim->nodes[packet->from - 1];
+        sim_check_sent(node->seats[from->index], packet->data, packet->bytes);
+    }
     record(sim, packet);
     if (sim->frames != NULL) {
         sim_frames_see(sim->frames, packet->data, packet->bytes);
     }
-    uint32_t type = link->filter == 0 ? 0 : type_of(packet);
+    bool is_muted = packet->from != 0 && sim->nodes[packet->from - 1].is_muted;
+    uint32_t type = link->filter == 0 && !is_muted ? 0 : type_of(packet);
     if (link->cuts > 0 || chance(sim, link->loss_ppm) ||
-        (link->filter & (1u << (type & 31))) != 0) {
+        (link->filter & (1u << (type & 31))) != 0 ||
+        (is_muted && (type == RAFT_MSG_APPEND || type == WIRE_APPEND_FRAGMENT))) {
         sim->frames_lost++;
         return;
     }
@@ -280,7 +287,7 @@ static void send_one(struct sim_net *net, const struct net_frame *frame)
         .remote = {.ipv4 = from_ipv4, .udp_port = to->local_port, .local_port = to->udp_port},
         .data = frame->data,
         .bytes = frame->bytes};
-    transmit(net->sim, &packet);
+    transmit(net, &packet);
 }
 
 static uint32_t send_frames(struct net *base, struct net_frame *frames, uint32_t count)
