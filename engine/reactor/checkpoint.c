@@ -226,8 +226,13 @@ static bool may_begin(const struct group *group)
 void checkpoint_start(struct group *group)
 {
     struct checkpoint *checkpoint = &group->checkpoint;
-    if (may_begin(group) && !group->is_paused && !group->is_halted &&
-        (group->applied > checkpoint->durable.index || group->is_incomplete)) {
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    // Nothing new would be in it: neither a later state, nor that the node is whole again. (Made
+    // all the same, one after the other, they left no moment to take the checkpoint of a peer.)
+    bool has_news =
+        group->applied > checkpoint->durable.index || (group->is_incomplete && view.intact);
+    if (may_begin(group) && !group->is_paused && !group->is_halted && has_news) {
         begin(group, (struct raft_entry_id){0, 0});
     }
 }

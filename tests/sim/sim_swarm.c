@@ -38,7 +38,7 @@ static void draw_sizes(struct sim_options *options, struct prng *prng)
     options->window_entries = is_tiny ? 2 : (uint32_t)between(prng, 4, 256);
     options->window_bytes = is_tiny ? 4096 : UINT64_C(1) << between(prng, 12, 20);
     options->segment_bytes = 64 << 10;
-    options->log_bytes = is_tiny ? 2 << 20 : UINT64_C(1) << between(prng, 21, 22);
+    options->log_bytes = is_tiny ? 1280 << 10 : UINT64_C(1) << between(prng, 21, 22);
     options->checkpoint_bytes = options->log_bytes / between(prng, 2, 8);
     options->batch_bytes = UINT32_C(1) << between(prng, 14, 16);
     options->batches_in_flight = is_tiny ? 1 : (uint32_t)between(prng, 1, 8);
@@ -175,6 +175,9 @@ void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed
     draw_cluster(options, &prng);
     options->classes = (uint32_t)(prng_next(&prng) & prng_next(&prng)) & ((1u << SIM_CLASSES) - 1);
     options->classes |= one_in(&prng, 4) ? (1u << SIM_CLASSES) - 1 : 1u << SIM_CLASS_CRASH;
+    if (one_in(&prng, 8)) { // leaders come and go all the time: the situations of figure 8
+        options->classes = 1u << SIM_CLASS_HUNT | 1u << between(&prng, 0, SIM_CLASS_TRICKS);
+    }
     uint32_t count = faults == 0 ? 0 : (uint32_t)between(&prng, 1, 2 * faults - 1);
     plan->count = count < SIM_FAULTS_MAX ? count : SIM_FAULTS_MAX;
     plan->count = has_any(options) ? plan->count : 0;

@@ -561,6 +561,32 @@ static void a_damaged_checkpoint_is_repaired_by_peers(void)
     world_close(world);
 }
 
+// A node that lost entries and waits for a peer's checkpoint must not be busy with checkpoints of
+// what it has.
+static void no_checkpoint_without_news(void)
+{
+    default_options(3, false);
+    struct world *world = open_world(3);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 8);
+    world_settle(world, WORLD_S);
+    struct group *group = reactor_group(world_reactor(world, follower(world), 0), 0);
+    checkpoint_start(group);
+    CHECK(group->checkpoint.state != CHECKPOINT_IDLE);
+    world_run(world, 50 * WORLD_MS);
+    CHECK_EQUAL(group->checkpoint.durable.index, group->applied);
+    group->is_incomplete = true;
+    group->raft->intact = false;
+    checkpoint_start(group);
+    CHECK(group->checkpoint.state == CHECKPOINT_IDLE);
+    group->raft->intact = true;
+    checkpoint_start(group); // to say that it is whole
+    CHECK(group->checkpoint.state != CHECKPOINT_IDLE);
+    world_run(world, 50 * WORLD_MS);
+    CHECK(!group->is_incomplete);
+    world_close(world);
+}
+
 // --- mailbox ---
 
 static void requests_of_other_threads_are_answered(void)
@@ -745,6 +771,7 @@ int main(int argc, char **argv)
         TEST(a_drained_leader_leaves_nothing_open),
         TEST(closing_waits_for_a_checkpoint_being_written),
         TEST(a_damaged_checkpoint_is_repaired_by_peers),
+        TEST(no_checkpoint_without_news),
         TEST(requests_of_other_threads_are_answered),
         TEST(sizes_are_kept),
         TEST(a_replaced_leader_answers_unknown),
