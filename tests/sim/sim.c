@@ -464,7 +464,7 @@ static uint32_t majority(const struct sim *sim)
 static bool is_intact(struct sim *sim, uint16_t id)
 {
     const struct sim_node *node = &sim->nodes[id - 1];
-    if (!node->is_up) {
+    if (!node->is_up || node->is_stopping) { // as it will come back
         return !node->is_lost && !node->is_damaged && !sim->options.is_volatile;
     }
     bool is_whole = true;

@@ -547,13 +547,17 @@ static bool keeps_checkpoint(const struct reactor *reactor)
     return keeps;
 }
 
-// Whoever was given a checkpoint and fell silent is waited for, for a while.
+// Whoever was given a checkpoint and fell silent is waited for, for a while; a worker may have a
+// job in its hands.
 bool sim_is_at_rest(struct sim *sim)
 {
     bool keeps = false;
     for (uint32_t number = 0; number < sim->options.nodes * sim->options.reactors; number++) {
         const struct sim_seat *seat = &sim->seats[number];
-        keeps |= seat->node->is_up && !seat->reactor->is_failed && keeps_checkpoint(seat->reactor);
+        const struct reactor *reactor = seat->reactor;
+        keeps |= seat->node->is_up && !reactor->is_failed &&
+                 (keeps_checkpoint(reactor) ||
+                  reactor->free_job_count < reactor->config.sizes.apply_jobs);
     }
     return !keeps;
 }
