@@ -249,7 +249,6 @@ static enum raft_outcome on_installed(struct raft *raft, struct raft_entry_id id
 {
     struct raft_log *log = &raft->log;
     if (id.index <= raft->commit) {
-        MARK(log_overtook_an_installed_checkpoint);
         // The log caught up while it was made durable; the state machine is there all the same.
         raft->apply_given = raft->apply_given > id.index ? raft->apply_given : id.index;
         raft->applied = raft->applied > id.index ? raft->applied : id.index;
@@ -260,7 +259,6 @@ static enum raft_outcome on_installed(struct raft *raft, struct raft_entry_id id
         become_follower(raft, raft->now_ns, id.term, 0);
     }
     if (id.index <= log->last && log_term_at(log, id.index) == id.term) {
-        MARK(checkpoint_keeps_what_continues_it);
         log->base = id;
         log->synced = log->synced > id.index ? log->synced : id.index;
         log_close_holes(log);
@@ -303,7 +301,6 @@ static enum raft_outcome dispatch(struct raft *raft, uint64_t now_ns,
     case RAFT_IN_APPLIED:
         ASSERT_CMP(input->applied, <=, raft->apply_given);
         if (input->applied < raft->applied) {
-            MARK(applied_behind_an_installed_checkpoint);
             return RAFT_STALE; // a checkpoint was installed meanwhile
         }
         raft->applied = input->applied;

@@ -6,8 +6,6 @@
 // waiting answers with it (a client asks again).
 #include "engine/reactor/internal.h"
 
-#include "engine/base/mark.h"
-
 #include <string.h>
 
 static bool is_same(const struct net_endpoint *a, const struct net_endpoint *b)
@@ -177,7 +175,6 @@ static enum wire_status inspect(struct group *group, const struct raft_entry_hea
         return WIRE_NOT_LEADER;
     }
     if (!group_takes_proposals(group, count, payload_bytes)) {
-        MARK(proposal_finds_the_log_full);
         reactor->counters.proposals_busy += count;
         return WIRE_BUSY;
     }

@@ -178,7 +178,6 @@ static bool move_group(struct group *group, uint64_t segment, uint64_t last, str
             continue;
         }
         if (next > view.last) {
-            MARK(entry_behind_a_hole_pins_the_log);
             raft_forget_beyond_hole(group->raft);
             last = view.last;
             break;
