@@ -126,7 +126,8 @@ enum raft_outcome group_step(struct group *group, const struct raft_input *input
 // Sends one entry that is larger than a frame, in fragments. False when frames ran out: all of it
 // counts as unsent, but the next attempt goes on where this one ended (else an entry of more
 // fragments than the driver takes at once would never be whole).
-static bool send_fragments(struct group *group, struct lane *lane, uint64_t index)
+static bool send_fragments(struct group *group, struct lane *lane, uint64_t index,
+                           uint64_t sealed_max)
 {
     struct reactor *reactor = group->reactor;
     struct fragment_cursor *cursor = &group->cursors[lane - reactor->peers];
@@ -146,7 +147,8 @@ static bool send_fragments(struct group *group, struct lane *lane, uint64_t inde
                                                .bytes = left < piece ? left : piece,
                                                .data = payload + offset,
                                                .append = message.append};
-        struct wire_writer *writer = lane_next_frame(reactor, lane);
+        struct wire_writer *writer =
+            reactor->outbox.sealed < sealed_max ? lane_next_frame(reactor, lane) : NULL;
         if (writer == NULL || !wire_put_append_fragment(writer, group->id, &message, &fragment)) {
             MARK(fragments_cut_short_for_frames);
             *cursor = (struct fragment_cursor){.id = id, .offset = offset};
@@ -210,6 +212,11 @@ static uint64_t send_message(struct group *group, struct lane *lane, uint64_t fi
     return first + count;
 }
 
+// At most SEND_FRAMES_MAX frames: not every driver refuses what is too much for one iteration.
+// Where each frame is a way through the kernel (net_af_packet, net_udp) a whole window of 32 MiB
+// would take longer than an election timeout, and a leader that does not poll is deposed
+// (measured: 1.8 s).
+//
 // What could not be sent for want of frames is taken back: the core must not believe it is under
 // way. What cannot be sent because the peer is not reached counts as lost, or we would try in every
 // iteration.
@@ -218,14 +225,15 @@ static void send_entries(struct group *group, const struct raft_send *send)
     struct reactor *reactor = group->reactor;
     struct lane *lane = lane_of_node(reactor, send->to);
     uint64_t index = send->range.first;
+    uint64_t sealed_max = reactor->outbox.sealed + SEND_FRAMES_MAX;
     bool is_reached = lane_locate(reactor, lane);
     uint32_t payload_max =
         is_reached ? wire_append_payload_max(lane_frame_bytes(reactor, lane)) : 0;
-    while (is_reached && index <= send->range.last) {
+    while (is_reached && index <= send->range.last && reactor->outbox.sealed < sealed_max) {
         const struct raft_entry *entry = raft_entry_at(group->raft, index);
         uint64_t next;
         if (entry->head.bytes > payload_max) {
-            next = send_fragments(group, lane, index) ? index + 1 : index;
+            next = send_fragments(group, lane, index, sealed_max) ? index + 1 : index;
         } else {
             next = send_message(group, lane, index, send->range.last);
         }

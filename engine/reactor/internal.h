@@ -22,6 +22,7 @@ enum {
     RX_BURST = 32,
     TX_PENDING_MAX = 128,  // sealed frames that the driver did not take yet
     TX_USE_MAX = 96,       // ... and open ones, for nodes, or for clients
+    SEND_FRAMES_MAX = 256, // of one group's entries to one peer in a poll iteration
     CLIENTS_MAX = 64,      // client endpoints remembered
     APPLY_ITEMS_MAX = 256, // entries of one apply job
     APPLY_JOBS_MAX = 64,
@@ -53,6 +54,7 @@ struct outbox {
     uint8_t pending_use[TX_PENDING_MAX]; // enum net_use of each
     uint32_t pending_count;
     uint32_t frames_of[2]; // pending and open, by use
+    uint64_t sealed;       // frames, ever
     struct lane *open[RAFT_NODES_MAX + CLIENTS_MAX];
     uint32_t open_count;
 };

@@ -63,6 +63,7 @@ static void seal(struct reactor *reactor, struct lane *lane)
         outbox->frames_of[lane->use]--;
         return;
     }
+    outbox->sealed++;
     lane->frame.bytes = wire_seal(&lane->writer);
     lane->frame.remote = lane->remote;
     ASSERT_CMP(outbox->pending_count, <, TX_PENDING_MAX);

@@ -448,6 +448,37 @@ static void the_largest_entry_in_the_smallest_frames(void)
     world_close(world);
 }
 
+// A driver that takes whatever it is given (every frame a way through the kernel): a follower that
+// comes back has a window of 2000 frames to get, and the leader must poll in between.
+static void a_window_is_sent_in_many_iterations(void)
+{
+    default_options(3, true);
+    options.frame_bytes = 576;
+    options.tx_ring = options.tx_buffers = 1 << 14;
+    struct world *world = open_world(3);
+    uint16_t leader = world_leader(world, 0), other = leader % 3 + 1;
+    world_clients_active(world, true);
+    world_isolate(world, other);
+    world_run(world, WORLD_S / 10);
+    world_clients_active(world, false);
+    world_run(world, WORLD_S / 10);
+    uint64_t entries = counters(world, leader).entries_out;
+    uint64_t most = 0;
+    world_heal(world);
+    while (!world_is_level(world)) {
+        uint64_t before = world->frames_sent;
+        world_run(world, WORLD_US); // no node polls twice
+        uint64_t sent = world->frames_sent - before;
+        most = sent > most ? sent : most;
+    }
+    CHECK(world_leader(world, 0) == leader);
+    CHECK(counters(world, leader).entries_out > entries + 200);
+    CHECK(most >= SEND_FRAMES_MAX); // more was there to be sent
+    CHECK(most < SEND_FRAMES_MAX + 64);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
 // --- devices, ends ---
 
 static void a_leader_whose_device_fails_steps_down(void)
@@ -766,6 +797,7 @@ int main(int argc, char **argv)
         TEST(a_full_leader_gives_way_to_one_with_room),
         TEST(a_log_full_of_lost_entries_is_emptied),
         TEST(the_largest_entry_in_the_smallest_frames),
+        TEST(a_window_is_sent_in_many_iterations),
         TEST(a_leader_whose_device_fails_steps_down),
         TEST(a_failed_flush_of_a_checkpoint_is_final),
         TEST(a_drained_leader_leaves_nothing_open),
