@@ -187,14 +187,24 @@ static bool wait_for(struct demo *demo, pid_t child, const char *what, double ti
     return true;
 }
 
+// Its exit status, -1 when a signal ended it, 0 while it runs or when it did well. It stays to be
+// waited for.
+static int ended_badly(pid_t child)
+{
+    siginfo_t ended = {0};
+    bool has_ended = waitid(P_PID, (id_t)child, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                     ended.si_pid == child;
+    return !has_ended ? 0 : ended.si_code == CLD_EXITED ? ended.si_status : -1;
+}
+
 // Kills the leader when half of the files are applied.
 static bool kill_leader_midway(struct demo *demo, pid_t load)
 {
     int leader = cluster_leader(&demo->cluster), next;
     while (leader == 0 || applied_of(demo, leader) < (long long)demo->files / 2) {
-        if (waitid(P_PID, (id_t)load, &(siginfo_t){0}, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-            kill(load, 0) != 0) {
-            return give_up(demo, "the load ended early");
+        int status = ended_badly(load);
+        if (status != 0) {
+            return give_up(demo, "kv load failed with status %d", status);
         }
         if (since_s(demo->started_ns) > LOAD_TIMEOUT_S || !check_nodes(demo)) {
             return demo->reason[0] != '\0' ? false : give_up(demo, "the load makes no progress");
