@@ -102,6 +102,7 @@ static struct reactor_config settings(struct sim_seat *seat)
     struct sim_node *node = seat->node;
     struct sim *sim = node->sim;
     const struct sim_options *options = &sim->options;
+    uint64_t seed = prng_next(&sim->prng), nonce = prng_next(&sim->prng) | 1;
     struct reactor_config config = {.cluster = options->seed | 1,
                                     .node = node->id,
                                     .node_count = options->nodes,
@@ -120,13 +121,13 @@ static struct reactor_config settings(struct sim_seat *seat)
                                     .checkpoint_bytes = options->checkpoint_bytes,
                                     .apply_workers = options->workers,
                                     .sizes = options->sizes,
-                                    .seed = prng_next(&sim->prng),
+                                    .seed = seed,
                                     .wal = {.log_bytes = options->log_bytes,
                                             .segment_bytes = options->segment_bytes,
                                             .batch_bytes_max = options->batch_bytes,
                                             .in_flight_max = options->batches_in_flight,
                                             .durable_mark_delay_ns = SIM_MS,
-                                            .nonce = prng_next(&sim->prng) | 1,
+                                            .nonce = nonce,
                                             .is_volatile = options->is_volatile,
                                             .bootstrap = !node->has_started,
                                             .arena = seat->arena},
@@ -341,7 +342,7 @@ static void poll_seat(struct sim_seat *seat)
     SIM_CHECK(sim, seat->net.rx_out == 0, "leak", "node %u keeps %u received frames", node->id,
               seat->net.rx_out);
     sim_check_seat(seat);
-    if (node->is_stopping && reactor_is_drained(seat->reactor)) {
+    if (node->is_stopping && reactor_is_drained(seat->reactor) && !is_mark_due(node)) {
         bool is_drained = true;
         for (uint32_t which = 0; which < sim->options.reactors; which++) {
             is_drained &= reactor_is_drained(node->seats[which]->reactor);

@@ -234,9 +234,9 @@ struct sim_disk {
     uint32_t slow_factor; // 1: not slow
     uint64_t stuck_until_ns;
     bool fails_next, is_full, loses_next, misdirects_next;
-    // The log was damaged, and no write handed in since has completed: its mark may still be due.
+    // The log was damaged at that position, and no durable header has a mark behind it yet.
     bool is_mark_due;
-    uint64_t lie_stamp;
+    uint64_t damaged_position;
 };
 
 // ------------------------------------------------------------------------------------------------

@@ -115,9 +115,9 @@ static bool holds_durably(struct sim *sim, uint16_t id, uint16_t group, uint64_t
     return entry != NULL && entry->term == term && entry->is_durable;
 }
 
-// A volatile node that crashed after its ack has lost the entry, and counts all the same: it may
-// not help to elect anybody before it was told everything again. What must not count is the ack of
-// a node that was not intact.
+// A volatile node that crashed after its ack has lost the entry (a damaged one may have), and
+// counts all the same: it may not help to elect anybody before it was told everything again. What
+// must not count is the ack of a node that was not intact.
 static bool held_when_it_counted(struct sim *sim, uint16_t id, uint16_t group, uint64_t index,
                                  uint64_t term)
 {
@@ -132,8 +132,9 @@ static void check_majority(struct sim_seat *seat, uint16_t group, uint64_t index
     struct sim *sim = seat->node->sim;
     uint32_t holders = 0;
     for (uint16_t id = 1; id <= sim->options.nodes; id++) {
-        holders += sim->options.is_volatile ? held_when_it_counted(sim, id, group, index, term)
-                                            : holds_durably(sim, id, group, index, term);
+        bool may_have_lost = sim->options.is_volatile || sim->nodes[id - 1].is_damaged;
+        holders += may_have_lost ? held_when_it_counted(sim, id, group, index, term)
+                                 : holds_durably(sim, id, group, index, term);
     }
     SIM_CHECK(sim, holders > sim->options.nodes / 2, "majority",
               "node %u group %u: entry (%lu, %lu) is committed, and %u of %u nodes hold it",
@@ -313,8 +314,8 @@ static void check_synced(struct sim_seat *seat, uint16_t group, const struct raf
 {
     bool is_cut = raft->log.epoch != seen->epoch;
     uint64_t from = is_cut ? seen->commit : seen->synced;
+    note_holder(seat, group, raft, seen->is_intact ? from : 0);
     if (seat->node->sim->options.is_volatile) {
-        note_holder(seat, group, raft, seen->is_intact ? from : 0);
         return;
     }
     for (uint64_t index = from + 1;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "engine/wal/wal_state.h"
 #include "tests/sim/sim.h"
 
 enum {
@@ -268,7 +269,15 @@ void sim_disk_note_damage(struct sim_disk *disk)
 {
     disk->sim->nodes[disk->node - 1].is_damaged = true;
     disk->is_mark_due = true;
-    disk->lie_stamp = disk->stamp;
+    disk->damaged_position = wal_head(disk->sim->seats[disk->seat].reactor->wal);
+}
+
+// Does this batch's header say that all there was when the log was damaged is durable?
+static bool has_mark_behind(const struct sim_disk *disk, const struct disk_request *request)
+{
+    struct wal_batch_header header;
+    memcpy(&header, request->data, sizeof(header));
+    return is_log(disk, request) && header.durable_position >= disk->damaged_position;
 }
 
 static void perform_write(struct sim_disk *disk, const struct disk_request *request)
@@ -309,8 +318,7 @@ static void perform(struct sim_disk *disk, struct sim_request *pending)
     case DISK_WRITE_DURABLE:
         pending->result = write_result(disk, request);
         if (pending->result == 0) {
-            bool is_covering = is_log(disk, request) && pending->stamp >= disk->lie_stamp;
-            disk->is_mark_due = disk->is_mark_due && !is_covering;
+            disk->is_mark_due = disk->is_mark_due && !has_mark_behind(disk, request);
             perform_write(disk, request);
         }
         break;
