@@ -15,8 +15,12 @@
 #include <unistd.h>
 
 #include "drivers/cli/cluster_files.h"
+#include "drivers/cli/poll_gap.h"
+#include "engine/embed/idle.h"
 
 enum { REASON_BYTES = 768, START_TIMEOUT_S = 60, LOAD_TIMEOUT_S = 300 };
+
+#define ELECTION_DEFAULT_MS 150u
 
 static const struct cli_option options[] = {
     {.name = "link",
@@ -59,6 +63,7 @@ struct demo {
     uint64_t files, bytes;
     double load_s, failover_s, rejoin_s;
     int killed;
+    char settings[64]; // of the cluster, beside the defaults
     char reason[REASON_BYTES];
 };
 
@@ -139,6 +144,24 @@ static bool wait_for_leader(struct demo *demo, int except, int *leader)
         usleep(2000);
     }
     return give_up(demo, "no leader within %d s", START_TIMEOUT_S);
+}
+
+// On a machine that does other things, too, a leader that waits for its CPU must not look dead.
+// Nodes at work wait about twice as long as idle pollers do (measured: 20 to 41 ms against 7 to
+// 20).
+static void choose_timeouts(struct demo *demo)
+{
+    uint64_t gap_ns = poll_gap_measure_ns(CLUSTER_NODES + 1);
+    unsigned election_ms = (unsigned)(idle_shortest_election_ns(2 * gap_ns) / 1000000) + 1;
+    if (election_ms <= ELECTION_DEFAULT_MS) {
+        return;
+    }
+    snprintf(demo->settings, sizeof(demo->settings), "election_timeout_min: %ums\n", election_ms);
+    demo->cluster.settings = demo->settings;
+    step(demo,
+         "this machine is busy, pollers wait up to %.0f ms for a CPU: election timeouts from %u ms "
+         "instead of %u ms",
+         (double)gap_ns / 1e6, election_ms, ELECTION_DEFAULT_MS);
 }
 
 static bool start_nodes(struct demo *demo)
@@ -358,6 +381,7 @@ static int run(const struct cli_arguments *arguments)
     demo.seconds = cli_number(arguments, "seconds");
     demo.started_ns = now_ns();
     setvbuf(stdout, NULL, _IOLBF, 0);
+    choose_timeouts(&demo);
     int error = cluster_create(&demo.cluster, cli_text(arguments, "directory"), demo.reason,
                                sizeof(demo.reason));
     bool passed = error == 0 && perform(&demo);
@@ -376,9 +400,11 @@ const struct cli_command command_demo = {
                "latency",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
-    .details = "Starts three nodes, replicates a directory tree, kills the leader midway, restarts "
-               "it, reads everything back and "
-               "compares it, compares the replicas, measures latency. The last line is PASS, or "
-               "FAIL and the reason.",
+    .details =
+        "Starts three nodes, replicates a directory tree, kills the leader midway, restarts "
+        "it, reads everything back and "
+        "compares it, compares the replicas, measures latency. Where pollers wait long for a CPU, "
+        "election timeouts are raised, and it says so. The last line is PASS, or FAIL and the "
+        "reason.",
     .run = run,
 };

@@ -1,17 +1,14 @@
 // CPUs against pollers, isolation, and the clock.
 #include "drivers/cli/doctor.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "drivers/cli/poll_gap.h"
 #include "engine/embed/idle.h"
 
-enum { DEMO_NODES = 3, POLLERS_MAX = 16 };
-
-#define POLL_FOR_NS UINT64_C(400000000)
+enum { DEMO_NODES = 3 };
 
 // Do all nodes run on one machine? memif and loopback reach no other.
 static bool is_one_machine(const struct pontoon_config *config)
@@ -43,43 +40,11 @@ static void check_pollers(struct doctor_report *report, const struct pontoon_con
         is_one_machine(config) ? " (all nodes and a client on this machine)" : "");
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
-// Polls like an idle reactor; *argument gets the longest time between two polls.
-static void *poll_for_a_while(void *argument)
-{
-    uint64_t longest_ns = 0, before_ns = now_ns(), end_ns = before_ns + POLL_FOR_NS;
-    while (before_ns < end_ns) {
-        sched_yield();
-        uint64_t after_ns = now_ns();
-        longest_ns = after_ns - before_ns > longest_ns ? after_ns - before_ns : longest_ns;
-        before_ns = after_ns;
-    }
-    *(uint64_t *)argument = longest_ns;
-    return NULL;
-}
-
 // As many pollers as the configuration brings to this machine, all idle: how far apart do their
 // polls lie, and what election timeout does that allow?
 static void check_poll_gap(struct doctor_report *report, const struct pontoon_config *config)
 {
-    pthread_t threads[POLLERS_MAX];
-    uint64_t gaps_ns[POLLERS_MAX] = {0}, longest_ns = 0;
-    uint32_t pollers = count_pollers(config), started = 0;
-    pollers = pollers < POLLERS_MAX ? pollers : POLLERS_MAX;
-    while (started < pollers &&
-           pthread_create(&threads[started], NULL, poll_for_a_while, &gaps_ns[started]) == 0) {
-        started++;
-    }
-    for (uint32_t at = 0; at < started; at++) {
-        pthread_join(threads[at], NULL);
-        longest_ns = gaps_ns[at] > longest_ns ? gaps_ns[at] : longest_ns;
-    }
+    uint64_t longest_ns = poll_gap_measure_ns(count_pollers(config));
     uint64_t shortest_ns = idle_shortest_election_ns(longest_ns);
     bool is_enough = config->node_count == 0 || config->election_timeout_min_ns >= shortest_ns;
     doctor_add(report, is_enough ? DOCTOR_OK : DOCTOR_WARN, "poll gap",
