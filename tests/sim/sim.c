@@ -266,7 +266,7 @@ static void fail_start(struct sim_node *node, int error, const char *reason)
         restart_after(node, SIM_MS);
         return;
     }
-    bool is_refused = error == -EBADMSG || error == -EXDEV || error == -EINVAL;
+    bool is_refused = error == -EBADMSG || error == -EXDEV || error == -EINVAL || error == -ENOENT;
     SIM_CHECK(sim, node->is_damaged && is_refused, "start", "node %u does not start: %s", node->id,
               reason);
     node->is_lost = true;
@@ -282,10 +282,12 @@ void sim_node_start(struct sim_node *node)
     int error = 0;
     uint64_t dies_in = node->dies_in;
     node->dies_in = 0;
+    for (uint32_t which = 0; which < sim->options.reactors; which++) {
+        sim_disk_revive(&node->seats[which]->disk, true);
+        sim_disk_revive(&node->seats[which]->checkpoint_disk, true);
+    }
     for (uint32_t which = 0; which < sim->options.reactors && error == 0; which++) {
         struct sim_seat *seat = node->seats[which];
-        sim_disk_revive(&seat->disk, true);
-        sim_disk_revive(&seat->checkpoint_disk, true);
         seat->disk.dies_in = dies_in;
         const struct reactor_config config = settings(seat);
         error = reactor_open(&config, &seat->reactor, reason, sizeof(reason));

@@ -99,6 +99,7 @@ enum sim_fault_kind {
     SIM_ROT_META,
     SIM_LOST_WRITE,
     SIM_MISDIRECTED_WRITE,
+    SIM_DISK_LOST,
     SIM_CLOCK_DRIFT,
     SIM_CLOCK_JUMP,
     SIM_CLOCK_FREEZE,
@@ -508,6 +509,7 @@ void sim_net_forge(struct sim *sim, uint16_t node, uint32_t count);
 void sim_disk_open(struct sim_disk *disk, struct sim *sim, uint16_t node, uint16_t seat,
                    uint32_t number);
 void sim_disk_close(struct sim_disk *disk);
+void sim_disk_wipe(struct sim_disk *disk); // as new
 void sim_disk_complete(struct sim_disk *disk, uint32_t request);
 void sim_disk_die(struct sim_disk *disk, bool is_power);
 void sim_disk_revive(struct sim_disk *disk, bool is_blocking);

@@ -481,13 +481,18 @@ void sim_disk_open(struct sim_disk *disk, struct sim *sim, uint16_t node, uint16
                               .slow_factor = 1};
 }
 
-void sim_disk_close(struct sim_disk *disk)
+void sim_disk_wipe(struct sim_disk *disk)
 {
     for (uint32_t file = 0; file < SIM_FILES_MAX; file++) {
         if (disk->files[file].name[0] != '\0') {
             remove_from(disk, file);
         }
     }
+}
+
+void sim_disk_close(struct sim_disk *disk)
+{
+    sim_disk_wipe(disk);
     free(disk->dirty);
 }
 

@@ -39,6 +39,7 @@ static const struct sim_fault_row rows[SIM_FAULT_KINDS] = {
     [SIM_ROT_META] = {"rot-meta", SIM_CLASS_DAMAGE, 0, 1 << 30},
     [SIM_LOST_WRITE] = {"lost-write", SIM_CLASS_DAMAGE, 0, 1 << 30}, // which reactor's
     [SIM_MISDIRECTED_WRITE] = {"misdirected-write", SIM_CLASS_DAMAGE, 0, 1 << 30},
+    [SIM_DISK_LOST] = {"disk-lost", SIM_CLASS_DAMAGE, 0, 0}, // with its vote: the node stays down
     [SIM_CLOCK_DRIFT] = {"clock-drift", SIM_CLASS_CLOCK, 950000, 1050000}, // ppm of its rate
     [SIM_CLOCK_JUMP] = {"clock-jump", SIM_CLASS_CLOCK, 1000, 500000},      // us, forward
     [SIM_CLOCK_FREEZE] = {"clock-freeze", SIM_CLASS_CLOCK, 0, 0},
@@ -325,6 +326,18 @@ static void set_buffers(struct sim_node *node, uint32_t buffers)
     }
 }
 
+// The machine comes back with an empty disk: its vote is lost too, so it is refused without an
+// explicit bootstrap.
+static void lose_disks(struct sim_node *node, uint64_t down_ns)
+{
+    sim_node_crash(node, true, down_ns);
+    for (uint32_t which = 0; which < node->sim->options.reactors && !node->is_up; which++) {
+        sim_disk_wipe(&node->seats[which]->disk);
+        sim_disk_wipe(&node->seats[which]->checkpoint_disk);
+        node->is_damaged = true;
+    }
+}
+
 static void cut_power_of_all(struct sim *sim, uint64_t for_ns)
 {
     for (uint32_t at = 0; at < sim->options.nodes; at++) {
@@ -424,6 +437,9 @@ static void begin(struct sim *sim, const struct sim_fault *fault, uint64_t until
     case SIM_MISDIRECTED_WRITE:
         node->seats[fault->strength % sim->options.reactors]->disk.misdirects_next = true;
         break;
+    case SIM_DISK_LOST:
+        lose_disks(node, fault->for_ns);
+        break;
     case SIM_CLOCK_DRIFT:
         set_drift(node, (int32_t)fault->strength - 1000000, 0);
         break;
@@ -520,6 +536,7 @@ static void end(struct sim *sim, const struct sim_fault *fault)
     case SIM_ROT_META:
     case SIM_LOST_WRITE:
     case SIM_MISDIRECTED_WRITE:
+    case SIM_DISK_LOST:
     case SIM_CLOCK_JUMP:
     case SIM_UNLOCATED:
     case SIM_FAULT_KINDS:

@@ -140,6 +140,9 @@ static void draw_fault(const struct sim_options *options, struct prng *prng,
         fault->kind = (enum sim_fault_kind)between(prng, 0, SIM_FAULT_KINDS - 1);
     } while (!is_possible(options, fault->kind));
     fault->at_ns = between(prng, 0, options->duration_ns);
+    if (fault->kind == SIM_DISK_LOST) { // late: the node is of no more use
+        fault->at_ns = options->duration_ns - fault->at_ns / 4;
+    }
     fault->for_ns = some_time(options, prng);
     fault->for_ns *= sim_fault_row(fault->kind)->class == SIM_CLASS_HUNT ? 5 : 1;
     fault->node = is_damage(fault->kind) ? options->afflicted : any_node(options, prng);
