@@ -27,7 +27,8 @@ void report_line(FILE *file, uint64_t seed, const struct sim_result *result)
     if (result->end == SIM_OK) {
         fprintf(file, " ok%s\n", result->is_halted ? " (too few intact nodes were left)" : "");
     } else {
-        fprintf(file, " FAIL: %s\n  %s\n", result->invariant, result->text);
+        fprintf(file, " FAIL: %s\n  %s (commit %s)\n", result->invariant, result->text,
+                report_commit);
     }
 }
 

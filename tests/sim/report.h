@@ -15,6 +15,8 @@ struct report_totals {
     uint64_t marks[REPORT_MARKS_MAX];
 };
 
+extern const char report_commit[]; // of the sources
+
 // `seed=N events=... ok`, or `... FAIL: invariant` and a line that says more.
 void report_line(FILE *file, uint64_t seed, const struct sim_result *result);
 void report_add(struct report_totals *totals, const struct sim_result *result);
