@@ -339,6 +339,8 @@ struct sim_seen {
     bool is_intact;
     struct raft_hard_state hard; // durable: survives every crash
     uint32_t looks;
+    uint64_t match_term; // a leader's view of its peers, in that term
+    uint64_t match[RAFT_NODES_MAX], boot[RAFT_NODES_MAX];
     // fsync, while down: what its disk holds durably
     uint64_t shadow_base, shadow_last;
     uint64_t *shadow_terms; // of shadow_base + 1 ..; 0: not held

@@ -387,11 +387,46 @@ static void note(struct sim_seen *seen, const struct raft *raft)
     seen->hard = raft->hard_synced;
 }
 
+// What a leader believes of its peers never falls, and is true: each intact one has durably had the
+// entry at its match index.
+static void check_match(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                        struct sim_seen *seen)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    bool is_new = seen->match_term != raft->term;
+    for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
+        const struct raft_peer *peer = &raft->peers[slot];
+        bool is_known = !is_new && peer->boot == seen->boot[slot];
+        if (slot == raft->self_slot || (is_known && peer->match == seen->match[slot])) {
+            continue;
+        }
+        SIM_CHECK(sim, !is_known || peer->match > seen->match[slot], "monotonic",
+                  "node %u group %u: match index of node %u fell from %lu to %lu", seat->node->id,
+                  group, peer->id, seen->match[slot], peer->match);
+        bool is_safe = peer->match <= truth->commit || !peer->intact;
+        SIM_CHECK(
+            sim,
+            is_safe ||
+                (find_known(truth, raft_id_at(raft, peer->match).term, peer->match)->holders >>
+                     (peer->id - 1) &
+                 1) != 0,
+            "durability", "node %u group %u: counts entry %lu for node %u, which never had it",
+            seat->node->id, group, peer->match, peer->id);
+        seen->match[slot] = peer->match;
+        seen->boot[slot] = peer->boot;
+    }
+    seen->match_term = raft->term;
+}
+
 static void look(struct sim_seat *seat, struct group *group)
 {
     struct sim *sim = seat->node->sim;
     struct sim_seen *seen = &seat->seen[group->id];
     const struct raft *raft = group->raft;
+    if (raft->role == RAFT_LEADER) {
+        check_match(seat, group->id, raft, seen);
+    }
     if (is_unchanged(raft, seen)) {
         return;
     }
