@@ -19,6 +19,7 @@
 #define IDLE_POLL_NS SIM_MS // a loop that nothing wakes still looks around this often
 
 enum {
+    STABLE_TERMS = 2,       // an election or two may still be under way
     SERVED_MIN = 2,         // operations of each client in the last phases
     DIGEST_EVERY = 1 << 14, // events
     JUDGE_BUDGET = 1 << 20, // configurations of a key
@@ -616,8 +617,56 @@ static void demand(struct sim *sim, bool (*holds)(struct sim *sim), uint64_t for
     }
 }
 
+static uint64_t highest_term(struct sim *sim)
+{
+    uint64_t highest = 0;
+    for (uint16_t group = 0; group < sim->options.groups; group++) {
+        for (uint16_t id = 1; id <= sim->options.nodes; id++) {
+            const struct raft *raft = sim_raft(sim, id, group);
+            highest = raft != NULL && raft->term > highest ? raft->term : highest;
+        }
+    }
+    return highest;
+}
+
+// Where more than a majority is up and whole, one link between two of them may stay cut for good:
+// everybody still reaches a majority (FAULTS N5; the outage of 2020).
+static bool cut_one_link(struct sim *sim, uint16_t *a, uint16_t *b)
+{
+    uint16_t up[SIM_NODES_MAX];
+    uint32_t count = 0;
+    for (uint16_t id = 1; id <= sim->options.nodes; id++) {
+        const struct sim_node *node = &sim->nodes[id - 1];
+        if (node->is_up && !node->is_stopping && is_intact(sim, id)) {
+            up[count++] = id;
+        }
+    }
+    if (count <= majority(sim) || prng_chance(&sim->prng, 1, 2)) {
+        return false;
+    }
+    uint32_t first = (uint32_t)prng_below(&sim->prng, count);
+    uint32_t second = (first + 1 + (uint32_t)prng_below(&sim->prng, count - 1)) % count;
+    *a = up[first];
+    *b = up[second];
+    sim->links[*a][*b].cuts++;
+    sim->links[*b][*a].cuts++;
+    return true;
+}
+
+// A leader is there, and whoever does not hear it leaves it alone: terms stop growing.
+static void demand_stability(struct sim *sim)
+{
+    uint64_t term = highest_term(sim);
+    run_until(sim, NULL, 10 * sim->options.election_max_ns);
+    uint64_t now = highest_term(sim);
+    SIM_CHECK(sim, now <= term + STABLE_TERMS, "stability",
+              "one link is cut, and in ten election timeouts terms grew from %lu to %lu", term,
+              now);
+}
+
 static void run_quorum(struct sim *sim)
 {
+    uint16_t a = 0, b = 0;
     sim->phase = SIM_QUORUM;
     sim_faults_end_all(sim);
     if (!keep_quorum(sim)) {
@@ -627,12 +676,19 @@ static void run_quorum(struct sim *sim)
     uint64_t from_ns = sim->now_ns;
     // A stranded leader may first have to notice, a log be installed, a candidate lose to its
     // equal: bounded all the same.
+    bool is_cut = cut_one_link(sim, &a, &b);
     demand(sim, has_committed, 40 * sim->options.election_max_ns, "a commit in every group");
     sim->result->heal_ns = sim->now_ns - from_ns;
     sim->result->heal_timeouts =
         (uint32_t)(sim->result->heal_ns * 100 / sim->options.election_max_ns);
     clients_active(sim, true);
     demand(sim, is_served, 10 * SIM_S, "every client served");
+    clients_active(sim, false);
+    if (is_cut) {
+        demand_stability(sim);
+        sim->links[a][b].cuts--;
+        sim->links[b][a].cuts--;
+    }
 }
 
 static void run_all(struct sim *sim)
