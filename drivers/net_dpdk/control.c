@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -101,43 +102,31 @@ static void call(void)
     post(control.park_fd);
 }
 
-// Is `fd` an epoll instance that watches `wanted`?
-static bool watches(const char *fd, int wanted)
+// Does this epoll instance belong to the interrupt thread of this process? fdinfo knows numbers
+// only, and a program that was started by one with an EAL of its own inherits that one's instance,
+// number and all (DPDK 22.11 does not close it on exec). So its entry for our callback is set to
+// what it is: there is one only where file and number are ours.
+static bool is_interrupt_threads(int fd)
 {
-    char path[300], line[256], target[64];
-    snprintf(path, sizeof(path), "/proc/self/fd/%s", fd);
-    ssize_t bytes = readlink(path, target, sizeof(target) - 1);
-    if (bytes <= 0 || strncmp(target, "anon_inode:[eventpoll]", (size_t)bytes) != 0) {
-        return false;
-    }
-    snprintf(path, sizeof(path), "/proc/self/fdinfo/%s", fd);
-    FILE *file = fopen(path, "re");
-    bool found = false;
-    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
-        int watched;
-        found = sscanf(line, "tfd: %d", &watched) == 1 && watched == wanted;
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return found;
+    struct epoll_event as_it_is = {.events = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP,
+                                   .data.fd = control.park_fd};
+    return epoll_ctl(fd, EPOLL_CTL_MOD, control.park_fd, &as_it_is) == 0;
 }
 
 // EAL makes a new epoll instance whenever a callback is registered or removed, so it is looked for
 // after each such round. EAL has no call that tells it.
 static void find_events_fd(void)
 {
-    char text[16];
-    snprintf(text, sizeof(text), "%d", control.events_fd);
-    if (control.events_fd >= 0 && watches(text, control.park_fd)) {
+    if (control.events_fd >= 0 && is_interrupt_threads(control.events_fd)) {
         return;
     }
     control.events_fd = -1;
     DIR *directory = opendir("/proc/self/fd");
     struct dirent *entry;
     while (directory != NULL && control.events_fd < 0 && (entry = readdir(directory)) != NULL) {
-        if (watches(entry->d_name, control.park_fd)) {
-            control.events_fd = atoi(entry->d_name);
+        int fd = atoi(entry->d_name); // "." and "..": 0, which is no epoll instance
+        if (is_interrupt_threads(fd)) {
+            control.events_fd = fd;
         }
     }
     if (directory != NULL) {
@@ -148,9 +137,18 @@ static void find_events_fd(void)
 // Not knowing counts as yes: a plug that stays costs a number, one that goes may cost the process.
 static bool is_watched(int fd)
 {
-    char text[16];
-    snprintf(text, sizeof(text), "%d", control.events_fd);
-    return control.events_fd < 0 || watches(text, fd);
+    char path[64], line[256];
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", control.events_fd);
+    FILE *file = control.events_fd < 0 ? NULL : fopen(path, "re");
+    bool found = file == NULL;
+    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
+        int watched;
+        found = sscanf(line, "tfd: %d", &watched) == 1 && watched == fd;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return found;
 }
 
 static bool has_events(void)
