@@ -232,6 +232,15 @@ static void unreadable_directory(void)
 }
 
 // As an ordinary user in a directory of root's.
+// A build directory may be closed to other users (mktemp -d): they are given a copy.
+static void share_program(void)
+{
+    char copy[sizeof(bed.directory) + 16];
+    snprintf(copy, sizeof(copy), "%s/pontoon", bed.directory);
+    CHECK_EQUAL(program_run("/bin/cp", bed.program, copy).status, 0);
+    snprintf(bed.program, sizeof(bed.program), "%s", copy);
+}
+
 static void missing_permission(void)
 {
     const char *const nothing[] = {"/bin/true", (char *)NULL};
@@ -245,6 +254,7 @@ static void missing_permission(void)
     start_and_stop(1);
     CHECK_EQUAL(chmod(bed.directory, 0755), 0);
     CHECK_EQUAL(chmod(bed.config, 0644), 0);
+    share_program();
     const char *const first[] = {"pontoon", "node", "--config",    bed.config,
                                  "--id",    "2",    "--bootstrap", (char *)NULL};
     struct program_result result = program_run_as(NOBODY, first);
@@ -258,6 +268,7 @@ static void missing_permission(void)
     if (bed_create("af_packet", "fsync", BED_SETTINGS)) {
         CHECK_EQUAL(chmod(bed.directory, 0777), 0);
         CHECK_EQUAL(chmod(bed.config, 0644), 0);
+        share_program();
         const char *const raw[] = {"pontoon", "node", "--config",    bed.config,
                                    "--id",    "3",    "--bootstrap", (char *)NULL};
         result = program_run_as(NOBODY, raw);
