@@ -352,6 +352,22 @@ static void doctor_history(void)
     CHECK(!"the history has a read behind two puts");
 }
 
+static bool reads_what_others_wrote(void)
+{
+    for (uint32_t id = 0; id < history.count; id++) {
+        const struct history_op *get = &history.ops[id];
+        bool is_written = get->operation != HISTORY_GET || get->value == 0;
+        for (uint32_t put = 0; put < history.count && !is_written; put++) {
+            is_written =
+                history.ops[put].operation == HISTORY_PUT && history.ops[put].value == get->value;
+        }
+        if (!is_written) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void pause_a_little(void)
 {
     usleep(300000);
@@ -376,10 +392,11 @@ static void bench_writes_what_judge_reads(void)
     printf("    %s", together.out);
     CHECK(strstr(together.out, "together: LINEAR operations=") == together.out);
     CHECK_EQUAL(together.status, 0);
-    // One of them alone reads what it did not write.
-    CHECK_EQUAL(judge_files(one, NULL, NULL).status, 1);
-
+    // One of them alone is refused if it reads what it did not write. (On a machine that is busy
+    // enough the other may have written nothing meanwhile.)
     read_history(one);
+    CHECK_EQUAL(judge_files(one, NULL, NULL).status, reads_what_others_wrote() ? 1 : 0);
+
     char reason[256];
     FILE *file = fopen(two, "r");
     CHECK_EQUAL(history_read(&history, file, reason, sizeof(reason)), 0);
