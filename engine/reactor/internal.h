@@ -359,6 +359,8 @@ struct wire_writer *lane_next_frame(struct reactor *reactor, struct lane *lane);
 uint32_t lane_frame_bytes(struct reactor *reactor, const struct lane *lane);
 struct lane *lane_of_node(struct reactor *reactor, uint16_t node);
 void outbox_flush(struct reactor *reactor);
+// What was not sent goes back to the driver.
+void outbox_close(struct reactor *reactor);
 
 // inbound.c
 bool inbound_poll(struct reactor *reactor);

@@ -137,3 +137,14 @@ void outbox_flush(struct reactor *reactor)
     }
     send_pending(reactor);
 }
+
+void outbox_close(struct reactor *reactor)
+{
+    struct outbox *outbox = &reactor->outbox;
+    struct net *net = reactor->config.net;
+    while (outbox->open_count > 0) {
+        net->ops->release(net, &outbox->open[--outbox->open_count]->frame, 1);
+    }
+    net->ops->release(net, outbox->pending, outbox->pending_count);
+    outbox->pending_count = 0;
+}

@@ -358,6 +358,7 @@ void reactor_close(struct reactor *reactor)
     for (uint32_t slot = 0; slot < reactor->group_count; slot++) {
         close_group(&reactor->groups[slot]);
     }
+    outbox_close(reactor);
     mailbox_close(reactor);
     apply_close(reactor);
     free(reactor->reads);
