@@ -113,8 +113,11 @@ static void survive(const char *own_role, const char *child_role)
         pid_t child = start_child(child_role, socket);
         uint64_t echoes = talk(net, 8 * SECOND_NS, 5000);
         kill(child, SIGKILL);
-        uint64_t late = talk(net, SECOND_NS / 10, UINT64_MAX);
         CHECK_EQUAL(waitpid(child, NULL, 0), child);
+        uint64_t late = talk(net, SECOND_NS / 10, UINT64_MAX);
+        for (int more = 0; more < 100 && net->ops->link_up(net, 0); more++) {
+            late += talk(net, SECOND_NS / 10, UINT64_MAX); // a busy machine notices later
+        }
         CHECK(echoes >= 5000);
         CHECK(late < 100000);
         struct net_counters counters;
