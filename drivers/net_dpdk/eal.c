@@ -213,26 +213,29 @@ static int choose_memory(const struct eal_options *options, uint32_t memory_mib,
                          struct eal_fault *fault)
 {
     uint64_t free_mib = number_in(HUGEPAGES_FREE, "") * HUGEPAGE_MIB;
+    uint32_t ordinary_mib = options->ordinary_mib > memory_mib ? options->ordinary_mib : memory_mib;
     uint32_t pages = (memory_mib + HUGEPAGE_MIB - 1) / HUGEPAGE_MIB;
     if (free_mib >= memory_mib && !options->hugepages_forbidden) {
         add("--in-memory");
+        snprintf(eal.texts[1], sizeof(eal.texts[1]), "%u", memory_mib);
         snprintf(eal.mode, sizeof(eal.mode),
                  "hugepages: %u MiB of %llu MiB free 2 MiB pages, held in memory only", memory_mib,
                  (unsigned long long)free_mib);
         return 0;
     }
     uint64_t available_mib = number_in("/proc/meminfo", "MemAvailable:") / 1024;
-    if (available_mib != 0 && available_mib < memory_mib) {
+    if (available_mib != 0 && available_mib < ordinary_mib) {
         return fail(fault, -ENOMEM, "lower the number of buffers, or free memory",
-                    "%u MiB of memory are needed and %llu MiB are available", memory_mib,
+                    "%u MiB of memory are needed and %llu MiB are available", ordinary_mib,
                     (unsigned long long)available_mib);
     }
     add("--no-huge");
+    snprintf(eal.texts[1], sizeof(eal.texts[1]), "%u", ordinary_mib);
     add("--no-shconf");
     snprintf(eal.mode, sizeof(eal.mode),
              "ordinary pages: %u MiB (%s); costs address translation time, mend with: hugeadm "
              "--pool-pages-min 2MB:%u",
-             memory_mib,
+             ordinary_mib,
              options->hugepages_forbidden ? "hugepages switched off" : "not enough hugepages free",
              pages);
     return 0;
@@ -256,7 +259,6 @@ static int build_line(const struct eal_options *options, const char *const *pci,
     if (options->lcores != NULL) {
         snprintf(eal.texts[0], sizeof(eal.texts[0]), "%s", options->lcores);
     }
-    snprintf(eal.texts[1], sizeof(eal.texts[1]), "%u", memory_mib);
     add_pair("--lcores", eal.texts[0]);
     add_pair("--file-prefix", eal.prefix);
     add_pair("-m", eal.texts[1]);

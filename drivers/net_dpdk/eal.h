@@ -18,7 +18,8 @@ enum { EAL_EXTRA_MAX = 32, EAL_PCI_MAX = 32, EAL_LINE_BYTES = 2048, EAL_TEXT_BYT
 struct eal_options {
     const char *file_prefix; // names run-time files and the telemetry directory. NULL: pontoon-PID
     const char *lcores;      // value of --lcores. NULL: one lcore that floats over the allowed CPUs
-    uint32_t memory_mib; // memory of all pools and rings. 0: what the networks need, and a little
+    uint32_t memory_mib;   // memory of all pools and rings. 0: what the networks need, and a little
+    uint32_t ordinary_mib; // the same where there are no hugepages for it. 0: as much
     bool hugepages_forbidden; // true: --no-huge even where hugepages are free
     int extra_count;          // the user's own arguments, what stood behind "--"
     const char *const *extra;

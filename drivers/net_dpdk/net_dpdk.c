@@ -267,15 +267,20 @@ static uint32_t mbuf_bytes_of(const struct net_config *config)
     return most;
 }
 
-uint32_t net_dpdk_memory_mib(const struct net_config *config)
+static uint32_t memory_mib_of(const struct net_config *config, bool is_ordinary)
 {
-    uint32_t mib = pools_memory_mib(config->buffers, mbuf_bytes_of(config));
+    uint32_t mib = pools_memory_mib(config->buffers, mbuf_bytes_of(config), is_ordinary);
     for (uint32_t i = 0; i < config->link_count; i++) {
         if (device_kind_of(config->links[i].device) == DEVICE_AF_XDP) {
-            mib += pools_memory_mib(POOLS_XDP_BUFFERS, POOLS_KERNEL_MBUF_BYTES);
+            mib += pools_memory_mib(POOLS_XDP_BUFFERS, POOLS_KERNEL_MBUF_BYTES, is_ordinary);
         }
     }
     return mib;
+}
+
+uint32_t net_dpdk_memory_mib(const struct net_config *config)
+{
+    return memory_mib_of(config, false);
 }
 
 uint32_t net_dpdk_shared_mib(const struct net_config *config)
@@ -308,7 +313,8 @@ static int start_eal(const struct net_config *config, const struct eal_options *
         chosen = *options;
     }
     if (chosen.memory_mib == 0) {
-        chosen.memory_mib = net_dpdk_memory_mib(config);
+        chosen.memory_mib = memory_mib_of(config, false);
+        chosen.ordinary_mib = memory_mib_of(config, true);
     }
     return eal_start(&chosen, pci, pci_count, fault);
 }

@@ -5,13 +5,20 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 
 #include "drivers/net_dpdk/frame.h"
 
-enum { CACHE_BUFFERS = 64, OVERHEAD_BYTES = 512, BASE_MIB = 24, WAITING_MAX = 64 };
+enum {
+    CACHE_BUFFERS = 64,
+    OVERHEAD_BYTES = 512,
+    IN_PAGES_MORE = 64,
+    BASE_MIB = 24,
+    WAITING_MAX = 64
+};
 
 static atomic_uint pools_made; // makes names unique in the process
 
@@ -26,10 +33,17 @@ uint32_t pools_mbuf_bytes(uint32_t frame_bytes)
     return (frame_bytes + FRAME_HEADER_BYTES + 63) / 64 * 64;
 }
 
-uint32_t pools_memory_mib(uint32_t buffers, uint32_t mbuf_bytes)
+uint32_t pools_memory_mib(uint32_t buffers, uint32_t mbuf_bytes, bool is_ordinary)
 {
-    uint64_t bytes = (uint64_t)buffers * (mbuf_bytes + RTE_PKTMBUF_HEADROOM + OVERHEAD_BYTES);
-    return BASE_MIB + (uint32_t)(bytes >> 20);
+    uint32_t page = (uint32_t)getpagesize();
+    uint32_t room = mbuf_bytes + RTE_PKTMBUF_HEADROOM;
+    uint32_t element = rte_mempool_calc_obj_size((uint32_t)sizeof(struct rte_mbuf) + room, 0, NULL);
+    uint32_t in_pages = element <= page ? page / (page / element) : RTE_ALIGN_CEIL(element, page);
+    uint64_t each = room + OVERHEAD_BYTES;
+    if (is_ordinary && in_pages + IN_PAGES_MORE > each) {
+        each = in_pages + IN_PAGES_MORE;
+    }
+    return BASE_MIB + (uint32_t)(buffers * each >> 20);
 }
 
 struct rte_mempool *pools_make(uint32_t buffers, uint32_t mbuf_bytes)
@@ -55,7 +69,7 @@ int pools_open(struct pools *pools, uint32_t buffers, uint32_t mbuf_bytes, struc
                  buffers, mbuf_bytes, strerror(error));
         snprintf(fault->remedy, sizeof(fault->remedy),
                  "lower the number of buffers, or give EAL %u MiB more",
-                 pools_memory_mib(buffers, mbuf_bytes));
+                 pools_memory_mib(buffers, mbuf_bytes, true));
         return -error;
     }
     pools->buffers = buffers / 2 + buffers / 4 * 2;

@@ -8,6 +8,7 @@
 #ifndef PONTOON_NET_DPDK_POOLS_H
 #define PONTOON_NET_DPDK_POOLS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "drivers/net_dpdk/eal.h"
@@ -26,8 +27,9 @@ struct pools {
 // slots.
 uint32_t pools_mbuf_bytes(uint32_t frame_bytes);
 
-// Memory that `buffers` buffers take.
-uint32_t pools_memory_mib(uint32_t buffers, uint32_t mbuf_bytes);
+// Memory that `buffers` buffers take. On ordinary pages it is more: no buffer lies across two of
+// them, so what one cannot hold another of is lost.
+uint32_t pools_memory_mib(uint32_t buffers, uint32_t mbuf_bytes, bool is_ordinary);
 
 int pools_open(struct pools *pools, uint32_t buffers, uint32_t mbuf_bytes, struct eal_fault *fault);
 

@@ -1,14 +1,15 @@
 // Several processes start at once and there are hugepages for one: every EAL comes up, those that
-// find none on ordinary pages.
+// find none on ordinary pages; and what they then take is enough.
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "drivers/net_dpdk/eal.h"
+#include "drivers/net_dpdk/net_dpdk.h"
 #include "tests/harness/harness.h"
 
-enum { PROCESSES = 4, EACH_MIB = 48, LEFT_MIB = 64 };
+enum { PROCESSES = 4, EACH_MIB = 48, LEFT_MIB = 64, BUFFERS = 30000 };
 
 static uint64_t free_mib(void)
 {
@@ -81,10 +82,55 @@ static void all_start_though_the_pages_are_for_one(void)
     close(end[0]);
 }
 
+// Opens a network of that many buffers on ordinary pages. Exit status: 0, or 1: it did not open.
+static int open_network(const char *device, uint16_t frame_bytes)
+{
+    struct net_config config = {
+        .link_count = 1, .udp_port = 7900, .reactors = 1, .buffers = BUFFERS};
+    const struct eal_options options = {.hugepages_forbidden = true};
+    struct net *net;
+    char reason[512] = "";
+    snprintf(config.links[0].device, sizeof(config.links[0].device), "%s", device);
+    config.links[0].ipv4 = 1;
+    config.links[0].frame_bytes = frame_bytes;
+    int error = net_dpdk_open(&config, &options, &net, reason, sizeof(reason));
+    printf("    %s, frames of %u: %s\n", device, frame_bytes, error == 0 ? eal_mode() : reason);
+    fflush(stdout);
+    if (error == 0) {
+        net->ops->close(net);
+    }
+    eal_stop();
+    return error != 0;
+}
+
+// What EAL is started with is enough for the buffers, though none may lie across two small pages.
+static void the_budget_is_enough_for_ordinary_pages(void)
+{
+    static const struct {
+        const char *device;
+        uint16_t frame_bytes;
+    } networks[] = {{"net_null0", 1472},
+                    {"net_memif0,role=server,socket=pontoon-pages", 534},
+                    {"net_memif0,role=server,socket=pontoon-pages", 1472},
+                    {"net_memif0,role=server,socket=pontoon-pages", 4000},
+                    {"net_memif0,role=server,socket=pontoon-pages", 9000}};
+    for (size_t at = 0; at < TEST_COUNT(networks); at++) {
+        int status;
+        fflush(stdout);
+        pid_t child = fork(); // EAL starts once in a process
+        if (child == 0) {
+            _exit(open_network(networks[at].device, networks[at].frame_bytes));
+        }
+        CHECK_EQUAL(waitpid(child, &status, 0), child);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         TEST(all_start_though_the_pages_are_for_one),
+        TEST(the_budget_is_enough_for_ordinary_pages),
     };
     return test_run("net pages", cases, TEST_COUNT(cases), argc, argv);
 }
