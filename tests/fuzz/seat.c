@@ -244,12 +244,6 @@ void seat_crash(struct seat *seat, uint64_t seed, uint32_t keep_percent, bool is
     if (seat->reactor == NULL) {
         return;
     }
-    struct outbox *outbox =
-        &seat->reactor->outbox; // what was not sent yet is lost with the process
-    release(&seat->net, outbox->pending, outbox->pending_count);
-    for (uint32_t at = 0; at < outbox->open_count; at++) {
-        release(&seat->net, &outbox->open[at]->frame, 1);
-    }
     reactor_close(seat->reactor);
     seat->reactor = NULL;
     REQUIRE(seat->tx_free_count == SEAT_TX_MAX, "%u buffers leaked",
