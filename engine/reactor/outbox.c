@@ -145,6 +145,8 @@ void outbox_close(struct reactor *reactor)
     while (outbox->open_count > 0) {
         net->ops->release(net, &outbox->open[--outbox->open_count]->frame, 1);
     }
-    net->ops->release(net, outbox->pending, outbox->pending_count);
+    if (outbox->pending_count > 0) {
+        net->ops->release(net, outbox->pending, outbox->pending_count);
+    }
     outbox->pending_count = 0;
 }
