@@ -15,19 +15,35 @@ enum raft_message_type {
     RAFT_MSG_VOTE_REPLY = 4,
     RAFT_MSG_APPEND = 5, // AppendEntries and heartbeat
     RAFT_MSG_APPEND_REPLY = 6,
+    RAFT_MSG_FETCH = 7, // parallel: the winner of an election asks for entries it lacks
 };
 
 struct raft_vote {
     struct raft_entry_id last; // of the candidate's log
 };
 
+// Parallel groups: what a voter holds durably, sent with its vote. It is fixed when the vote is
+// promised: nothing is added to it in that term but by the new leader.
+struct raft_report {
+    uint64_t sync_term; // highest term whose complete log it has installed; everything below is of
+                        // that lineage
+    uint64_t sync_end;  // ... where that log ended
+    uint64_t commit;    // highest commit floor it was told
+    uint64_t floor;     // held without a hole up to; ≥ sync_end
+    uint64_t last;      // highest index held; ≥ floor
+    uint64_t first;     // present covers first..last: floor + 1, or later (between is unknown then)
+    uint64_t present[RAFT_WINDOW_WORDS]; // bit k: index first + k is held
+};
+
 struct raft_vote_reply {
     bool granted;
+    struct raft_report report; // VOTE_REPLY, granted, parallel
 };
 
 struct raft_append {
-    struct raft_entry_id prev; // place before the first entry
-    uint64_t entries_term;     // term of every entry of this message; 0 when count is 0
+    struct raft_entry_id prev; // place before the first entry (parallel: its term is 0)
+    uint64_t entries_term;     // term of every entry of this message; 0 when count is 0 (parallel:
+                               // the message's term, which is the stamp of everything in it)
     uint32_t count;
     uint64_t commit;  // leader's commit index
     uint64_t round;   // leadership round; echoed, confirms reads (thesis §6.4) and check-quorum
@@ -36,6 +52,18 @@ struct raft_append {
                            // else 0
     uint64_t rejoin_index; // ... and the commit index confirmed by a majority without it
     const struct raft_entry_head *heads; // count of them
+    // Parallel groups. has_sync: the leader has installed its recovered log, which ends at
+    // sync_end. sync_from: what this peer reported to it in sync_term sync_from was part of it, so
+    // that stays; 0: the peer keeps only what it knows to be committed.
+    bool has_sync;
+    bool is_supply; // an answer to FETCH, from a follower to the winner of the election
+    uint64_t sync_from;
+    uint64_t sync_end;
+};
+
+struct raft_fetch {
+    uint32_t count;                          // ≥ 1
+    struct raft_range ranges[RAFT_GAPS_MAX]; // ascending, apart
 };
 
 enum raft_append_result {
@@ -53,22 +81,29 @@ struct raft_append_reply {
     uint64_t echo_ns;
     uint32_t gap_count;
     struct raft_range gaps[RAFT_GAPS_MAX]; // missing below what was received: send these again
+    // Parallel groups. is_installed: the leader's recovered log is durable here, so match and acked
+    // count.
+    bool is_installed;
+    uint32_t acked_count;              // bits of acked, ≤ RAFT_WINDOW_MAX
+    uint64_t acked[RAFT_WINDOW_WORDS]; // bit k: index match + 1 + k is durable here
 };
 
 struct raft_message {
     enum raft_message_type type;
     uint16_t from;
     uint16_t to;
-    bool intact;   // sender holds every entry it ever acknowledged (false: memory node after a
-                   // restart)
-    bool has_room; // sender's log takes entries
-    uint64_t boot; // sender's boot counter
+    bool intact;      // sender holds every entry it ever acknowledged (false: memory node after a
+                      // restart)
+    bool has_room;    // sender's log takes entries
+    bool is_parallel; // of a parallel group; a replica that runs the other order ignores it
+    uint64_t boot;    // sender's boot counter
     uint64_t term;
     union {
         struct raft_vote vote;             // PRE_VOTE, VOTE
         struct raft_vote_reply vote_reply; // PRE_VOTE_REPLY, VOTE_REPLY
         struct raft_append append;
         struct raft_append_reply append_reply;
+        struct raft_fetch fetch;
     };
 };
 

@@ -144,6 +144,8 @@ static enum raft_outcome on_message(struct raft *raft, const struct raft_message
         return on_vote_reply(raft, now_ns, message, accept);
     case RAFT_MSG_APPEND:
         return on_append(raft, now_ns, message, accept);
+    case RAFT_MSG_FETCH:
+        return RAFT_IGNORED;
     case RAFT_MSG_APPEND_REPLY:
         if (message->term > raft->term) {
             become_follower(raft, now_ns, message->term, 0);
@@ -320,6 +322,8 @@ static enum raft_outcome dispatch(struct raft *raft, uint64_t now_ns,
         raft->is_roomy = input->has_room;
         raft->full_since_ns = input->has_room ? 0 : raft->full_since_ns;
         return RAFT_OK;
+    case RAFT_IN_SYNC:
+        return RAFT_IGNORED;
     }
     return RAFT_IGNORED;
 }

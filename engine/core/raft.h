@@ -47,6 +47,7 @@ struct raft_config {
     uint32_t log_entries;    // slots; power of two, ≥ 64
     uint32_t window_entries; // in flight to one peer, ≥ 1
     uint64_t window_bytes;   // ... payload bytes
+    uint32_t span_entries;   // parallel: index ≤ commit floor + this; 1..RAFT_WINDOW_MAX
     uint64_t seed;
 };
 
@@ -60,7 +61,10 @@ struct raft_entry {
     bool is_held;       // we have it
     bool is_placed;     // the caller gave it a body
     bool is_durable;
+    uint8_t acks; // parallel, leader: bit per voter slot that holds it durably
 };
+
+#define RAFT_FOOTPRINT_ALL UINT8_MAX
 
 enum raft_input_kind {
     RAFT_IN_TICK, // time passed (any input does this too)
@@ -76,6 +80,7 @@ enum raft_input_kind {
     RAFT_IN_SNAPSHOT_DONE, // leader: peer reports that it installed the checkpoint id
     RAFT_IN_STAND_DOWN,    // operator: give up leadership (drain)
     RAFT_IN_ROOM,          // whether the caller's log takes entries of the group (at first: yes)
+    RAFT_IN_SYNC,          // parallel: the SYNC record of this term is durable
 };
 
 struct raft_input {
@@ -85,6 +90,10 @@ struct raft_input {
         struct {
             const struct raft_entry_head *heads;
             uint32_t count;
+            // Parallel groups: count × RAFT_FOOTPRINTS_MAX ranges and count numbers of them; NULL,
+            // or a number of RAFT_FOOTPRINT_ALL: conflicts with everything.
+            const struct raft_footprint *footprints;
+            const uint8_t *footprint_counts;
         } propose;
         uint32_t read_count;
         struct {
@@ -92,7 +101,10 @@ struct raft_input {
             uint32_t epoch;
         } synced;
         struct raft_hard_state hard_state;
-        uint64_t applied;
+        struct {
+            uint64_t applied;
+            uint64_t applied_first; // parallel: of the range that raft_apply_take gave
+        };
         struct {
             uint16_t peer;
             uint64_t index;
@@ -103,6 +115,7 @@ struct raft_input {
             struct raft_entry_id id;
         } snapshot_done;
         bool has_room;
+        uint64_t sync_term;
     };
 };
 
@@ -127,6 +140,17 @@ struct raft_accept {
     uint64_t truncate_from;
     struct raft_range range; // empty: last < first
     uint64_t prev_term;      // term before range.first in the log the entries come from
+    bool is_staged; // parallel: the entries belong to an install (wal_stage); recovery believes
+                    // them only with the SYNC record of their term behind them
+};
+
+// Parallel groups: one record that makes the installed log of a term the log of this node. What the
+// node held before stays up to `keep`, the staged entries of `term` come on top, and everything
+// above `end` is gone.
+struct raft_sync {
+    uint64_t term;
+    uint64_t end;
+    uint64_t keep; // ≤ end
 };
 
 // Entries to send to a peer: any number of append messages, made with raft_append_header.
@@ -148,6 +172,7 @@ struct raft_effects {
     uint32_t send_count;
     struct raft_send sends[RAFT_SENDS_MAX];
     struct raft_range apply; // committed, to be applied now, in order; follows the last one given
+                             // (strict; in parallel groups empty: ask raft_apply_take)
     bool
         reads_granted; // all reads up to number reads_upto may be served once applied ≥ reads_index
     uint64_t reads_upto;
@@ -158,6 +183,10 @@ struct raft_effects {
         snapshot_peers; // bit (id - 1): needs a checkpoint; the log does not reach back far enough
     bool role_changed;  // role, term or leader differ from the last collect
     uint64_t deadline_ns; // step with RAFT_IN_TICK at this time at the latest
+    // Parallel groups: write this SYNC record (wal_sync), then RAFT_IN_SYNC. Everything it stands
+    // for is durable; nothing of the group may be written behind it before it is durable too.
+    bool sync_due;
+    struct raft_sync sync;
 };
 
 // What an observer may see; a copy.
@@ -166,6 +195,9 @@ struct raft_view {
     uint16_t leader; // 0: unknown
     bool intact, halted, failed;
     uint64_t term, commit, applied, synced, last, held, base;
+    // parallel groups, else 0: what was installed last, the highest index committed and applied
+    uint64_t sync_term, sync_end, commit_high, applied_high;
+    bool is_installing; // entries of an install are in the log and its SYNC record is not
     uint32_t epoch;
     uint64_t reads_last; // number of the newest read accepted
 };
@@ -193,6 +225,11 @@ void raft_restore_truncate(struct raft *raft, uint64_t first);
 void raft_restore_identity(struct raft *raft, struct raft_hard_state hard_state, uint64_t boot,
                            bool intact);
 void raft_restore_end(struct raft *raft, uint64_t now_ns);
+// Parallel groups: is_staged as it was when the entry was accepted; raft_restore_sync where the log
+// has a SYNC record.
+int raft_restore_staged(struct raft *raft, struct raft_entry_id id,
+                        const struct raft_entry_head *head, uint64_t body);
+void raft_restore_sync(struct raft *raft, const struct raft_sync *sync);
 // After raft_restore_end: entries up to index were known committed when something behind them in
 // file order was written (0: nothing known). Without it a node that restarts with a full log could
 // never apply, trim, and so make the room that the no-op of the next leader needs.
@@ -201,6 +238,14 @@ void raft_restore_commit(struct raft *raft, uint64_t index);
 enum raft_outcome raft_step(struct raft *raft, uint64_t now_ns, const struct raft_input *input,
                             struct raft_accept *accept);
 void raft_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *effects);
+
+// Parallel groups: the next committed entries to apply, neighbours in the log, at most max; false:
+// none now. They may lie behind entries that are not committed yet, with which they do not
+// conflict. Each is given once; RAFT_IN_APPLIED follows for each range, in the order given.
+bool raft_apply_take(struct raft *raft, uint32_t max, struct raft_range *range);
+// Parallel groups: from now on only entries that continue the applied ones are given (true), so
+// that a checkpoint can be taken: when view.applied_high equals view.applied.
+void raft_apply_in_order(struct raft *raft, bool is_on);
 
 // The entry at index (base < index ≤ held) or NULL.
 const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index);

@@ -12,6 +12,11 @@ enum {
     RAFT_GROUPS_MAX = 4096,           // group ids are 0..RAFT_GROUPS_MAX-1
     RAFT_PAYLOAD_BYTES_MAX = 1 << 20, // of one entry
     RAFT_GAPS_MAX = 4,                // ranges a follower asks for in one answer
+    // Parallel groups: entries beyond the commit floor. Bounds every bitmap, in memory and on the
+    // wire.
+    RAFT_WINDOW_MAX = 2048,
+    RAFT_WINDOW_WORDS = RAFT_WINDOW_MAX / 64,
+    RAFT_FOOTPRINTS_MAX = 8, // ranges of one entry
 };
 
 // Terms and indexes far above anything real are refused at the gateway, so that no sum in the core
@@ -65,6 +70,16 @@ enum raft_order { RAFT_ORDER_STRICT, RAFT_ORDER_PARALLEL };
 struct raft_hard_state {
     uint64_t term;
     uint16_t voted_for; // 0: nobody
+    // Parallel groups (0 in strict ones): the highest term whose complete recovered log this node
+    // has installed, and where that log ended. The log on disk says so too; here it outlives it.
+    uint64_t sync_term;
+    uint64_t sync_end;
+};
+
+// Parallel groups: what an entry touches, [start, start + length) of a 64-bit key space, length ≥ 1
+// (start + length may be 2^64, that is 0). Two entries conflict when ranges overlap.
+struct raft_footprint {
+    uint64_t start, length;
 };
 
 #endif

@@ -157,6 +157,7 @@ bool wire_put_raft(struct wire_writer *writer, uint16_t group, const struct raft
         ASSERT_CMP(message->append.count, ==, 0);
         return wire_append_open(&append, writer, group, message, 0, 0);
     }
+    case RAFT_MSG_FETCH: // not encoded yet: nobody sends it
     case RAFT_MSG_APPEND_REPLY:
         break;
     }

@@ -93,6 +93,9 @@ void cluster_check_message(struct cluster *cluster, struct cluster_node *node,
             EXPECT(message->intact, node);
         }
         break;
+    case RAFT_MSG_FETCH:
+        EXPECT(!"a strict group fetches nothing", node);
+        break;
     case RAFT_MSG_APPEND:
         EXPECT(cluster->leader_of[message->term] == node->id, node);
         EXPECT(node->disk.hard_state.term == message->term, node);

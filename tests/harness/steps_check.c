@@ -147,6 +147,7 @@ void steps_check_message(struct steps *steps, const struct steps_node *node,
     case RAFT_MSG_APPEND_REPLY:
         check_reply(steps, node, message);
         break;
+    case RAFT_MSG_FETCH:
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_REPLY:
     case RAFT_MSG_APPEND:

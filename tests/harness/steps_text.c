@@ -74,6 +74,9 @@ void steps_print_message(struct steps *steps, const struct raft_message *message
     case RAFT_MSG_VOTE_REPLY:
         fputs(message->vote_reply.granted ? " granted" : " refused", out);
         break;
+    case RAFT_MSG_FETCH:
+        fprintf(out, " %" PRIu64 "..", message->fetch.ranges[0].first);
+        break;
     case RAFT_MSG_APPEND:
         print_append(out, &message->append);
         break;

@@ -109,6 +109,7 @@ static void any_message(void)
             draw(1) ? node.view.term + (message.type == RAFT_MSG_PRE_VOTE_REPLY) : message.term;
         message.vote_reply.granted = draw(3) != 0;
         break;
+    case RAFT_MSG_FETCH: // not drawn
     case RAFT_MSG_APPEND:
         fill_append(&message);
         break;

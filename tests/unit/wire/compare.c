@@ -88,6 +88,8 @@ static const char *raft_difference(const struct wire_message *message,
     case RAFT_MSG_VOTE_REPLY:
         SAME(vote_reply.granted);
         return NULL;
+    case RAFT_MSG_FETCH:
+        return NULL;
     case RAFT_MSG_APPEND_REPLY:
         return append_reply_difference(&got->append_reply, &want->append_reply);
     case RAFT_MSG_APPEND:

@@ -136,6 +136,7 @@ static const char *raft_fault(const struct wire_message *message, const struct w
         return place_fault(raft->vote.last, raft->term);
     case RAFT_MSG_PRE_VOTE_REPLY:
     case RAFT_MSG_VOTE_REPLY:
+    case RAFT_MSG_FETCH:
         return NULL;
     case RAFT_MSG_APPEND_REPLY:
         return append_reply_fault(&raft->append_reply, raft->term);
