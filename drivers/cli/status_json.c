@@ -139,6 +139,7 @@ static json_t *reactor_json(struct reactor *reactor)
     SET(object, wal, padding_bytes);
     SET(object, wal, hard_states);
     SET(object, wal, truncates);
+    SET(object, wal, syncs);
     SET(object, wal, in_flight_peak);
     json_object_set_new(object, "log_used_bytes", number(reactor_log_used_bytes(reactor)));
     json_object_set_new(object, "answer_ns", times_json(reactor_answer_times(reactor)));

@@ -144,15 +144,6 @@ struct raft_accept {
                     // them only with the SYNC record of their term behind them
 };
 
-// Parallel groups: one record that makes the installed log of a term the log of this node. What the
-// node held before stays up to `keep`, the staged entries of `term` come on top, and everything
-// above `end` is gone.
-struct raft_sync {
-    uint64_t term;
-    uint64_t end;
-    uint64_t keep; // ≤ end
-};
-
 // Entries to send to a peer: any number of append messages, made with raft_append_header.
 struct raft_send {
     uint16_t to;

@@ -76,6 +76,15 @@ struct raft_hard_state {
     uint64_t sync_end;
 };
 
+// Parallel groups: one record that makes the installed log of a term the log of this node. What the
+// node held before stays up to `keep`, the staged entries of `term` come on top, and everything
+// above `end` is gone.
+struct raft_sync {
+    uint64_t term;
+    uint64_t end;
+    uint64_t keep; // ≤ end
+};
+
 // Parallel groups: what an entry touches, [start, start + length) of a 64-bit key space, length ≥ 1
 // (start + length may be 2^64, that is 0). Two entries conflict when ranges overlap.
 struct raft_footprint {

@@ -397,6 +397,9 @@ static void on_wal_event(struct reactor *reactor, const struct wal_event *event)
     if (event->kind == WAL_EVENT_HARD_STATE) {
         input.kind = RAFT_IN_HARD_STATE;
         input.hard_state = event->hard_state;
+    } else if (event->kind == WAL_EVENT_SYNC) {
+        input.kind = RAFT_IN_SYNC;
+        input.sync_term = event->sync_term;
     } else {
         input.synced.range = event->range;
         input.synced.epoch = event->epoch;

@@ -178,11 +178,18 @@ static void on_record(void *context, const struct wal_record *record)
     if (group == NULL || group->is_checkpoint_damaged) {
         return; // without what was before them its entries mean nothing
     }
-    if (record->kind == WAL_RECORD_TRUNCATE) {
+    switch (record->kind) {
+    case WAL_RECORD_ENTRY:
+        if (raft_restore_entry(group->raft, record->id, record->prev_term, &record->head,
+                               record->body) != 0) {
+            reactor->has_overflow = true;
+        }
+        break;
+    case WAL_RECORD_TRUNCATE:
         raft_restore_truncate(group->raft, record->id.index);
-    } else if (raft_restore_entry(group->raft, record->id, record->prev_term, &record->head,
-                                  record->body) != 0) {
-        reactor->has_overflow = true;
+        break;
+    case WAL_RECORD_SYNC: // strict groups have none
+        break;
     }
 }
 

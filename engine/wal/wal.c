@@ -44,6 +44,7 @@ static struct wal *lay_out(uintptr_t memory, const struct wal_config *config, ui
     parts.commits = carve(end, config->groups_max * sizeof(uint64_t));
     parts.commits_noted = carve(end, config->groups_max * sizeof(uint64_t));
     parts.commits_at = carve(end, config->groups_max * sizeof(uint64_t));
+    parts.is_staged = carve(end, config->groups_max * sizeof(bool));
     parts.segment_last = carve(end, segments_of(config) * config->groups_max * sizeof(uint64_t));
     parts.sound_blocks = carve(end, blocks_of(config) / 8 + sizeof(uint64_t));
     parts.counters = carve(end, sizeof(struct wal_counters));
@@ -241,6 +242,7 @@ static void open_run(struct wal *wal, uint16_t group, uint32_t epoch, struct raf
     struct wal_run run = {.first = id.index,
                           .term = id.term,
                           .group = group,
+                          .flags = wal->is_staged[group] ? WAL_RUN_STAGED : 0,
                           .tag = WAL_TAG_RUN,
                           .prev_term = prev_term,
                           .epoch = epoch};
@@ -333,33 +335,69 @@ uint64_t wal_append(struct wal *wal, uint16_t group, uint32_t epoch, struct raft
     return body;
 }
 
+void wal_stage(struct wal *wal, uint16_t group, bool is_on)
+{
+    ASSERT_CMP(group, <, wal->groups_max);
+    if (wal->is_staged[group] == is_on) {
+        return;
+    }
+    wal->is_staged[group] = is_on;
+    if (wal->run_group == group) {
+        wal_batch_close_run(wal);
+    }
+}
+
+// Adds a record that is no entry, and behind whose batch nothing is submitted before it is durable.
+static void put_barrier(struct wal *wal, const void *record, uint32_t bytes)
+{
+    if (wal->at != NULL && (size_t)(wal->limit - wal->at) < bytes) {
+        wal_batch_seal(wal);
+    }
+    if (wal->at == NULL) {
+        wal_batch_open(wal, bytes);
+    }
+    wal_batch_close_run(wal);
+    memcpy(wal->at, record, bytes);
+    wal->at += bytes;
+    wal->open_records++;
+    wal->open_is_barrier = true;
+    if (wal->at >= wal->seal_at) {
+        wal_batch_seal(wal);
+    }
+}
+
 void wal_truncate(struct wal *wal, uint16_t group, uint64_t first)
 {
     ASSERT_CMP(group, <, wal->groups_max);
     if (wal->is_volatile || wal->failed != 0) {
         return;
     }
-    if (wal->at != NULL && (size_t)(wal->limit - wal->at) < WAL_NOTE_BYTES) {
-        wal_batch_seal(wal);
-    }
-    if (wal->at == NULL) {
-        wal_batch_open(wal, WAL_NOTE_BYTES);
-    }
-    wal_batch_close_run(wal);
-    struct wal_note note = {.index = first, .group = group, .tag = WAL_TAG_TRUNCATE};
-    memcpy(wal->at, &note, sizeof(note));
-    wal->at += sizeof(note);
-    wal->open_records++;
-    wal->open_is_barrier = true;
+    const struct wal_note note = {.index = first, .group = group, .tag = WAL_TAG_TRUNCATE};
+    put_barrier(wal, &note, sizeof(note));
     wal->counters->truncates++;
-    if (wal->at >= wal->seal_at) {
-        wal_batch_seal(wal);
+}
+
+void wal_sync(struct wal *wal, uint16_t group, const struct raft_sync *sync)
+{
+    ASSERT_CMP(group, <, wal->groups_max);
+    ASSERT(sync->term >= 1 && sync->term <= RAFT_TERM_MAX);
+    ASSERT(sync->keep <= sync->end && sync->end <= RAFT_INDEX_MAX);
+    if (wal->failed != 0) {
+        return;
     }
+    const struct wal_sync record = {.term = sync->term,
+                                    .end = sync->end,
+                                    .keep = sync->keep,
+                                    .group = group,
+                                    .tag = WAL_TAG_SYNC};
+    put_barrier(wal, &record, sizeof(record));
+    wal->counters->syncs++;
 }
 
 void wal_note_commit(struct wal *wal, uint16_t group, uint64_t commit)
 {
     ASSERT_CMP(group, <, wal->groups_max);
+    ASSERT_CMP(commit, <=, RAFT_INDEX_MAX);
     if (commit <= wal->commits[group]) {
         return;
     }

@@ -23,6 +23,7 @@ enum {
     WAL_IN_FLIGHT_MAX = 32,         // batches
     WAL_RECORD_OVERHEAD_BYTES = 24, // an entry record beside its payload
     WAL_RUN_BYTES = 48,             // the record that opens a run of entries of one group and term
+    WAL_SYNC_BYTES = 48,            // a SYNC record
     WAL_BATCH_HEADER_BYTES = 128,
 };
 
@@ -43,22 +44,24 @@ struct wal_config {
                        // (0: no such protection)
     bool is_volatile;  // durability = memory
     bool bootstrap;    // create the files (-EEXIST when they are there); else they must exist
-    bool reset_log;    // forget the entries but keep boot counter, term and vote (volatile logs do
+    bool reset_log;    // forget the entries but keep boot counter and hard states (volatile logs do
                        // always); creates the log file when it is missing or of another size
     void *arena;       // log_bytes, aligned to 4096, from huge memory; the caller's
     struct disk *disk; // opened on the node's directory
 };
 
 // A record handed to the visitor at recovery, in file order (later records outdate earlier ones).
-enum wal_record_kind { WAL_RECORD_ENTRY, WAL_RECORD_TRUNCATE };
+enum wal_record_kind { WAL_RECORD_ENTRY, WAL_RECORD_TRUNCATE, WAL_RECORD_SYNC };
 
 struct wal_record {
     enum wal_record_kind kind;
     uint16_t group;
-    struct raft_entry_id id;     // TRUNCATE: index is the first removed; term 0
+    bool is_staged;              // ENTRY: as wal_stage said when it was appended
+    struct raft_entry_id id;     // TRUNCATE: index is the first removed; term 0. SYNC: zeros
     uint64_t prev_term;          // ENTRY: term of entry index - 1 in the log it was accepted from
     struct raft_entry_head head; // ENTRY
     uint64_t body;               // ENTRY: position of the payload
+    struct raft_sync sync;       // SYNC
 };
 
 typedef void wal_visitor(void *context, const struct wal_record *record);
@@ -95,13 +98,14 @@ int wal_open(struct wal **wal, void *memory, const struct wal_config *config, wa
 // lost. Until then all completions of config.disk belong to the log: other users need another disk.
 void wal_close(struct wal *wal);
 
-// The commit floor of a group that recovery found in batch headers: entries up to it were committed
-// (0: none found). A lower bound.
+// The commit floor of a group that recovery found: entries up to it were committed (0: none found).
+// A lower bound, but no older than what wal_note_commit had said when the group's newest recovered
+// entry was appended.
 uint64_t wal_recovered_commit(const struct wal *wal, uint16_t group);
 
-// Term and vote of a group as last durable; zeros when never written. After wal_open.
+// Hard state of a group as last durable; zeros when never written. After wal_open.
 struct raft_hard_state wal_hard_state(const struct wal *wal, uint16_t group);
-// Queues term and vote for writing with the next wal_submit; reported by wal_poll as
+// Queues a hard state for writing with the next wal_submit; reported by wal_poll as
 // WAL_EVENT_HARD_STATE. Newer ones for the same group supersede older ones that were not submitted
 // yet; submitted ones complete in order.
 void wal_put_hard_state(struct wal *wal, uint16_t group, struct raft_hard_state state);
@@ -127,8 +131,18 @@ uint32_t wal_append_run(struct wal *wal, uint16_t group, uint32_t epoch, struct 
 // whole or not at all). Precondition: wal_has_room for one record.
 void wal_truncate(struct wal *wal, uint16_t group, uint64_t first);
 
-// The group's commit floor, carried in later batch headers (as many groups as fit, round robin) for
-// recovery.
+// Parallel groups: are entries of the group that are appended from now on staged (at first: no)?
+// Recovery hands them out marked. Cheap: call it whenever it may have changed.
+void wal_stage(struct wal *wal, uint16_t group, bool is_on);
+
+// Parallel groups: writes a SYNC record: the log of sync->term that was staged is the group's now.
+// Reported by wal_poll as WAL_EVENT_SYNC. As with wal_truncate no batch behind the one that holds
+// it is submitted before that one is durable. Preconditions: wal_has_room for one record; the
+// group's staged entries were reported durable; 1 ≤ term, keep ≤ end.
+void wal_sync(struct wal *wal, uint16_t group, const struct raft_sync *sync);
+
+// The group's commit floor for recovery: later runs of the group carry it, and later batches in
+// what would be padding (as many groups as fit, round robin).
 void wal_note_commit(struct wal *wal, uint16_t group, uint64_t commit);
 
 // The payload at a body position (valid while it is at or above the tail).
@@ -145,6 +159,7 @@ enum wal_event_kind {
     WAL_EVENT_ENTRIES, // group's entries first..last, appended under epoch, are durable (one event
                        // a run)
     WAL_EVENT_HARD_STATE, // hard_state of group is durable
+    WAL_EVENT_SYNC,       // the SYNC record of sync_term is durable
     WAL_EVENT_FAILED,     // the device failed (error): nothing will ever be durable again. Reported
                           // once.
 };
@@ -155,6 +170,7 @@ struct wal_event {
     uint32_t epoch;
     struct raft_range range;
     struct raft_hard_state hard_state;
+    uint64_t sync_term;
     int32_t error;
 };
 
@@ -185,7 +201,7 @@ uint64_t wal_free_bytes(const struct wal *wal);
 
 struct wal_counters {
     uint64_t batches, records, bytes_written, payload_bytes, padding_bytes, marks, hard_states,
-        truncates;
+        truncates, syncs;
     uint64_t in_flight_peak, full_refusals;
 };
 void wal_counters(const struct wal *wal, struct wal_counters *out);

@@ -50,6 +50,8 @@ void wal_batch_close_run(struct wal *wal)
     uint32_t bytes = (uint32_t)(wal->at - wal->run_at) - WAL_RUN_BYTES;
     memcpy(wal->run_at + offsetof(struct wal_run, count), &wal->run_count, sizeof(uint32_t));
     memcpy(wal->run_at + offsetof(struct wal_run, bytes), &bytes, sizeof(bytes));
+    memcpy(wal->run_at + offsetof(struct wal_run, commit), &wal->commits[wal->run_group],
+           sizeof(uint64_t));
     wal->open_records += wal->run_count;
     wal_segment_note(wal, wal->open_position, wal->run_group, wal->run_next - 1);
     wal->run_at = NULL;
@@ -210,27 +212,41 @@ void wal_batch_complete(struct wal *wal, uint32_t slot_low, int32_t result)
     }
 }
 
-// Events are read back from the arena: its RUN records have all of it, so nothing is kept beside.
+// The event of the record at `at`, if it has one. Result: bytes to the next record.
+static uint32_t report_record(const uint8_t *at, struct wal_event *event, uint32_t *count)
+{
+    struct wal_run run;
+    struct wal_sync sync;
+    switch (at[offsetof(struct wal_run, tag)]) {
+    case WAL_TAG_RUN:
+        memcpy(&run, at, sizeof(run));
+        *event = (struct wal_event){
+            .kind = WAL_EVENT_ENTRIES,
+            .group = run.group,
+            .epoch = run.epoch,
+            .range = {run.first, run.first + run.count - 1},
+        };
+        ++*count;
+        return WAL_RUN_BYTES + run.bytes;
+    case WAL_TAG_SYNC:
+        memcpy(&sync, at, sizeof(sync));
+        *event =
+            (struct wal_event){.kind = WAL_EVENT_SYNC, .group = sync.group, .sync_term = sync.term};
+        ++*count;
+        return WAL_SYNC_BYTES;
+    default:
+        return WAL_NOTE_BYTES;
+    }
+}
+
+// Events are read back from the arena: its records have all of it, so nothing is kept beside.
 static uint32_t report_batch(struct wal *wal, struct wal_batch *batch, struct wal_event *events,
                              uint32_t max)
 {
     const uint8_t *base = wal->arena + wal_offset(wal, batch->position);
     uint32_t count = 0;
     while (batch->reported < batch->bytes && count < max) {
-        struct wal_run run;
-        const uint8_t *at = base + batch->reported;
-        if (at[offsetof(struct wal_run, tag)] != WAL_TAG_RUN) {
-            batch->reported += WAL_NOTE_BYTES;
-            continue;
-        }
-        memcpy(&run, at, sizeof(run));
-        batch->reported += WAL_RUN_BYTES + run.bytes;
-        events[count++] = (struct wal_event){
-            .kind = WAL_EVENT_ENTRIES,
-            .group = run.group,
-            .epoch = run.epoch,
-            .range = {run.first, run.first + run.count - 1},
-        };
+        batch->reported += report_record(base + batch->reported, &events[count], &count);
     }
     if (batch->reported == batch->bytes) {
         batch->state = WAL_BATCH_REPORTED;

@@ -1,4 +1,5 @@
-// Term and vote of every group: two copies each, in blocks of their own of the meta file.
+// Hard state (term, vote, installed log) of every group: two copies each, in blocks of their own of
+// the meta file.
 //
 // Alone writes struct wal_hard. A state is written to one copy, and when that is durable to the
 // other, and only then reported: so at any moment at least one whole copy is on disk, and a state
@@ -64,6 +65,8 @@ void wal_hard_fill(const struct wal *wal, uint8_t *block, uint16_t group, uint32
     slot->sequence = sequence;
     slot->term = state.term;
     slot->voted_for = state.voted_for;
+    slot->sync_term = state.sync_term;
+    slot->sync_end = state.sync_end;
     wal_layout_hard_seal(slot);
 }
 
@@ -76,7 +79,10 @@ bool wal_hard_recover(struct wal *wal, uint16_t group, const struct wal_hard_slo
     }
     bool is_second = first == NULL || (second != NULL && second->sequence > first->sequence);
     const struct wal_hard_slot *newest = is_second ? second : first;
-    hard->durable = (struct raft_hard_state){.term = newest->term, .voted_for = newest->voted_for};
+    hard->durable = (struct raft_hard_state){.term = newest->term,
+                                             .voted_for = newest->voted_for,
+                                             .sync_term = newest->sync_term,
+                                             .sync_end = newest->sync_end};
     hard->sequence = newest->sequence;
     hard->first_copy = is_second ? 0 : 1;
     return true;

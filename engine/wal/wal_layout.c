@@ -33,10 +33,18 @@ static_assert(sizeof(struct wal_run) == WAL_RUN_BYTES, "FORMAT.md");
 static_assert(offsetof(struct wal_run, term) == 8, "FORMAT.md");
 static_assert(offsetof(struct wal_run, count) == 16, "FORMAT.md");
 static_assert(offsetof(struct wal_run, group) == 20, "FORMAT.md");
+static_assert(offsetof(struct wal_run, flags) == 22, "FORMAT.md");
 static_assert(offsetof(struct wal_run, tag) == 23, "FORMAT.md");
 static_assert(offsetof(struct wal_run, prev_term) == 24, "FORMAT.md");
 static_assert(offsetof(struct wal_run, bytes) == 32, "FORMAT.md");
 static_assert(offsetof(struct wal_run, epoch) == 36, "FORMAT.md");
+static_assert(offsetof(struct wal_run, commit) == 40, "FORMAT.md");
+
+static_assert(sizeof(struct wal_sync) == WAL_SYNC_BYTES, "FORMAT.md");
+static_assert(offsetof(struct wal_sync, end) == 8, "FORMAT.md");
+static_assert(offsetof(struct wal_sync, group) == 20, "FORMAT.md");
+static_assert(offsetof(struct wal_sync, tag) == 23, "FORMAT.md");
+static_assert(offsetof(struct wal_sync, keep) == 24, "FORMAT.md");
 
 static_assert(sizeof(struct wal_note) == WAL_NOTE_BYTES, "FORMAT.md");
 static_assert(offsetof(struct wal_note, group) == 20, "FORMAT.md");
@@ -59,6 +67,8 @@ static_assert(offsetof(struct wal_hard_slot, group) == 20, "FORMAT.md");
 static_assert(offsetof(struct wal_hard_slot, sequence) == 24, "FORMAT.md");
 static_assert(offsetof(struct wal_hard_slot, term) == 32, "FORMAT.md");
 static_assert(offsetof(struct wal_hard_slot, voted_for) == 40, "FORMAT.md");
+static_assert(offsetof(struct wal_hard_slot, sync_term) == 44, "FORMAT.md");
+static_assert(offsetof(struct wal_hard_slot, sync_end) == 52, "FORMAT.md");
 static_assert(offsetof(struct wal_hard_slot, crc) == 60, "FORMAT.md");
 
 static_assert((int)WAL_RECORD_OVERHEAD_BYTES == (int)RAFT_ENTRY_HEAD_BYTES, "an entry record");
@@ -151,6 +161,7 @@ bool wal_layout_body_is_sound(const struct wal_batch_header *header, uint32_t gr
             records++;
             break;
         case WAL_STEP_TRUNCATE:
+        case WAL_STEP_SYNC:
             records++;
             break;
         case WAL_STEP_COMMIT:
@@ -186,14 +197,14 @@ bool wal_layout_hard_is_whole(const struct wal_hard_slot *slot, const struct wal
            slot->version == WAL_LAYOUT_VERSION && slot->cluster == key->cluster &&
            slot->node == key->node && slot->reactor == key->reactor && slot->group == key->group &&
            slot->copy == key->copy && slot->term <= RAFT_TERM_MAX &&
-           slot->voted_for <= RAFT_NODE_ID_MAX;
+           slot->voted_for <= RAFT_NODE_ID_MAX && slot->sync_term <= RAFT_TERM_MAX &&
+           slot->sync_end <= RAFT_INDEX_MAX;
 }
 
 void wal_layout_hard_seal(struct wal_hard_slot *slot)
 {
     slot->magic = WAL_HARD_MAGIC;
     slot->version = WAL_LAYOUT_VERSION;
-    memset(slot->reserved, 0, sizeof(slot->reserved));
     slot->crc = crc32c(0, slot, offsetof(struct wal_hard_slot, crc));
 }
 
@@ -205,8 +216,8 @@ void wal_layout_walk_init(struct wal_layout_walk *walk, const uint8_t *at, const
 
 static bool run_is_valid(const struct wal_run *run, size_t bytes_left, uint32_t groups_max)
 {
-    return run->count >= 1 && run->group < groups_max && run->reserved == 0 &&
-           run->reserved2 == 0 && run->first >= 1 && run->first <= RAFT_INDEX_MAX &&
+    return run->count >= 1 && run->group < groups_max && (run->flags & ~WAL_RUN_STAGED) == 0 &&
+           run->commit <= RAFT_INDEX_MAX && run->first >= 1 && run->first <= RAFT_INDEX_MAX &&
            run->count <= RAFT_INDEX_MAX - run->first + 1 && run->term >= 1 &&
            run->term <= RAFT_TERM_MAX && run->prev_term <= RAFT_TERM_MAX &&
            run->bytes <= bytes_left;
@@ -229,6 +240,8 @@ static enum wal_layout_step next_entry(struct wal_layout_walk *walk, struct wal_
     item->id = (struct raft_entry_id){walk->run.term, walk->run.first + walk->run_taken};
     item->prev_term = walk->run_taken == 0 ? walk->run.prev_term : walk->run.term;
     item->payload = payload;
+    item->run_commit = walk->run.commit;
+    item->is_staged = (walk->run.flags & WAL_RUN_STAGED) != 0;
     walk->run_taken++;
     walk->at = payload + item->head.bytes;
     if (walk->at == walk->run_end && walk->run_taken != walk->run.count) {
@@ -249,6 +262,25 @@ static enum wal_layout_step next_note(struct wal_layout_walk *walk, struct wal_l
     walk->run_end = walk->at;
     *item = (struct wal_layout_item){.group = note.group, .id = {0, note.index}};
     return note.tag == WAL_TAG_TRUNCATE ? WAL_STEP_TRUNCATE : WAL_STEP_COMMIT;
+}
+
+static enum wal_layout_step next_sync(struct wal_layout_walk *walk, struct wal_layout_item *item)
+{
+    struct wal_sync sync;
+    if ((size_t)(walk->end - walk->at) < sizeof(sync)) {
+        return WAL_STEP_BAD;
+    }
+    memcpy(&sync, walk->at, sizeof(sync));
+    if (sync.group >= walk->groups_max || sync.reserved != 0 || sync.reserved2 != 0 ||
+        sync.reserved3[0] != 0 || sync.reserved3[1] != 0 || sync.term < 1 ||
+        sync.term > RAFT_TERM_MAX || sync.end > RAFT_INDEX_MAX || sync.keep > sync.end) {
+        return WAL_STEP_BAD;
+    }
+    walk->at += sizeof(sync);
+    walk->run_end = walk->at;
+    *item = (struct wal_layout_item){
+        .group = sync.group, .sync = {.term = sync.term, .end = sync.end, .keep = sync.keep}};
+    return WAL_STEP_SYNC;
 }
 
 static enum wal_layout_step open_run(struct wal_layout_walk *walk, struct wal_layout_item *item)
@@ -286,6 +318,8 @@ enum wal_layout_step wal_layout_walk_next(struct wal_layout_walk *walk,
     case WAL_TAG_TRUNCATE:
     case WAL_TAG_COMMIT:
         return next_note(walk, item);
+    case WAL_TAG_SYNC:
+        return next_sync(walk, item);
     default:
         return WAL_STEP_BAD;
     }

@@ -52,13 +52,22 @@ struct wal_batch_header {
     uint64_t durable_position; // ... and where the last of them ended
     uint64_t tail;    // everything below was given up when this was submitted; at a segment's start
     uint32_t bytes;   // header and records, without padding
-    uint32_t records; // entries and truncations
+    uint32_t records; // entries, truncations, SYNCs
     uint32_t body_crc;    // of bytes [128, bytes); BARE: without payloads
     uint32_t reserved[4]; // 0
     uint32_t header_crc;  // of bytes [0, 124)
 };
 
-enum wal_record_tag { WAL_TAG_RUN = 0x80, WAL_TAG_TRUNCATE = 0x81, WAL_TAG_COMMIT = 0x82 };
+enum wal_record_tag {
+    WAL_TAG_RUN = 0x80,
+    WAL_TAG_TRUNCATE = 0x81,
+    WAL_TAG_COMMIT = 0x82,
+    WAL_TAG_SYNC = 0x83,
+};
+
+enum wal_run_flag {
+    WAL_RUN_STAGED = 1, // of an install: the group's SYNC record behind it says whether it counts
+};
 
 // Opens `count` entries of consecutive indexes, one group, one term. The entry records follow
 // directly.
@@ -67,12 +76,25 @@ struct wal_run {
     uint64_t term;
     uint32_t count;
     uint16_t group;
-    uint8_t reserved;   // 0
+    uint8_t flags;      // enum wal_run_flag
     uint8_t tag;        // at offset 23, as in an entry's head
     uint64_t prev_term; // of entry first - 1
     uint32_t bytes;     // of the entry records together
     uint32_t epoch;     // the group's when appended; of no use after a restart
-    uint64_t reserved2; // 0
+    uint64_t commit;    // the group's commit floor when the run ended; 0: none known
+};
+
+// Parallel groups: the staged runs of the group's newest install are its log now (struct
+// raft_sync).
+struct wal_sync {
+    uint64_t term;
+    uint64_t end;
+    uint32_t reserved; // 0
+    uint16_t group;
+    uint8_t reserved2; // 0
+    uint8_t tag;
+    uint64_t keep;
+    uint64_t reserved3[2]; // 0
 };
 
 // TRUNCATE: index is the first one removed. COMMIT: index is the group's commit floor.
@@ -120,8 +142,10 @@ struct wal_hard_slot {
     uint64_t term;
     uint16_t voted_for;
     uint16_t version;
-    uint32_t reserved[4]; // 0
-    uint32_t crc;         // of bytes [0, 60)
+    // Of parallel groups, else 0. They fill what was reserved, which began at four.
+    uint64_t sync_term __attribute__((packed, aligned(4)));
+    uint64_t sync_end __attribute__((packed, aligned(4)));
+    uint32_t crc; // of bytes [0, 60)
 };
 
 bool wal_layout_header_is_whole(
@@ -157,6 +181,7 @@ enum wal_layout_step {
     WAL_STEP_ENTRY,
     WAL_STEP_TRUNCATE,
     WAL_STEP_COMMIT,
+    WAL_STEP_SYNC,
     WAL_STEP_END,
     WAL_STEP_BAD
 };
@@ -167,6 +192,9 @@ struct wal_layout_item {
     uint64_t prev_term;
     struct raft_entry_head head;
     const uint8_t *payload;
+    uint64_t run_commit;   // ENTRY: the group's commit floor, as its run has it
+    bool is_staged;        // ENTRY
+    struct raft_sync sync; // SYNC
 };
 
 void wal_layout_walk_init(struct wal_layout_walk *walk, const uint8_t *at, const uint8_t *end,

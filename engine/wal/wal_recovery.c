@@ -354,6 +354,15 @@ static void cross_hole(struct scan *scan, uint64_t hole, const struct wal_batch_
     found_faulty(scan, hole, what);
 }
 
+// A commit floor that stands in the batch at `position`. Along the log they never fall.
+static void found_commit(struct wal *wal, uint16_t group, uint64_t commit, uint64_t position)
+{
+    wal_note_commit(wal, group, commit);
+    if (commit == wal->commits[group]) {
+        wal->commits_at[group] = position;
+    }
+}
+
 static void replay(struct scan *scan, const struct wal_batch_header *header)
 {
     struct wal *wal = scan->wal;
@@ -370,18 +379,22 @@ static void replay(struct scan *scan, const struct wal_batch_header *header)
         }
         ASSERT(step != WAL_STEP_BAD); // the body was sound
         if (step == WAL_STEP_COMMIT) {
-            wal_note_commit(wal, item.group, item.id.index);
-            wal->commits_at[item.group] = header->position;
+            found_commit(wal, item.group, item.id.index, header->position);
             continue;
         }
         struct wal_record record = {
             .kind = WAL_RECORD_TRUNCATE, .group = item.group, .id = item.id};
         if (step == WAL_STEP_ENTRY) {
             record.kind = WAL_RECORD_ENTRY;
+            record.is_staged = item.is_staged;
             record.prev_term = item.prev_term;
             record.head = item.head;
             record.body = header->position + (uint64_t)(item.payload - base);
+            found_commit(wal, item.group, item.run_commit, header->position);
             wal_segment_note(wal, header->position, item.group, item.id.index);
+        } else if (step == WAL_STEP_SYNC) {
+            record.kind = WAL_RECORD_SYNC;
+            record.sync = item.sync;
         }
         opening->recovery->records++;
         if (opening->visitor != NULL) {

@@ -1,5 +1,5 @@
 // The log in memory: what wal.c (appending, public calls), wal_batch.c (sealing, writing,
-// completions), wal_hard.c (term and vote), wal_files.c (creation, superblock) and wal_recovery.c
+// completions), wal_hard.c (hard states), wal_files.c (creation, superblock) and wal_recovery.c
 // share. Nobody else includes this.
 //
 //      floor                 submit_next     open_next      slots: one a batch, growing
@@ -36,16 +36,16 @@ struct wal_batch {
     uint64_t tail;     // the tail its header carries; recorded once this is durable
     uint32_t bytes;    // header and records
     uint32_t padded;   // bytes up to the next block: what is written
-    uint32_t records;  // entries and truncations
+    uint32_t records;  // entries, truncations, SYNCs
     uint32_t reported; // offset of the first record whose event is still to come
     uint8_t state;     // enum wal_batch_state
-    bool is_barrier;   // has a TRUNCATE: nothing is submitted behind it before it is durable
-    bool is_mark;      // has no records
+    bool is_barrier; // has a TRUNCATE or SYNC: nothing is submitted behind it before it is durable
+    bool is_mark;    // has no records
 };
 
 enum wal_hard_step { WAL_HARD_IDLE, WAL_HARD_QUEUED, WAL_HARD_WRITING, WAL_HARD_REPORT };
 
-// Term and vote of one group. Two copies on disk, written one after the other, never both at once.
+// Hard state of one group. Two copies on disk, written one after the other, never both at once.
 struct wal_hard {
     struct raft_hard_state durable; // in both copies
     struct raft_hard_state writing; // the copies are becoming this
@@ -77,7 +77,7 @@ struct wal {
     uint16_t run_group;
     bool is_volatile;
     bool open_is_barrier;
-    uint32_t open_records; // entries and truncations in the open batch
+    uint32_t open_records; // entries, truncations, SYNCs in the open batch
     uint8_t *run_at;       // RUN record of the open run
     uint32_t header_bytes; // 0 in a volatile log
     uint32_t block_bytes;
@@ -132,6 +132,9 @@ struct wal {
     uint64_t *commits_at;    // groups_max: position of that batch
     uint32_t commit_cursor;  // round robin
     uint32_t commits_dirty;  // groups with commits > commits_noted
+
+    // --- installs of parallel groups ---
+    bool *is_staged; // groups_max: runs of the group that are opened now are staged
 
     // --- hard states ---
     struct wal_hard *hards;     // groups_max

@@ -107,7 +107,8 @@ static void live(uint64_t start)
     }
     for (uint16_t group = 0; group < GROUPS; group++) {
         terms[group] = start;
-        wal_put_hard_state(fixture->wal, group, (struct raft_hard_state){start, 1});
+        wal_put_hard_state(fixture->wal, group,
+                           (struct raft_hard_state){.term = start, .voted_for = 1});
     }
     uint64_t keep = 2 * FIXTURE_SEGMENT_BYTES, head = wal_head(fixture->wal);
     wal_advance_tail(fixture->wal, head > keep ? head - keep : 0);

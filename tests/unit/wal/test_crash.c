@@ -3,8 +3,9 @@
 //
 // A model keeps what each group's log must hold: entries reported and not truncated since. Appends
 // of eight groups, truncations, commit floors, votes, tail movements, and segments freed by writing
-// what is live in them again meet a disk that completes late and out of order; then power is cut
-// (any sectors of what was in flight land), or the process dies, sometimes while it recovers.
+// what is live in them again, staged entries and SYNCs meet a disk that completes late and out of
+// order; then power is cut (any sectors of what was in flight land), or the process dies, sometimes
+// while it recovers.
 #include "tests/harness/harness.h"
 #include "tests/unit/wal/fixture.h"
 
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INDEXES_MAX = 4096, LIVES = 60, STEPS_MAX = 120, SEEDS = 100 };
+enum { INDEXES_MAX = 4096, LIVES = 60, STEPS_MAX = 120, SEEDS = 100, SYNCS_MAX = 512 };
 
 struct model_entry {
     uint64_t term;
@@ -21,6 +22,15 @@ struct model_entry {
     uint32_t epoch;
     bool is_durable; // reported, or recovered
     bool is_moved;   // written again: recovery may find any of its places
+    bool is_staged;
+};
+
+struct model_sync {
+    uint64_t from, to; // positions: it lies between
+    uint64_t term;     // names it
+    uint16_t group;
+    bool is_durable; // reported, or recovered
+    bool is_found;
 };
 
 struct model_group {
@@ -28,14 +38,19 @@ struct model_group {
     uint64_t last;
     uint64_t term;
     uint32_t epoch;
+    bool is_staging;
     struct raft_hard_state hard_reported, hard_wanted;
 };
 
 static struct model_group groups[FIXTURE_GROUPS];
 static uint32_t lengths[FIXTURE_GROUPS][INDEXES_MAX]; // of payloads, by index
+static struct model_sync syncs[SYNCS_MAX];            // in file order
+static uint32_t sync_count;
+static uint64_t sync_terms;
 static uint64_t random_state;
 static uint64_t seeds_first = 1, seeds_last = SEEDS, running_seed;
-static uint64_t checked_entries, moved_entries, torn, restarts;
+static uint64_t checked_entries, moved_entries, staged_entries, checked_syncs, lost_syncs;
+static uint64_t torn, restarts;
 
 static uint64_t chance(uint64_t below)
 {
@@ -57,9 +72,32 @@ static void append_some(struct fixture *fixture)
         uint64_t index = ++group->last;
         lengths[number][index] = bytes;
         uint64_t body = fixture_append(fixture, number, group->epoch, group->term, index, bytes);
-        group->entries[index] =
-            (struct model_entry){.term = group->term, .body = body, .epoch = group->epoch};
+        group->entries[index] = (struct model_entry){.term = group->term,
+                                                     .body = body,
+                                                     .epoch = group->epoch,
+                                                     .is_staged = group->is_staging};
     }
+}
+
+static void stage_or_not(struct fixture *fixture)
+{
+    uint16_t number = (uint16_t)chance(FIXTURE_GROUPS);
+    groups[number].is_staging = chance(2) == 0;
+    wal_stage(fixture->wal, number, groups[number].is_staging);
+}
+
+static void sync_some(struct fixture *fixture)
+{
+    uint16_t number = (uint16_t)chance(FIXTURE_GROUPS);
+    if (sync_count == SYNCS_MAX || !wal_has_room(fixture->wal, 1, 0)) {
+        return;
+    }
+    struct raft_sync sync = {.term = ++sync_terms, .end = sync_terms + number, .keep = number};
+    struct model_sync *model = &syncs[sync_count++];
+    *model =
+        (struct model_sync){.from = wal_head(fixture->wal), .term = sync.term, .group = number};
+    wal_sync(fixture->wal, number, &sync);
+    model->to = wal_head(fixture->wal);
 }
 
 static void truncate_some(struct fixture *fixture)
@@ -112,7 +150,9 @@ static bool move_group(struct fixture *fixture, uint16_t number, uint64_t segmen
         if (!entry->is_durable || !wal_has_room(fixture->wal, 1, bytes)) {
             return false;
         }
+        wal_stage(fixture->wal, number, entry->is_staged);
         entry->body = fixture_append(fixture, number, entry->epoch, entry->term, index, bytes);
+        wal_stage(fixture->wal, number, group->is_staging);
         entry->is_moved = true;
     }
     return true;
@@ -134,6 +174,19 @@ static void free_segment(struct fixture *fixture)
     }
 }
 
+static void take_sync(const struct wal_event *event)
+{
+    for (uint32_t i = 0; i < sync_count; i++) {
+        if (syncs[i].term == event->sync_term) {
+            CHECK_EQUAL(syncs[i].group, event->group);
+            CHECK(!syncs[i].is_durable);
+            syncs[i].is_durable = true;
+            return;
+        }
+    }
+    CHECK(false);
+}
+
 static void take_events(struct fixture *fixture)
 {
     for (uint32_t i = 0; i < fixture->event_count; i++) {
@@ -143,6 +196,10 @@ static void take_events(struct fixture *fixture)
         if (event->kind == WAL_EVENT_HARD_STATE) {
             CHECK(event->hard_state.term > group->hard_reported.term);
             group->hard_reported = event->hard_state;
+            continue;
+        }
+        if (event->kind == WAL_EVENT_SYNC) {
+            take_sync(event);
             continue;
         }
         for (uint64_t index = event->range.first; index <= event->range.last; index++) {
@@ -171,6 +228,10 @@ static void live(struct fixture *fixture)
             fixture->now_ns += 2000000;
         } else if (what < 84) {
             free_segment(fixture);
+        } else if (what < 87) {
+            stage_or_not(fixture);
+        } else if (what < 89) {
+            sync_some(fixture);
         }
         if (chance(2) == 0) {
             wal_submit(fixture->wal, fixture->now_ns);
@@ -186,9 +247,29 @@ static void live(struct fixture *fixture)
 // What the records add up to, replayed in order as the caller of the log does.
 static struct model_entry replayed[FIXTURE_GROUPS][INDEXES_MAX];
 
+static uint64_t body_max; // of the entries found
+
+static void replay_sync(const struct wal_record *record)
+{
+    for (uint32_t i = 0; i < sync_count; i++) {
+        struct model_sync *sync = &syncs[i];
+        if (sync->term == record->sync.term) {
+            CHECK_EQUAL(record->group, sync->group);
+            CHECK_EQUAL(record->sync.end, sync->term + sync->group);
+            CHECK_EQUAL(record->sync.keep, sync->group);
+            CHECK(!sync->is_found);
+            CHECK(body_max < sync->to); // in file order
+            sync->is_found = true;
+            return;
+        }
+    }
+    CHECK(false);
+}
+
 static void replay(const struct fixture *fixture)
 {
     memset(replayed, 0, sizeof(replayed));
+    body_max = 0;
     for (uint32_t i = 0; i < fixture->record_count; i++) {
         const struct wal_record *record = &fixture->records[i];
         struct model_entry *entries = replayed[record->group];
@@ -199,10 +280,39 @@ static void replay(const struct fixture *fixture)
             }
             continue;
         }
+        if (record->kind == WAL_RECORD_SYNC) {
+            replay_sync(record);
+            continue;
+        }
         CHECK(fixture_record_is_true(fixture, record));
-        entries[record->id.index] =
-            (struct model_entry){.term = record->id.term, .body = record->body, .is_durable = true};
+        body_max = record->body > body_max ? record->body : body_max;
+        entries[record->id.index] = (struct model_entry){.term = record->id.term,
+                                                         .body = record->body,
+                                                         .is_durable = true,
+                                                         .is_staged = record->is_staged};
     }
+}
+
+// What was reported is there, and what is not there has nothing behind it. From now on, what was
+// found is what there is.
+static void compare_syncs(uint64_t tail)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < sync_count; i++) {
+        struct model_sync sync = syncs[i];
+        if (sync.from >= tail) {
+            CHECK(sync.is_found || !sync.is_durable);
+            CHECK(sync.is_found || body_max < sync.to);
+            checked_syncs += sync.is_durable;
+            lost_syncs += !sync.is_found;
+        }
+        if (sync.is_found) {
+            sync.is_durable = true;
+            sync.is_found = false;
+            syncs[kept++] = sync;
+        }
+    }
+    sync_count = kept;
 }
 
 // `tail` as it was at the crash: what lies below had been given up.
@@ -215,6 +325,8 @@ static void compare(const struct fixture *fixture, uint64_t tail)
             if (wanted->is_durable && wanted->body >= tail) {
                 CHECK_EQUAL(replayed[number][index].term, wanted->term);
                 CHECK(wanted->is_moved || replayed[number][index].body == wanted->body);
+                CHECK_EQUAL(replayed[number][index].is_staged, wanted->is_staged);
+                staged_entries += wanted->is_staged;
                 checked_entries++;
                 moved_entries += wanted->is_moved;
             }
@@ -238,6 +350,7 @@ static void adopt(const struct fixture *fixture)
         }
         group->hard_reported = wal_hard_state(fixture->wal, number);
         group->hard_wanted = group->hard_reported;
+        group->is_staging = false;
         group->term++;
         group->epoch++;
     }
@@ -287,6 +400,7 @@ static void run(uint64_t seed)
     struct fixture *fixture = fixture_open(&options);
     random_state = seed;
     memset(groups, 0, sizeof(groups));
+    sync_count = 0;
     fixture->config.in_flight_max = (uint32_t)(1 + seed % 6);
     fixture->config.batch_bytes_max = seed % 3 == 0 ? 4096 : 16384;
     fixture->config.log_bytes = 8 * FIXTURE_SEGMENT_BYTES;
@@ -306,6 +420,7 @@ static void run(uint64_t seed)
         torn += fixture->recovery.torn_batches;
         replay(fixture);
         compare(fixture, tail);
+        compare_syncs(tail);
         adopt(fixture);
         if (wal_free_bytes(fixture->wal) < 4 * FIXTURE_SEGMENT_BYTES) {
             move_tail(fixture);
@@ -322,8 +437,10 @@ static void acknowledged_entries_survive(void)
         run(seed);
     }
     CHECK(checked_entries > 1000 * SEEDS);
-
     CHECK(moved_entries > 100 * SEEDS);
+    CHECK(staged_entries > 100 * SEEDS);
+    CHECK(checked_syncs > 10 * SEEDS);
+    CHECK(lost_syncs > SEEDS);
     CHECK(torn > 3 * SEEDS);
     CHECK(restarts > SEEDS * LIVES);
 }

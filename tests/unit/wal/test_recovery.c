@@ -76,7 +76,8 @@ static void take_image(struct fixture *fixture)
     load_image(fixture);
 }
 
-// Ten batches of up to three groups, a truncation among them, the last one followed by a mark.
+// Ten batches of up to three groups, the last one followed by a mark. Group 1 is truncated, group 2
+// installs the log of a term.
 static struct fixture *small_log(void)
 {
     struct fixture *fixture = fixture_open(NULL);
@@ -90,6 +91,15 @@ static struct fixture *small_log(void)
             wal_truncate(fixture->wal, 1, 2);
             fixture_append(fixture, 1, 2, 4, 2, 10);
         }
+        wal_stage(fixture->wal, 2, batch == 4 || batch == 5);
+        if (batch >= 3 && batch <= 7) {
+            fixture_append(fixture, 2, 1, 5, batch, (uint32_t)batch * 5);
+        }
+        if (batch == 6) {
+            const struct raft_sync sync = {.term = 5, .end = 5, .keep = 3};
+            wal_sync(fixture->wal, 2, &sync);
+            wal_note_commit(fixture->wal, 2, 5);
+        }
         wal_note_commit(fixture->wal, 0, batch);
         fixture_settle(fixture);
     }
@@ -101,7 +111,9 @@ static struct fixture *small_log(void)
 static bool same_record(const struct wal_record *a, const struct wal_record *b)
 {
     return a->kind == b->kind && a->group == b->group && a->body == b->body &&
-           a->prev_term == b->prev_term && raft_entry_id_equal(a->id, b->id);
+           a->is_staged == b->is_staged && a->prev_term == b->prev_term &&
+           raft_entry_id_equal(a->id, b->id) && a->sync.term == b->sync.term &&
+           a->sync.end == b->sync.end && a->sync.keep == b->sync.keep;
 }
 
 // Nothing invented, nothing out of order: what was recovered is a part of the image's records.
@@ -114,7 +126,7 @@ static void check_subsequence(const struct fixture *fixture)
         }
         CHECK(at < image.record_count);
         at++;
-        CHECK(fixture->records[i].kind == WAL_RECORD_TRUNCATE ||
+        CHECK(fixture->records[i].kind != WAL_RECORD_ENTRY ||
               fixture_record_is_true(fixture, &fixture->records[i]));
     }
 }
@@ -165,8 +177,8 @@ static void check_cut(struct fixture *fixture, uint64_t cut)
 static void every_prefix(void)
 {
     struct fixture *fixture = small_log();
-    CHECK_EQUAL(image.record_count, 16);
-    CHECK_EQUAL(records_below(UINT64_MAX), 16);
+    CHECK_EQUAL(image.record_count, 22);
+    CHECK_EQUAL(records_below(UINT64_MAX), 22);
     for (uint64_t cut = 0; cut <= image.head; cut += 512) {
         check_cut(fixture, cut);
     }
@@ -257,8 +269,13 @@ static void every_bit_of_large_entries(void)
     struct fixture *fixture = fixture_open(NULL);
     CHECK_EQUAL(fixture_start(fixture), 0);
     for (uint64_t batch = 0; batch < 3; batch++) {
+        wal_stage(fixture->wal, 0, batch == 1);
         fixture_append(fixture, 0, 1, 3, 2 * batch + 1, 1500);
         fixture_append(fixture, 0, 1, 3, 2 * batch + 2, 1600);
+        if (batch == 2) {
+            const struct raft_sync sync = {.term = 3, .end = 4, .keep = 2};
+            wal_sync(fixture->wal, 0, &sync);
+        }
         wal_note_commit(fixture->wal, 0, batch);
         fixture_settle(fixture);
     }
@@ -281,7 +298,9 @@ static void every_byte_of_meta(void)
     struct fixture *fixture = small_log();
     load_image(fixture);
     CHECK_EQUAL(fixture_start(fixture), 0);
-    wal_put_hard_state(fixture->wal, 0, (struct raft_hard_state){9, 2});
+    wal_put_hard_state(
+        fixture->wal, 0,
+        (struct raft_hard_state){.term = 9, .voted_for = 2, .sync_term = 8, .sync_end = 77});
     fixture_settle(fixture);
     take_image(fixture);
     for (uint64_t at = 0; at < image.meta_bytes; at += at % WAL_BLOCK_BYTES < 160 ? 1 : 131) {
@@ -293,6 +312,8 @@ static void every_byte_of_meta(void)
         CHECK_EQUAL(fixture->recovery.boot, 3);
         CHECK_EQUAL(wal_hard_state(fixture->wal, 0).term, 9);
         CHECK_EQUAL(wal_hard_state(fixture->wal, 0).voted_for, 2);
+        CHECK_EQUAL(wal_hard_state(fixture->wal, 0).sync_term, 8);
+        CHECK_EQUAL(wal_hard_state(fixture->wal, 0).sync_end, 77);
         CHECK_EQUAL(fixture->record_count, image.record_count);
         fixture_drop(fixture);
     }
@@ -442,10 +463,10 @@ static void a_torn_vote_is_mended(void)
     for (uint64_t nth = 1; nth <= 2; nth++) {
         struct fixture *fixture = fixture_open(&options);
         CHECK_EQUAL(fixture_start(fixture), 0);
-        wal_put_hard_state(fixture->wal, 0, (struct raft_hard_state){5, 1});
+        wal_put_hard_state(fixture->wal, 0, (struct raft_hard_state){.term = 5, .voted_for = 1});
         fixture_settle(fixture);
         disk_memory_fail(fixture->disk, DISK_WRITE_DURABLE, nth, 1, -EIO);
-        wal_put_hard_state(fixture->wal, 0, (struct raft_hard_state){6, 3});
+        wal_put_hard_state(fixture->wal, 0, (struct raft_hard_state){.term = 6, .voted_for = 3});
         for (int turn = 0; turn < 5; turn++) {
             fixture_turn(fixture);
         }
@@ -611,7 +632,7 @@ static void absurd_batches_are_unsound(void)
             random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
             uint64_t at =
                 WAL_BATCH_HEADER_BYTES + (random >> 33) % (header->bytes - WAL_BATCH_HEADER_BYTES);
-            static const uint8_t values[] = {0x00, 0xFF, 0x7F, 0x80, 0x81, 0x82, 0x01};
+            static const uint8_t values[] = {0x00, 0xFF, 0x7F, 0x80, 0x81, 0x82, 0x83, 0x01};
             block[at] = values[(random >> 20) % sizeof(values)];
         }
         if (round % 5 == 0) {
@@ -626,8 +647,10 @@ static void absurd_batches_are_unsound(void)
         disk_memory_crash(fixture->disk, 0, 0);
         CHECK_EQUAL(fixture_start(fixture), 0);
         for (uint32_t i = 0; i < fixture->record_count; i++) {
-            CHECK(fixture->records[i].kind == WAL_RECORD_TRUNCATE ||
-                  fixture->records[i].head.bytes <= RAFT_PAYLOAD_BYTES_MAX);
+            const struct wal_record *record = &fixture->records[i];
+            CHECK(record->kind != WAL_RECORD_ENTRY || record->head.bytes <= RAFT_PAYLOAD_BYTES_MAX);
+            CHECK(record->kind != WAL_RECORD_SYNC ||
+                  (record->sync.term >= 1 && record->sync.keep <= record->sync.end));
         }
         fixture_drop(fixture);
     }
