@@ -7,7 +7,8 @@
 // What must hold after every recovery:
 //  - what was reported durable is there, at its place, with its bytes, unless the tail passed it;
 //  - what a durable truncation removed does not come back, and nothing is there that was not
-//    written;
+//    written; staged entries, and only they, are staged;
+//  - a SYNC that was reported is there; nothing of its life is behind one that is not;
 //  - term and vote are those reported, or newer ones that were asked for;
 //  - it is never FAULTY: power cuts and dying processes damage nothing that was durable.
 #include <errno.h>
@@ -19,6 +20,7 @@
 enum {
     GROUPS = 3,
     INDEXES_MAX = 256, // of a group
+    SYNCS_MAX = 200,   // in the log
     ACTIONS_MAX = 200,
     CRASHES_MAX = 12,
 };
@@ -27,12 +29,22 @@ struct model_entry {
     uint64_t term; // 0: none
     uint64_t body;
     bool is_durable; // reported, or recovered
+    bool is_staged;
+};
+
+struct model_sync {
+    uint64_t from, to; // positions: it lies between
+    struct raft_sync sync;
+    uint16_t group;
+    bool is_durable; // reported, or recovered
+    bool is_found;
 };
 
 struct model_group {
     struct model_entry entries[INDEXES_MAX];
     uint64_t last, term;
     uint32_t epoch;
+    bool is_staging;
     struct raft_hard_state reported, wanted;
     // The newest truncation: entries ≥ cut_first of terms ≤ cut_term are gone. 0: none in this
     // life.
@@ -43,6 +55,9 @@ struct model_group {
 static struct fixture *fixture;
 static struct model_group groups[GROUPS];
 static struct model_entry replayed[GROUPS][INDEXES_MAX];
+static struct model_sync syncs[SYNCS_MAX]; // in file order
+static uint32_t sync_count;
+static uint64_t sync_terms, body_max; // body_max: of the entries found
 static uint32_t crashes;
 
 // ------------------------------------------------------------------------------------------------
@@ -60,8 +75,30 @@ static void append(struct fuzz_input *input)
         }
         uint64_t index = ++group->last;
         uint64_t body = fixture_append(fixture, number, group->epoch, group->term, index, bytes);
-        group->entries[index] = (struct model_entry){.term = group->term, .body = body};
+        group->entries[index] =
+            (struct model_entry){.term = group->term, .body = body, .is_staged = group->is_staging};
     }
+}
+
+static void stage(struct fuzz_input *input)
+{
+    uint8_t bits = fuzz_u8(input);
+    groups[bits % GROUPS].is_staging = (bits & 0x80) != 0;
+    wal_stage(fixture->wal, bits % GROUPS, (bits & 0x80) != 0);
+}
+
+static void sync_group(struct fuzz_input *input)
+{
+    uint8_t bits = fuzz_u8(input);
+    if (sync_count == SYNCS_MAX || !wal_has_room(fixture->wal, 1, 0)) {
+        return;
+    }
+    struct model_sync *model = &syncs[sync_count++];
+    *model = (struct model_sync){.from = wal_head(fixture->wal),
+                                 .sync = {.term = ++sync_terms, .end = bits, .keep = bits / 2},
+                                 .group = bits % GROUPS};
+    wal_sync(fixture->wal, model->group, &model->sync);
+    model->to = wal_head(fixture->wal);
 }
 
 static void truncate_group(struct fuzz_input *input)
@@ -90,7 +127,9 @@ static void vote(struct fuzz_input *input)
     uint8_t bits = fuzz_u8(input);
     struct model_group *group = &groups[bits % GROUPS];
     group->wanted = (struct raft_hard_state){.term = group->wanted.term + 1,
-                                             .voted_for = (uint16_t)(1 + (bits >> 6))};
+                                             .voted_for = (uint16_t)(1 + (bits >> 6)),
+                                             .sync_term = group->wanted.term,
+                                             .sync_end = bits};
     wal_put_hard_state(fixture->wal, bits % GROUPS, group->wanted);
 }
 
@@ -111,6 +150,16 @@ static void submit(struct fuzz_input *input)
     wal_submit(fixture->wal, fixture->now_ns);
 }
 
+static struct model_sync *sync_of_term(uint64_t term)
+{
+    uint32_t at = 0;
+    while (at < sync_count && syncs[at].sync.term != term) {
+        at++;
+    }
+    REQUIRE(at < sync_count, "SYNC %" PRIu64 " was never written", term);
+    return &syncs[at];
+}
+
 static void take_event(const struct wal_event *event)
 {
     struct model_group *group = &groups[event->group];
@@ -119,6 +168,13 @@ static void take_event(const struct wal_event *event)
         REQUIRE(event->hard_state.term > group->reported.term, "term %" PRIu64 " after %" PRIu64,
                 event->hard_state.term, group->reported.term);
         group->reported = event->hard_state;
+        return;
+    }
+    if (event->kind == WAL_EVENT_SYNC) {
+        struct model_sync *sync = sync_of_term(event->sync_term);
+        REQUIRE(sync->group == event->group && !sync->is_durable, "SYNC %" PRIu64,
+                event->sync_term);
+        sync->is_durable = true;
         return;
     }
     for (uint64_t index = event->range.first; index <= event->range.last; index++) {
@@ -156,12 +212,28 @@ static void pass_time(struct fuzz_input *input)
 // ------------------------------------------------------------------------------------------------
 // crash and recovery
 
+static void replay_sync(const struct wal_record *record)
+{
+    struct model_sync *sync = sync_of_term(record->sync.term);
+    REQUIRE(!sync->is_found && body_max < sync->to, "SYNC %" PRIu64 " twice, or late",
+            record->sync.term);
+    REQUIRE(record->group == sync->group && record->sync.end == sync->sync.end &&
+                record->sync.keep == sync->sync.keep,
+            "SYNC %" PRIu64 " is another", record->sync.term);
+    sync->is_found = true;
+}
+
 static void replay(void)
 {
     memset(replayed, 0, sizeof(replayed));
+    body_max = 0;
     for (uint32_t at = 0; at < fixture->record_count; at++) {
         const struct wal_record *record = &fixture->records[at];
         struct model_entry *entries = replayed[record->group];
+        if (record->kind == WAL_RECORD_SYNC) {
+            replay_sync(record);
+            continue;
+        }
         REQUIRE(record->id.index < INDEXES_MAX, "index %" PRIu64, record->id.index);
         if (record->kind == WAL_RECORD_TRUNCATE) {
             for (uint64_t index = record->id.index; index < INDEXES_MAX; index++) {
@@ -170,8 +242,20 @@ static void replay(void)
             continue;
         }
         REQUIRE(fixture_record_is_true(fixture, record), "record %u was not written", at);
-        entries[record->id.index] =
-            (struct model_entry){.term = record->id.term, .body = record->body, .is_durable = true};
+        body_max = record->body > body_max ? record->body : body_max;
+        entries[record->id.index] = (struct model_entry){.term = record->id.term,
+                                                         .body = record->body,
+                                                         .is_durable = true,
+                                                         .is_staged = record->is_staged};
+    }
+}
+
+static void compare_syncs(uint64_t tail)
+{
+    for (uint32_t at = 0; at < sync_count; at++) {
+        const struct model_sync *sync = &syncs[at];
+        REQUIRE(sync->is_found || sync->from < tail || (!sync->is_durable && body_max < sync->to),
+                "SYNC %" PRIu64 " is lost", sync->sync.term);
     }
 }
 
@@ -184,7 +268,8 @@ static void compare(uint64_t tail)
             const struct model_entry *wanted = &group->entries[index];
             const struct model_entry *found = &replayed[number][index];
             if (wanted->is_durable && wanted->body >= tail) {
-                REQUIRE(found->term == wanted->term && found->body == wanted->body,
+                REQUIRE(found->term == wanted->term && found->body == wanted->body &&
+                            found->is_staged == wanted->is_staged,
                         "group %u: (%" PRIu64 ", %" PRIu64 ") at %" PRIu64 " is term %" PRIu64
                         " at %" PRIu64,
                         number, wanted->term, index, wanted->body, found->term, found->body);
@@ -197,14 +282,28 @@ static void compare(uint64_t tail)
         struct raft_hard_state state = wal_hard_state(fixture->wal, number);
         REQUIRE(state.term >= group->reported.term && state.term <= group->wanted.term,
                 "group %u: term %" PRIu64, number, state.term);
-        REQUIRE(state.term != group->reported.term || state.voted_for == group->reported.voted_for,
-                "group %u: vote %u", number, state.voted_for);
+        REQUIRE(state.term != group->reported.term ||
+                    (state.voted_for == group->reported.voted_for &&
+                     state.sync_term == group->reported.sync_term &&
+                     state.sync_end == group->reported.sync_end),
+                "group %u: vote %u, installed %" PRIu64 " to %" PRIu64, number, state.voted_for,
+                state.sync_term, state.sync_end);
     }
 }
 
 // From now on, what was found is what there is.
 static void adopt(void)
 {
+    uint32_t kept = 0;
+    for (uint32_t at = 0; at < sync_count; at++) {
+        struct model_sync sync = syncs[at];
+        if (sync.is_found) {
+            sync.is_durable = true;
+            sync.is_found = false;
+            syncs[kept++] = sync;
+        }
+    }
+    sync_count = kept;
     for (uint16_t number = 0; number < GROUPS; number++) {
         struct model_group *group = &groups[number];
         memcpy(group->entries, replayed[number], sizeof(group->entries));
@@ -214,6 +313,7 @@ static void adopt(void)
         }
         group->reported = group->wanted = wal_hard_state(fixture->wal, number);
         group->cut_first = 0;
+        group->is_staging = false;
         group->term++;
         group->epoch++;
     }
@@ -252,6 +352,7 @@ static void crash(struct fuzz_input *input)
     crashes++;
     replay();
     compare(tail);
+    compare_syncs(tail);
     adopt();
 }
 
@@ -261,6 +362,7 @@ static void (*const actions[RECOVERY_ACTIONS])(struct fuzz_input *input) = {
     [RECOVERY_COMMIT] = note_commit, [RECOVERY_SUBMIT] = submit,
     [RECOVERY_POLL] = poll,          [RECOVERY_TURN] = turn,
     [RECOVERY_TIME] = pass_time,     [RECOVERY_CRASH] = crash,
+    [RECOVERY_STAGE] = stage,        [RECOVERY_SYNC] = sync_group,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -277,7 +379,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fixture->config.in_flight_max = 1 + (bits >> 4) % 6;
     fixture->config.batch_bytes_max = (bits & 0x80) != 0 ? 4096 : 16384;
     memset(groups, 0, sizeof(groups));
-    crashes = 0;
+    sync_count = crashes = 0;
+    sync_terms = 0;
     REQUIRE(fixture_start(fixture) == 0, "%s", fixture->reason);
     replay();
     adopt();

@@ -7,9 +7,9 @@
 //
 // What must hold:
 //  - recovery ends, and says why when it refuses;
-//  - after physical damage: every record was written, with these bytes, at this place; what lies
-//    below a durable mark that survives is there, unless the verdict is FAULTY; term and vote are
-//    ones that were written;
+//  - after physical damage: every record was written, with these bytes, at this place, staged or
+//    not (a SYNC: with these words); what lies below a durable mark that survives is there, unless
+//    the verdict is FAULTY; term and vote are ones that were written;
 //  - the second recovery finds at least what the first found, and FAULTY stays FAULTY.
 #include "engine/base/crc32c.h"
 #include "engine/wal/wal_layout.h"
@@ -25,6 +25,7 @@ enum {
     META_BLOCKS = 2 + 2 * GROUPS,
     META_BYTES = META_BLOCKS * WAL_BLOCK_BYTES,
     WRITTEN_MAX = 4096,
+    STAGED_GROUP = 2,
     HEADERS_MAX = 1024,
     EDITS_MAX = 64,
     SECTOR_BYTES = 512,
@@ -40,6 +41,7 @@ struct written {
     uint16_t group;
     struct raft_entry_id id;
     uint64_t body;
+    bool is_staged;
 };
 
 static struct fixture *fixture;
@@ -80,26 +82,41 @@ static void take_image(struct image *image)
     note_headers(image->log);
 }
 
-static void append(uint16_t group, uint64_t term, uint64_t index, uint32_t bytes)
+// The SYNC of a start.
+static struct raft_sync sync_of(uint64_t start)
 {
-    REQUIRE(wal_has_room(fixture->wal, 1, bytes), "room");
-    uint64_t body = fixture_append(fixture, group, 1, term, index, bytes);
-    REQUIRE(written_count < WRITTEN_MAX, "entries");
-    written[written_count++] = (struct written){.group = group, .id = {term, index}, .body = body};
+    return (struct raft_sync){.term = start, .end = 8 * start, .keep = start};
 }
 
-// A start: entries of all groups in batches of many sizes, a truncation, votes, a moving tail.
+static void append(uint16_t group, uint64_t term, uint64_t index, uint32_t bytes, bool is_staged)
+{
+    REQUIRE(wal_has_room(fixture->wal, 1, bytes), "room");
+    wal_stage(fixture->wal, group, is_staged);
+    uint64_t body = fixture_append(fixture, group, 1, term, index, bytes);
+    REQUIRE(written_count < WRITTEN_MAX, "entries");
+    written[written_count++] =
+        (struct written){.group = group, .id = {term, index}, .body = body, .is_staged = is_staged};
+}
+
+// A start: entries of all groups in batches of many sizes, a truncation, an install, votes, a
+// moving tail.
 static void live(uint64_t start)
 {
     static uint64_t last[GROUPS];
     for (uint64_t round = 0; round < ROUNDS; round++) {
         for (uint16_t group = 0; group < GROUPS; group++) {
-            append(group, start, ++last[group], (uint32_t)(round * 97 + group * 311) % 900);
+            bool is_staged = group == STAGED_GROUP && (round == 2 || round == 3);
+            append(group, start, ++last[group], (uint32_t)(round * 97 + group * 311) % 900,
+                   is_staged);
+        }
+        if (round == 4) {
+            const struct raft_sync sync = sync_of(start);
+            wal_sync(fixture->wal, STAGED_GROUP, &sync);
         }
         if (round == 5) {
             wal_truncate(fixture->wal, 1, last[1]);
             last[1]--;
-            append(1, start, ++last[1], 40);
+            append(1, start, ++last[1], 40, false);
         }
         fixture_settle(fixture);
         wal_note_commit(fixture->wal, 0, last[0]);
@@ -267,10 +284,26 @@ static bool is_written(const struct wal_record *record)
     uint32_t at = 0;
     while (at < written_count &&
            (written[at].body != record->body || written[at].group != record->group ||
+            written[at].is_staged != record->is_staged ||
             !raft_entry_id_equal(written[at].id, record->id))) {
         at++;
     }
     return at < written_count;
+}
+
+static bool is_true(const struct wal_record *record)
+{
+    const struct raft_sync sync = sync_of(record->sync.term);
+    switch (record->kind) {
+    case WAL_RECORD_ENTRY:
+        return is_written(record) && fixture_record_is_true(fixture, record);
+    case WAL_RECORD_TRUNCATE:
+        return record->group == 1;
+    case WAL_RECORD_SYNC:
+        return record->group == STAGED_GROUP && sync.term <= WAL_TIMES &&
+               record->sync.end == sync.end && record->sync.keep == sync.keep;
+    }
+    return false;
 }
 
 static bool is_recovered(const struct written *entry)
@@ -287,10 +320,8 @@ static void check_records(const struct facts *facts)
 {
     for (uint32_t at = 0; at < fixture->record_count; at++) {
         const struct wal_record *record = &fixture->records[at];
-        REQUIRE(record->kind == WAL_RECORD_TRUNCATE ||
-                    (is_written(record) && fixture_record_is_true(fixture, record)),
-                "record %u: group %u (%" PRIu64 ", %" PRIu64 ") was not written", at, record->group,
-                record->id.term, record->id.index);
+        REQUIRE(is_true(record), "record %u: group %u (%" PRIu64 ", %" PRIu64 ") was not written",
+                at, record->group, record->id.term, record->id.index);
     }
     for (uint32_t at = 0; at < written_count && fixture->recovery.verdict != WAL_FAULTY; at++) {
         const struct written *entry = &written[at];

@@ -14,6 +14,8 @@ enum recovery_action {
     RECOVERY_TURN,
     RECOVERY_TIME,
     RECOVERY_CRASH,
+    RECOVERY_STAGE,
+    RECOVERY_SYNC,
     RECOVERY_ACTIONS
 };
 
