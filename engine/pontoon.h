@@ -94,7 +94,7 @@ struct pontoon_config {
 
     uint32_t groups; // group ids 0..groups-1
     enum pontoon_order order;
-    char app[32];            // state machine: "kv", "null"
+    char app[32];            // state machine: "kv", "block", "null"
     uint32_t app_memory_mib; // of one group's state machine
     uint32_t log_entries;    // kept in memory, a group; power of two
     uint32_t session_pages;  // of 1024 sequences, a group; the same on every node

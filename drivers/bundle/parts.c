@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "drivers/app_block/app_block.h"
 #include "drivers/app_kv/app_kv.h"
 #include "drivers/app_null/app_null.h"
 #include "drivers/disk_uring/disk_uring.h"
@@ -403,12 +404,18 @@ int parts_open_app(const struct pontoon_config *config, struct app **app, char *
         const struct app_kv_config kv = {.memory_bytes = (uint64_t)config->app_memory_mib << 20};
         return app_kv_open(&kv, app, reason, reason_bytes);
     }
+    if (strcmp(config->app, "block") == 0) {
+        const struct app_block_config block = {.memory_bytes = (uint64_t)config->app_memory_mib
+                                                               << 20,
+                                               .is_durable = config->durability == PONTOON_FSYNC};
+        return app_block_open(&block, app, reason, reason_bytes);
+    }
     if (strcmp(config->app, "null") == 0) {
         const struct app_null_config null = {.check_payload = false};
         return app_null_open(&null, app, reason, reason_bytes);
     }
-    snprintf(reason, reason_bytes, "app: no state machine is called '%s'; there are kv and null",
-             config->app);
+    snprintf(reason, reason_bytes,
+             "app: no state machine is called '%s'; there are kv, block and null", config->app);
     return -EINVAL;
 }
 

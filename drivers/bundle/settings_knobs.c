@@ -85,7 +85,7 @@ static const struct settings_knob top_knobs[] = {
     {CONFIG("order", order), .kind = SETTINGS_WORD, .words = order_words, .value = PONTOON_STRICT,
      .meaning = "strict Raft, or parallel (not in this version)"},
     {CONFIG("app", app), .kind = SETTINGS_TEXT, .text = "kv",
-     .meaning = "state machine: kv (key-value store) or null (counts)"},
+     .meaning = "state machine: kv (key-value store), block (a volume) or null (counts)"},
     {CONFIG("app_memory_mib", app_memory_mib), .kind = SETTINGS_NUMBER, .min = 1, .max = 1048576,
      .value = 256, .derived = "256 / groups, at least 1",
      .meaning = "memory limit of one group's state machine"},

@@ -4,13 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drivers/app_block/app_block.h"
+#include "drivers/app_block/block_command.h"
 #include "drivers/app_kv/app_kv.h"
 #include "drivers/app_kv/kv_command.h"
 #include "drivers/app_null/app_null.h"
 #include "tests/harness/harness.h"
 #include "tests/unit/apps/app_stream.h"
 
-enum { COMMANDS = 3000, COMMAND_BYTES_MAX = 300 };
+enum { COMMANDS = 3000, COMMAND_BYTES_MAX = 600, NOISE_BYTES_MAX = 300 };
 
 // A state machine, and how to make random commands for it.
 struct subject {
@@ -27,6 +29,15 @@ static struct app *open_kv(void)
     CHECK_EQUAL(
         app_kv_open(&(struct app_kv_config){.memory_bytes = 8 << 20}, &app, reason, sizeof(reason)),
         0);
+    return app;
+}
+
+static struct app *open_block(void)
+{
+    struct app *app = NULL;
+    CHECK_EQUAL(app_block_open(&(struct app_block_config){.memory_bytes = 1 << 20}, &app, reason,
+                               sizeof(reason)),
+                0);
     return app;
 }
 
@@ -48,7 +59,7 @@ static struct app *open_null_checked(void)
 
 static uint32_t command_noise(uint8_t *payload)
 {
-    uint32_t bytes = (uint32_t)app_stream_below(COMMAND_BYTES_MAX);
+    uint32_t bytes = (uint32_t)app_stream_below(NOISE_BYTES_MAX);
     for (uint32_t i = 0; i < bytes; i++) {
         payload[i] = (uint8_t)app_stream_random();
     }
@@ -76,8 +87,29 @@ static uint32_t command_kv(uint8_t *payload)
     return kv_command_encode(&command, payload, COMMAND_BYTES_MAX);
 }
 
+// On a volume of 16 blocks of 512 bytes, which one command in ten creates.
+static uint32_t command_block(uint8_t *payload)
+{
+    uint64_t data[64] = {app_stream_below(3)};
+    struct block_command command = {
+        .operation = BLOCK_WRITE, .offset = 512 * app_stream_below(17), .bytes = 512, .data = data};
+    uint64_t kind = app_stream_below(20);
+    if (kind == 0) {
+        return command_noise(payload);
+    }
+    if (kind < 3) {
+        command = (struct block_command){
+            .operation = BLOCK_CREATE, .block_bytes = 512, .bytes = 16 * 512};
+    } else if (kind < 7) {
+        command.operation = BLOCK_ZERO;
+        command.bytes = 512 * (1 + app_stream_below(3));
+    }
+    return block_command_encode(&command, payload, COMMAND_BYTES_MAX);
+}
+
 static const struct subject subjects[] = {
     {"kv", open_kv, command_kv},
+    {"block", open_block, command_block},
     {"null", open_null, command_noise},
     {"null checked", open_null_checked, command_noise},
 };

@@ -108,7 +108,7 @@ static void values_out_of_range_are_refused(void)
         {"impair: [{types: [[append]]}]\n", ":1: a word must stand here"},
         {"impair: [{types: {append: 1}}]\n",
          ":1: types: must be a list; begin each item with \"- \""},
-        {NODE1 "app: sql\n", ": app: there is no state machine \"sql\"; give kv or null"},
+        {NODE1 "app: sql\n", ": app: there is no state machine \"sql\"; give kv, block or null"},
         {NODE1 "order: parallel\n", ": order: parallel is not in this version; give strict"});
 }
 

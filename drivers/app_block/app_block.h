@@ -1,0 +1,26 @@
+// The `block` state machine: one volume of 512- or 4096-byte blocks (block_format.h), behind
+// driver_api/app.h.
+//
+// Address space is taken by app_block_open, memory when blocks are written. Every replica of a
+// group must be opened with the same memory_bytes: it decides which CREATE is too large, which is
+// part of the state and of its digest.
+#ifndef PONTOON_APP_BLOCK_APP_BLOCK_H
+#define PONTOON_APP_BLOCK_APP_BLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/driver_api/app.h"
+
+struct app_block_config {
+    uint64_t memory_bytes; // for a volume and its checksums, 1 MiB..64 TiB, a multiple of 4 KiB
+    bool is_durable;       // committed entries are on disks: INFO says so
+};
+
+// 0 and an app to close with app->ops->close(), or -EINVAL (memory_bytes out of range) or -ENOMEM
+// with a line of text in `reason`.
+int app_block_open(const struct app_block_config *config, struct app **app, char *reason,
+                   size_t reason_bytes);
+
+#endif

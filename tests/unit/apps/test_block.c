@@ -1,0 +1,485 @@
+// The `block` state machine: against a slow twin, refusals, what sparseness may not change, and
+// what becomes of memory that goes bad.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "drivers/app_block/app_block.h"
+#include "drivers/app_block/block_command.h"
+#include "drivers/app_block/block_volume.h"
+#include "engine/base/crc32c.h"
+#include "tests/harness/harness.h"
+#include "tests/unit/apps/app_stream.h"
+
+enum {
+    MEMORY_BYTES = 4 << 20,
+    VOLUME_BYTES = 256 << 10,
+    STEPS = 4000,
+    PIECE_BYTES_MAX = 24 << 10,
+};
+
+static uint8_t payload[BLOCK_COMMAND_HEAD_BYTES + PIECE_BYTES_MAX];
+static uint8_t answer[BLOCK_READ_BYTES_MAX];
+
+static struct app *open_app(void)
+{
+    char reason[200];
+    struct app *app = NULL;
+    const struct app_block_config config = {.memory_bytes = MEMORY_BYTES, .is_durable = true};
+    CHECK_EQUAL(app_block_open(&config, &app, reason, sizeof(reason)), 0);
+    return app;
+}
+
+static uint32_t apply_bytes(struct app *app, uint32_t bytes)
+{
+    static uint64_t index;
+    uint32_t result = UINT32_MAX;
+    const struct app_entry entry = {.index = ++index, .payload = payload, .bytes = bytes};
+    app->ops->apply(app, &entry, 1, &result);
+    return result;
+}
+
+static uint32_t apply(struct app *app, const struct block_command *command)
+{
+    uint32_t bytes = block_command_encode(command, payload, sizeof(payload));
+    CHECK(bytes > 0);
+    return apply_bytes(app, bytes);
+}
+
+static uint32_t create(struct app *app, uint32_t block_bytes, uint64_t bytes)
+{
+    return apply(app, &(struct block_command){
+                          .operation = BLOCK_CREATE, .block_bytes = block_bytes, .bytes = bytes});
+}
+
+static uint32_t attach(struct app *app, uint64_t previous, uint64_t writer)
+{
+    return apply(app, &(struct block_command){
+                          .operation = BLOCK_ATTACH, .previous = previous, .writer = writer});
+}
+
+static uint32_t write_as(struct app *app, uint64_t writer, uint64_t offset, const void *data,
+                         uint64_t bytes)
+{
+    return apply(app, &(struct block_command){.operation = BLOCK_WRITE,
+                                              .writer = writer,
+                                              .offset = offset,
+                                              .bytes = bytes,
+                                              .data = data});
+}
+
+static uint32_t write_at(struct app *app, uint64_t offset, const void *data, uint64_t bytes)
+{
+    return write_as(app, 0, offset, data, bytes);
+}
+
+static uint32_t zero(struct app *app, uint64_t offset, uint64_t bytes)
+{
+    return apply(
+        app, &(struct block_command){.operation = BLOCK_ZERO, .offset = offset, .bytes = bytes});
+}
+
+static int32_t ask(struct app *app, enum block_query_kind kind, uint64_t offset, uint64_t bytes)
+{
+    uint8_t query[BLOCK_QUERY_BYTES];
+    const struct block_query asked = {.kind = kind, .offset = offset, .bytes = bytes};
+    uint32_t count = block_command_encode_query(&asked, query, sizeof(query));
+    CHECK(count > 0);
+    return app->ops->read(app, query, count, answer, sizeof(answer));
+}
+
+static struct block_info info_of(struct app *app)
+{
+    struct block_info info;
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_INFO, 0, 0), BLOCK_INFO_BYTES);
+    memcpy(&info, answer, sizeof(info));
+    return info;
+}
+
+static void fill(uint8_t *data, uint64_t bytes)
+{
+    for (uint64_t i = 0; i < bytes; i += 8) {
+        uint64_t word = app_stream_random();
+        memcpy(data + i, &word, 8);
+    }
+}
+
+// One random command, done to both.
+static void step(struct app *app, uint8_t *twin, uint32_t block_bytes)
+{
+    static uint8_t data[PIECE_BYTES_MAX];
+    uint64_t blocks = VOLUME_BYTES / block_bytes, first = app_stream_below(blocks);
+    uint64_t count_max = PIECE_BYTES_MAX / block_bytes;
+    count_max = count_max < blocks - first ? count_max : blocks - first;
+    uint64_t offset = first * block_bytes;
+    uint64_t bytes = (1 + app_stream_below(count_max)) * block_bytes;
+    uint64_t kind = app_stream_below(10);
+    if (kind < 3) {
+        CHECK_EQUAL(zero(app, offset, bytes), BLOCK_OK);
+        memset(twin + offset, 0, bytes);
+        return;
+    }
+    fill(data, bytes);
+    if (kind < 5) {
+        memset(data, 0, bytes / 2 / block_bytes * block_bytes); // zeroes, written
+    }
+    CHECK_EQUAL(write_at(app, offset, data, bytes), BLOCK_OK);
+    memcpy(twin + offset, data, bytes);
+}
+
+static uint64_t blocks_used(const uint8_t *twin, uint32_t block_bytes)
+{
+    static const uint8_t zeroes[BLOCK_BYTES_MAX];
+    uint64_t used = 0;
+    for (uint64_t at = 0; at < VOLUME_BYTES; at += block_bytes) {
+        used += memcmp(twin + at, zeroes, block_bytes) != 0;
+    }
+    return used;
+}
+
+static void check_equal(struct app *app, const uint8_t *twin, uint32_t block_bytes)
+{
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, VOLUME_BYTES), VOLUME_BYTES);
+    CHECK(memcmp(answer, twin, VOLUME_BYTES) == 0);
+    CHECK_EQUAL(info_of(app).blocks_used, blocks_used(twin, block_bytes));
+}
+
+static void volume_is_what_was_written(void)
+{
+    static uint8_t twin[VOLUME_BYTES];
+    static const uint32_t sizes[] = {512, 4096};
+    for (size_t s = 0; s < TEST_COUNT(sizes); s++) {
+        struct app *app = open_app();
+        memset(twin, 0, sizeof(twin));
+        app_stream_seed(s);
+        CHECK_EQUAL(create(app, sizes[s], VOLUME_BYTES), BLOCK_OK);
+        for (uint32_t i = 0; i < STEPS; i++) {
+            step(app, twin, sizes[s]);
+            if (i % 100 == 0) {
+                check_equal(app, twin, sizes[s]);
+            }
+        }
+        check_equal(app, twin, sizes[s]);
+        app->ops->close(app);
+    }
+}
+
+// The digest sees content alone: not the way there, nor which zeroes were written.
+static void history_does_not_show(void)
+{
+    static uint8_t twin[VOLUME_BYTES];
+    struct app *app = open_app(), *straight = open_app();
+    app_stream_seed(7);
+    memset(twin, 0, sizeof(twin));
+    CHECK_EQUAL(create(app, 512, VOLUME_BYTES), BLOCK_OK);
+    CHECK_EQUAL(create(straight, 512, VOLUME_BYTES), BLOCK_OK);
+    uint64_t empty = app->ops->digest(app);
+    for (uint32_t i = 0; i < STEPS; i++) {
+        step(app, twin, 512);
+    }
+    for (uint64_t at = 0; at < VOLUME_BYTES; at += PIECE_BYTES_MAX) {
+        uint64_t left = VOLUME_BYTES - at;
+        uint64_t bytes = left < PIECE_BYTES_MAX ? left : PIECE_BYTES_MAX;
+        CHECK_EQUAL(write_at(straight, at, twin + at, bytes), BLOCK_OK);
+    }
+    CHECK_EQUAL(app->ops->digest(app), straight->ops->digest(straight));
+    CHECK(app->ops->digest(app) != empty);
+    CHECK_EQUAL(zero(app, 0, VOLUME_BYTES), BLOCK_OK);
+    CHECK_EQUAL(app->ops->digest(app), empty);
+    CHECK_EQUAL(info_of(app).blocks_used, 0);
+    app->ops->close(app);
+    straight->ops->close(straight);
+}
+
+// Blocks that end in a CRC32C of their own all have the same CRC32C. They are told apart, and so
+// are equal blocks at different places.
+static void blocks_with_a_crc_of_their_own_are_told_apart(void)
+{
+    uint64_t digests[3];
+    for (uint32_t which = 0; which < 3; which++) {
+        struct app *app = open_app();
+        uint8_t data[512] = {(uint8_t)(1 + which % 2)};
+        uint32_t crc = crc32c(0, data, 508);
+        memcpy(data + 508, &crc, 4);
+        CHECK_EQUAL(create(app, 512, VOLUME_BYTES), BLOCK_OK);
+        CHECK_EQUAL(write_at(app, which == 2 ? 512 : 0, data, 512), BLOCK_OK);
+        digests[which] = app->ops->digest(app);
+        app->ops->close(app);
+    }
+    CHECK(digests[0] != digests[1]);
+    CHECK(digests[0] != digests[2]);
+}
+
+static void geometry_is_fixed_once(void)
+{
+    struct app *app = open_app();
+    uint8_t data[4096] = {1};
+    CHECK_EQUAL(write_at(app, 0, data, 4096), BLOCK_NO_VOLUME);
+    CHECK_EQUAL(attach(app, 0, 5), BLOCK_NO_VOLUME);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 512), -ENOENT);
+    CHECK_EQUAL(info_of(app).volume_bytes, 0);
+    CHECK_EQUAL(create(app, 4096, MEMORY_BYTES), BLOCK_TOO_LARGE); // the sums need some, too
+    CHECK_EQUAL(create(app, 4096, VOLUME_BYTES), BLOCK_OK);
+    CHECK_EQUAL(write_at(app, 0, data, 4096), BLOCK_OK);
+    CHECK_EQUAL(create(app, 4096, VOLUME_BYTES), BLOCK_OK);
+    CHECK_EQUAL(create(app, 512, VOLUME_BYTES), BLOCK_DIFFERENT);
+    CHECK_EQUAL(create(app, 4096, 2 * VOLUME_BYTES), BLOCK_DIFFERENT);
+    CHECK_EQUAL(create(app, 4096, MEMORY_BYTES), BLOCK_DIFFERENT);
+    struct block_info info = info_of(app);
+    CHECK_EQUAL(info.volume_bytes, VOLUME_BYTES);
+    CHECK_EQUAL(info.block_bytes, 4096);
+    CHECK_EQUAL(info.blocks_used, 1);
+    CHECK_EQUAL(info.capacity_bytes, MEMORY_BYTES);
+    CHECK_EQUAL(info.is_durable, 1);
+    app->ops->close(app);
+}
+
+// What is refused changes nothing.
+static void ranges_that_do_not_fit_are_refused(void)
+{
+    struct app *app = open_app();
+    uint8_t data[8192] = {1};
+    CHECK_EQUAL(create(app, 4096, VOLUME_BYTES), BLOCK_OK);
+    uint64_t digest = app->ops->digest(app);
+    CHECK_EQUAL(write_at(app, VOLUME_BYTES, data, 4096), BLOCK_BEYOND);
+    CHECK_EQUAL(write_at(app, VOLUME_BYTES - 4096, data, 8192), BLOCK_BEYOND);
+    CHECK_EQUAL(write_at(app, BLOCK_VOLUME_BYTES_MAX, data, 4096), BLOCK_BEYOND);
+    CHECK_EQUAL(write_at(app, 512, data, 4096), BLOCK_UNALIGNED);
+    CHECK_EQUAL(write_at(app, 0, data, 512), BLOCK_UNALIGNED);
+    CHECK_EQUAL(zero(app, VOLUME_BYTES - 4096, 8192), BLOCK_BEYOND);
+    CHECK_EQUAL(zero(app, 1, 4096), BLOCK_UNALIGNED);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, VOLUME_BYTES - 4096, 8192), -ERANGE);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 4095), -EINVAL);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_CHECK, VOLUME_BYTES, 4096), -ERANGE);
+    CHECK_EQUAL(app->ops->digest(app), digest);
+    CHECK_EQUAL(write_at(app, VOLUME_BYTES - 4096, data, 4096), BLOCK_OK);
+    CHECK(app->ops->digest(app) != digest);
+    app->ops->close(app);
+}
+
+// Every command is its bytes and no others; sizes and fields outside the format are malformed.
+static void malformed_commands_change_nothing(void)
+{
+    struct app *app = open_app();
+    uint8_t data[512] = {1};
+    const struct block_command write = {.operation = BLOCK_WRITE, .bytes = 512, .data = data};
+    CHECK_EQUAL(create(app, 512, VOLUME_BYTES), BLOCK_OK);
+    uint64_t digest = app->ops->digest(app);
+    uint32_t bytes = block_command_encode(&write, payload, sizeof(payload));
+    for (uint32_t count = 0; count < bytes; count++) {
+        CHECK_EQUAL(apply_bytes(app, count), BLOCK_MALFORMED);
+    }
+    CHECK_EQUAL(apply_bytes(app, bytes + 1), BLOCK_MALFORMED);
+    for (uint32_t at = 1; at < 8; at++) {
+        payload[at] = 1;
+        CHECK_EQUAL(apply_bytes(app, bytes), BLOCK_MALFORMED);
+        payload[at] = 0;
+    }
+    for (uint32_t operation = 0; operation < 256; operation++) {
+        payload[0] = (uint8_t)operation;
+        if (operation != BLOCK_WRITE) {
+            CHECK_EQUAL(apply_bytes(app, bytes), BLOCK_MALFORMED);
+        }
+    }
+    CHECK_EQUAL(app->ops->digest(app), digest);
+    CHECK_EQUAL(app->ops->read(app, payload, 3, answer, sizeof(answer)), -EINVAL);
+    app->ops->close(app);
+}
+
+static void sizes_outside_the_format_are_not_encoded(void)
+{
+    static const struct block_command wrong[] = {
+        {.operation = BLOCK_CREATE, .block_bytes = 1024, .bytes = 4096},
+        {.operation = BLOCK_CREATE, .block_bytes = 512, .bytes = 0},
+        {.operation = BLOCK_CREATE, .block_bytes = 4096, .bytes = 4096 + 512},
+        {.operation = BLOCK_CREATE, .block_bytes = 4096, .bytes = BLOCK_VOLUME_BYTES_MAX + 4096},
+        {.operation = BLOCK_ATTACH, .writer = 0},
+        {.operation = BLOCK_WRITE, .bytes = 0},
+        {.operation = BLOCK_WRITE, .bytes = BLOCK_WRITE_BYTES_MAX + 1},
+        {.operation = BLOCK_WRITE, .bytes = 512, .offset = BLOCK_VOLUME_BYTES_MAX + 1},
+        {.operation = BLOCK_ZERO, .bytes = BLOCK_ZERO_BYTES_MAX + 1},
+        {.operation = BLOCK_ZERO, .bytes = 512, .block_bytes = 512},
+    };
+    for (size_t i = 0; i < TEST_COUNT(wrong); i++) {
+        CHECK_EQUAL(block_command_bytes(&wrong[i]), 0);
+    }
+}
+
+// Once somebody attached, nobody else's writes count: also those that were under way.
+static void former_writers_are_fenced(void)
+{
+    struct app *app = open_app();
+    uint8_t old[512] = {1}, new[512] = {2};
+    CHECK_EQUAL(create(app, 512, VOLUME_BYTES), BLOCK_OK);
+    CHECK_EQUAL(write_as(app, 0, 0, old, 512), BLOCK_OK);
+    CHECK_EQUAL(attach(app, 0, 11), BLOCK_OK);
+    CHECK_EQUAL(write_as(app, 0, 0, new, 512), BLOCK_FENCED);
+    CHECK_EQUAL(write_as(app, 11, 0, new, 512), BLOCK_OK);
+    CHECK_EQUAL(attach(app, 0, 12), BLOCK_FENCED); // it did not know of 11
+    CHECK_EQUAL(attach(app, 11, 12), BLOCK_OK);
+    CHECK_EQUAL(attach(app, 11, 12), BLOCK_OK);    // again
+    CHECK_EQUAL(attach(app, 0, 11), BLOCK_FENCED); // late
+    CHECK_EQUAL(write_as(app, 11, 0, old, 512), BLOCK_FENCED);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 512), 512);
+    CHECK(memcmp(answer, new, 512) == 0);
+    CHECK_EQUAL(info_of(app).writer, 12);
+    app->ops->close(app);
+}
+
+// A checkpoint carries what the volume holds, not what it could.
+static void sparse_volume_makes_a_short_stream(void)
+{
+    struct app *app = open_app(), *other = open_app();
+    uint8_t data[4096] = {9};
+    uint64_t bytes;
+    CHECK_EQUAL(create(app, 4096, MEMORY_BYTES / 2), BLOCK_OK);
+    CHECK_EQUAL(attach(app, 0, 3), BLOCK_OK);
+    CHECK_EQUAL(write_as(app, 3, 40960, data, 4096), BLOCK_OK);
+    CHECK_EQUAL(write_as(app, 3, 81920, data, 4096), BLOCK_OK);
+    uint8_t *stream = app_stream_save(app, &bytes, false);
+    CHECK(bytes < 2 * 4096 + 200);
+    CHECK_EQUAL(app_stream_restore(other, stream, bytes, true), 0);
+    CHECK_EQUAL(other->ops->digest(other), app->ops->digest(app));
+    CHECK_EQUAL(info_of(other).blocks_used, 2);
+    CHECK_EQUAL(write_as(other, 4, 0, data, 4096), BLOCK_FENCED);
+    free(stream);
+    app->ops->close(app);
+    other->ops->close(other);
+}
+
+static void volume_that_does_not_fit_is_not_restored(void)
+{
+    char reason[200];
+    struct app *app = open_app(), *small = NULL;
+    uint64_t bytes;
+    const struct app_block_config config = {.memory_bytes = MEMORY_BYTES / 2};
+    CHECK_EQUAL(app_block_open(&config, &small, reason, sizeof(reason)), 0);
+    CHECK_EQUAL(create(app, 512, VOLUME_BYTES), BLOCK_OK);
+    uint8_t *stream = app_stream_save(app, &bytes, false);
+    CHECK_EQUAL(app_stream_restore(small, stream, bytes, false), -EBADMSG);
+    free(stream);
+    app->ops->close(app);
+    small->ops->close(small);
+}
+
+// Memory that changes by itself is found before anybody is given it: by reads, and by checkpoints.
+// Writing the block mends it.
+static void rotten_block_is_named_and_not_passed_on(void)
+{
+    struct block_volume volume;
+    struct app *app = open_app();
+    uint8_t data[4096] = {5}, byte;
+    uint64_t bad;
+    CHECK_EQUAL(create(app, 4096, VOLUME_BYTES), BLOCK_OK);
+    CHECK_EQUAL(write_at(app, 8192, data, 4096), BLOCK_OK);
+    // struct app_block: first the app, then the volume.
+    memcpy(&volume, app + 1, sizeof(volume));
+    uint8_t *at = volume.content + 8192 + 100;
+    byte = *at;
+    *at ^= 4;
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 16384), -EBADMSG);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 8192), 8192);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_CHECK, 0, VOLUME_BYTES), 8);
+    memcpy(&bad, answer, sizeof(bad));
+    CHECK_EQUAL(bad, 2);
+    CHECK_EQUAL(app->ops->checkpoint_begin(app), 0);
+    CHECK(app->ops->checkpoint_read(app, answer, sizeof(answer)) < 0);
+    app->ops->checkpoint_end(app);
+    *at = byte;
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 16384), 16384);
+    *at ^= 4;
+    CHECK_EQUAL(write_at(app, 8192, data, 4096), BLOCK_OK);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 16384), 16384);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_CHECK, 0, VOLUME_BYTES), 8);
+    memcpy(&bad, answer, sizeof(bad));
+    CHECK_EQUAL(bad, BLOCK_NONE);
+    volume.content[0] = 1; // a block that was never written
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 4096), -EBADMSG);
+    app->ops->close(app);
+}
+
+static uint64_t resident_bytes(const struct block_volume *volume)
+{
+    static unsigned char pages[MEMORY_BYTES / 4096];
+    uint64_t count = 0;
+    CHECK_EQUAL(mincore(volume->content, MEMORY_BYTES, pages), 0);
+    for (size_t i = 0; i < TEST_COUNT(pages); i++) {
+        count += pages[i] & 1;
+    }
+    return count * 4096;
+}
+
+// Zeroes, written or not, take no memory; what is zeroed gives it back.
+static void zeroes_take_no_memory(void)
+{
+    static uint8_t data[PIECE_BYTES_MAX];
+    struct block_volume volume;
+    struct app *app = open_app();
+    CHECK_EQUAL(create(app, 512, MEMORY_BYTES / 2), BLOCK_OK);
+    memcpy(&volume, app + 1, sizeof(volume));
+    for (uint64_t at = 0; at < 20 * PIECE_BYTES_MAX; at += PIECE_BYTES_MAX) {
+        CHECK_EQUAL(write_at(app, at, data, PIECE_BYTES_MAX), BLOCK_OK);
+    }
+    CHECK(resident_bytes(&volume) <= 16384);
+    memset(data, 1, sizeof(data));
+    for (uint64_t at = 0; at < 20 * PIECE_BYTES_MAX; at += PIECE_BYTES_MAX) {
+        CHECK_EQUAL(write_at(app, at, data, PIECE_BYTES_MAX), BLOCK_OK);
+    }
+    CHECK(resident_bytes(&volume) >= 20 * PIECE_BYTES_MAX);
+    CHECK_EQUAL(zero(app, 0, MEMORY_BYTES / 2), BLOCK_OK);
+    CHECK(resident_bytes(&volume) <= 32768);
+    app->ops->close(app);
+}
+
+static void footprint_is_the_range_in_bytes(void)
+{
+    struct app *app = open_app();
+    struct app_footprint range;
+    uint8_t data[512] = {0};
+    const struct block_command write = {
+        .operation = BLOCK_WRITE, .offset = 1024, .bytes = 512, .data = data};
+    const struct block_command attach_ = {.operation = BLOCK_ATTACH, .writer = 1};
+    uint32_t bytes = block_command_encode(&write, payload, sizeof(payload));
+    CHECK_EQUAL(app->ops->footprint(payload, bytes, &range, 1), 1);
+    CHECK_EQUAL(range.start, 1024);
+    CHECK_EQUAL(range.length, 512);
+    CHECK_EQUAL(app->ops->footprint(payload, bytes, &range, 0), -1);
+    CHECK_EQUAL(app->ops->footprint(payload, bytes - 1, &range, 1), 0);
+    bytes = block_command_encode(&attach_, payload, sizeof(payload));
+    CHECK_EQUAL(app->ops->footprint(payload, bytes, &range, 1), -1);
+    app->ops->close(app);
+}
+
+static void memory_outside_the_limits_is_refused(void)
+{
+    char reason[200] = "";
+    struct app *app = NULL;
+    const struct app_block_config small = {.memory_bytes = 4096};
+    CHECK_EQUAL(app_block_open(&small, &app, reason, sizeof(reason)), -EINVAL);
+    CHECK(strstr(reason, "1 MiB to 64 TiB") != NULL);
+    const struct app_block_config crooked = {.memory_bytes = (4 << 20) + 1};
+    CHECK_EQUAL(app_block_open(&crooked, &app, reason, sizeof(reason)), -EINVAL);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        TEST(volume_is_what_was_written),
+        TEST(history_does_not_show),
+        TEST(blocks_with_a_crc_of_their_own_are_told_apart),
+        TEST(geometry_is_fixed_once),
+        TEST(ranges_that_do_not_fit_are_refused),
+        TEST(malformed_commands_change_nothing),
+        TEST(sizes_outside_the_format_are_not_encoded),
+        TEST(former_writers_are_fenced),
+        TEST(sparse_volume_makes_a_short_stream),
+        TEST(volume_that_does_not_fit_is_not_restored),
+        TEST(rotten_block_is_named_and_not_passed_on),
+        TEST(zeroes_take_no_memory),
+        TEST(footprint_is_the_range_in_bytes),
+        TEST(memory_outside_the_limits_is_refused),
+    };
+    return test_run("block", cases, TEST_COUNT(cases), argc, argv);
+}
