@@ -69,6 +69,76 @@ void cli_client_poll(struct cli_client *client)
     }
 }
 
+// One command or read, and how it ended.
+struct request {
+    bool is_over;
+    enum pontoon_status status;
+    uint32_t value;
+    void *answer;
+    uint32_t answer_capacity;
+    int32_t answer_bytes;
+};
+
+static void on_done(void *context, const struct pontoon_result *result)
+{
+    struct request *request = context;
+    request->is_over = true;
+    request->status = result->status;
+    request->value = result->value;
+}
+
+static void on_answer(void *context, enum pontoon_status status, const void *answer, int32_t bytes)
+{
+    struct request *request = context;
+    request->is_over = true;
+    request->status = status;
+    request->answer_bytes = bytes;
+    if (status == PONTOON_DONE && bytes > 0 && (uint32_t)bytes <= request->answer_capacity) {
+        memcpy(request->answer, answer, (size_t)bytes);
+    } else if (bytes > 0) {
+        request->answer_bytes = -EMSGSIZE;
+    }
+}
+
+static int wait(struct cli_client *client, const struct request *request, int error)
+{
+    while (error == 0 && !request->is_over) {
+        cli_client_poll(client);
+    }
+    if (error != 0) {
+        return cli_fail(client->arguments, CLI_FAILED, "%s", strerror(-error));
+    }
+    if (request->status == PONTOON_UNKNOWN) {
+        return cli_fail(client->arguments, CLI_UNAVAILABLE,
+                        "no answer in time; whether it was done is not known");
+    }
+    if (request->status != PONTOON_DONE) {
+        return cli_fail(client->arguments, CLI_FAILED, "refused (status %d)", (int)request->status);
+    }
+    return CLI_OK;
+}
+
+int cli_client_propose(struct cli_client *client, uint16_t group, const void *payload,
+                       uint32_t bytes, uint32_t *value)
+{
+    struct request request = {0};
+    int code =
+        wait(client, &request,
+             pontoon_client_propose(client->client, group, payload, bytes, on_done, &request));
+    *value = request.value;
+    return code;
+}
+
+int cli_client_read(struct cli_client *client, uint16_t group, const void *query, uint32_t bytes,
+                    void *answer, uint32_t answer_capacity, int32_t *answer_bytes)
+{
+    struct request request = {.answer = answer, .answer_capacity = answer_capacity};
+    int code = wait(client, &request,
+                    pontoon_client_read(client->client, group, query, bytes, on_answer, &request));
+    *answer_bytes = request.answer_bytes;
+    return code;
+}
+
 struct asked {
     bool is_over, is_there;
     struct pontoon_group_status *status;

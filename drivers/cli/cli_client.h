@@ -22,6 +22,13 @@ void cli_client_close(struct cli_client *client);
 // been for long.
 void cli_client_poll(struct cli_client *client);
 
+// One command, or one read, waited for. CLI_OK, or the exit status of a failure that was reported.
+int cli_client_propose(struct cli_client *client, uint16_t group, const void *payload,
+                       uint32_t bytes, uint32_t *value);
+// The answer goes to `answer`; *answer_bytes < 0: -errno of the state machine.
+int cli_client_read(struct cli_client *client, uint16_t group, const void *query, uint32_t bytes,
+                    void *answer, uint32_t answer_capacity, int32_t *answer_bytes);
+
 // Status of one replica, waited for. False: it did not answer.
 bool cli_client_status(struct cli_client *client, uint16_t node, uint16_t group, bool want_digest,
                        struct pontoon_group_status *status);

@@ -23,86 +23,37 @@ static struct kv_bytes bytes_of(const char *text)
     return (struct kv_bytes){.data = text, .bytes = (uint32_t)strlen(text)};
 }
 
-// One request and how it ended.
-struct request {
-    struct cli_client client;
-    bool is_over;
-    enum pontoon_status status;
-    uint32_t value;
-    int32_t answer_bytes;
-};
-
-static void on_done(void *context, const struct pontoon_result *result)
-{
-    struct request *request = context;
-    request->is_over = true;
-    request->status = result->status;
-    request->value = result->value;
-}
-
-static void on_answer(void *context, enum pontoon_status status, const void *answer, int32_t bytes)
-{
-    struct request *request = context;
-    request->is_over = true;
-    request->status = status;
-    request->answer_bytes = bytes;
-    if (status == PONTOON_DONE && bytes > 0) {
-        fwrite(answer, 1, (size_t)bytes, stdout);
-    }
-}
-
-static int open_request(struct request *request, const struct cli_arguments *arguments)
+static int open_client(struct cli_client *client, const struct cli_arguments *arguments)
 {
     const struct pontoon_client_options client_options = {
         .depth_max = 1, .give_up_ns = cli_number(arguments, "timeout") * 1000000000};
-    return cli_client_open(&request->client, arguments, &client_options);
-}
-
-static int wait(struct request *request, int error)
-{
-    while (error == 0 && !request->is_over) {
-        cli_client_poll(&request->client);
-    }
-    cli_client_close(&request->client);
-    const struct cli_arguments *arguments = request->client.arguments;
-    if (error != 0) {
-        return cli_fail(arguments, CLI_FAILED, "%s", strerror(-error));
-    }
-    if (request->status == PONTOON_UNKNOWN) {
-        return cli_fail(arguments, CLI_UNAVAILABLE,
-                        "no answer in time; whether it was done is not known");
-    }
-    if (request->status != PONTOON_DONE) {
-        return cli_fail(arguments, CLI_FAILED, "refused (status %d)", (int)request->status);
-    }
-    return CLI_OK;
+    return cli_client_open(client, arguments, &client_options);
 }
 
 static int propose(const struct cli_arguments *arguments, const struct kv_command *command)
 {
-    static struct request request;
-    uint32_t bytes = kv_command_bytes(command);
+    static struct cli_client client;
+    uint32_t bytes = kv_command_bytes(command), value = KV_OK;
     if (bytes == 0) {
         return cli_fail(arguments, CLI_USAGE, "keys have 1 to %d bytes, values at most %d",
                         KV_KEY_BYTES_MAX, KV_VALUE_BYTES_MAX);
     }
-    int code = open_request(&request, arguments);
+    int code = open_client(&client, arguments);
     if (code != CLI_OK) {
         return code;
     }
     uint8_t *payload = malloc(bytes);
-    int error = payload == NULL ? -ENOMEM : 0;
-    if (error == 0) {
+    if (payload == NULL) {
+        code = cli_fail(arguments, CLI_FAILED, "no memory");
+    } else {
         kv_command_encode(command, payload, bytes);
-        error = pontoon_client_propose(
-            request.client.client,
-            kv_group_of(&request.client.config, command->key.data, command->key.bytes), payload,
-            bytes, on_done, &request);
+        uint16_t group = kv_group_of(&client.config, command->key.data, command->key.bytes);
+        code = cli_client_propose(&client, group, payload, bytes, &value);
     }
     free(payload);
-    code = wait(&request, error);
-    if (code == CLI_OK && request.value != KV_OK) {
-        return cli_fail(arguments, CLI_FAILED, "%s", kv_command_result_name(request.value));
+    cli_client_close(&client);
+    if (code == CLI_OK && value != KV_OK) {
+        return cli_fail(arguments, CLI_FAILED, "%s", kv_command_result_name(value));
     }
     return code;
 }
@@ -137,25 +88,30 @@ static int cas_run(const struct cli_arguments *arguments)
 
 static int get_run(const struct cli_arguments *arguments)
 {
-    static struct request request;
+    static struct cli_client client;
+    static uint8_t value[KV_VALUE_BYTES_MAX];
     uint8_t text[KV_QUERY_BYTES_MAX];
     const struct kv_query query = {.kind = KV_QUERY_GET, .key = bytes_of(arguments->operands[0])};
     uint32_t bytes = kv_command_encode_query(&query, text, sizeof(text));
+    int32_t value_bytes;
     if (bytes == 0) {
         return cli_fail(arguments, CLI_USAGE, "keys have 1 to %d bytes", KV_KEY_BYTES_MAX);
     }
-    int code = open_request(&request, arguments);
+    int code = open_client(&client, arguments);
     if (code != CLI_OK) {
         return code;
     }
-    uint16_t group = kv_group_of(&request.client.config, query.key.data, query.key.bytes);
-    code = wait(&request, pontoon_client_read(request.client.client, group, text, bytes, on_answer,
-                                              &request));
-    if (code == CLI_OK && request.answer_bytes == -ENOENT) {
+    uint16_t group = kv_group_of(&client.config, query.key.data, query.key.bytes);
+    code = cli_client_read(&client, group, text, bytes, value, sizeof(value), &value_bytes);
+    cli_client_close(&client);
+    if (code == CLI_OK && value_bytes == -ENOENT) {
         return cli_fail(arguments, CLI_FAILED, "no such key");
     }
-    if (code == CLI_OK && request.answer_bytes < 0) {
-        return cli_fail(arguments, CLI_FAILED, "%s", strerror(-request.answer_bytes));
+    if (code == CLI_OK && value_bytes < 0) {
+        return cli_fail(arguments, CLI_FAILED, "%s", strerror(-value_bytes));
+    }
+    if (code == CLI_OK) {
+        fwrite(value, 1, (size_t)value_bytes, stdout);
     }
     return code;
 }
