@@ -13,6 +13,7 @@ TYPES = ["engine/core/types.h", "engine/core/entry_crc.h"]
 MESSAGES = TYPES + ["engine/core/message.h"]
 API = ["engine/driver_api/"]
 PUBLIC = ["engine/pontoon.h"]
+BLOCK_CLIENT = ["drivers/app_block/block_command.h", "drivers/app_block/block_format.h"]
 DRIVER = BASE + API + TYPES
 ALL = ["engine/", "drivers/", "bench/", "tests/"]
 
@@ -29,6 +30,7 @@ LAYERS = {
     "engine/embed/": ["engine/"],
     "drivers/": DRIVER,
     "drivers/bundle/": ALL,
+    "drivers/nbdkit/": BASE + PUBLIC + BLOCK_CLIENT,
     "drivers/cli/": ALL,
     "bench/": ALL,
     "tests/": ALL,
@@ -104,6 +106,8 @@ def self_test(root):
         ("drivers/net_udp/a.c", '#include "drivers/cli/cli.h"', 1),
         ("drivers/net_udp/a.c", '#include "engine/wire/wire.h"', 1),
         ("drivers/net_udp/a.c", "#include <liburing.h>", 1),
+        ("drivers/nbdkit/a.c", '#include "drivers/app_block/block_command.h"', 0),
+        ("drivers/nbdkit/a.c", '#include "drivers/app_block/block_volume.h"', 1),
         ("drivers/cli/a.c", '#include "drivers/bundle/settings.h"', 0),
         ("bench/a.c", "#include <rte_mbuf.h>", 0),
     ]
