@@ -9,14 +9,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly HUGEPAGES_WANTED=1024 # of 2 MiB: three nodes and a client with default settings
 readonly HUGEPAGES=/sys/kernel/mm/hugepages/hugepages-2048kB
 
-# need:package, where need is a program, lib= and the name pkg-config knows, or file= and a pattern. What the build needs, what
-# the tests need.
+# need:package, where need is a program, lib= and the name pkg-config knows, or file= and a pattern. What the build needs, what it
+# makes more of where it is there (the block device), what the tests need.
 readonly FOR_BUILD="cc:gcc file=/usr/include/stdio.h:libc6-dev ninja:ninja-build meson:meson pkg-config:pkg-config python3:python3 lib=libdpdk:libdpdk-dev
     lib=liburing:liburing-dev lib=cunit:libcunit1-dev lib=yaml-0.1:libyaml-dev lib=jansson:libjansson-dev
     lib=libxxhash:libxxhash-dev"
+readonly FOR_MORE="lib=nbdkit:nbdkit-plugin-dev nbdkit:nbdkit"
 readonly FOR_TESTS="hugeadm:libhugetlbfs-bin clang:clang
     file=/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a:libclang-rt-dev clang-format:clang-format shellcheck:shellcheck ip:iproute2
-    mkfs.ext4:e2fsprogs losetup:mount setarch:util-linux dpdk-telemetry.py:dpdk-dev nbdkit:nbdkit nbdfuse:libnbd-bin"
+    mkfs.ext4:e2fsprogs losetup:mount setarch:util-linux dpdk-telemetry.py:dpdk-dev nbdfuse:libnbd-bin
+    nbdcopy:libnbd-bin fio:fio e2fsck:e2fsprogs fstrim:util-linux"
 
 dry_run=false
 case "${1-}" in
@@ -79,8 +81,9 @@ install_packages() {
     local packages
     packages=$({
         missing_packages "$FOR_BUILD"
+        missing_packages "$FOR_MORE"
         missing_packages "$FOR_TESTS"
-    } | join)
+    } | sort -u | join)
     if [ -z "$packages" ]; then
         say "packages: nothing is missing"
     elif $dry_run; then

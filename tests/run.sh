@@ -2,6 +2,7 @@
 # Set-up, build, all default tests: tests/run.sh
 #
 #     release   every suite but `cluster`, then `cluster` one test at a time (real processes and clocks)
+#     block     the block volume under NBD clients nobody here wrote, its leaders killed
 #     sim       simulated clusters: the first seeds, which must reach every coverage mark; the same worlds from every compiler; a planted bug
 #               that must be found
 #     asan      the unit suite with AddressSanitizer, UndefinedBehaviorSanitizer and slow assertions
@@ -106,6 +107,8 @@ fi
 if build release; then
     run_suites release build --no-suite cluster --no-suite soak --num-processes 2
     run_suites cluster build --suite cluster --num-processes 1
+    step "block"
+    counted tests/block/run.sh
     step "sim"
     simulate
     counted tests/sim/determinism.sh
