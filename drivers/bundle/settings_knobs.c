@@ -50,6 +50,7 @@ static const struct settings_word type_words[] = {
     {"vote_reply", RAFT_MSG_VOTE_REPLY},
     {"append", RAFT_MSG_APPEND},
     {"append_reply", RAFT_MSG_APPEND_REPLY},
+    {"fetch", RAFT_MSG_FETCH},
     {"append_fragment", WIRE_APPEND_FRAGMENT},
     {"snapshot", WIRE_SNAPSHOT},
     {"snapshot_reply", WIRE_SNAPSHOT_REPLY},

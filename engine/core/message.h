@@ -15,7 +15,9 @@ enum raft_message_type {
     RAFT_MSG_VOTE_REPLY = 4,
     RAFT_MSG_APPEND = 5, // AppendEntries and heartbeat
     RAFT_MSG_APPEND_REPLY = 6,
-    RAFT_MSG_FETCH = 7, // parallel: the winner of an election asks for entries it lacks
+    // Parallel: the winner of an election asks for entries it lacks. Two bits or more from APPEND,
+    // whose payloads the frame's checksum leaves out (engine/wire/FORMAT.md).
+    RAFT_MSG_FETCH = 8,
 };
 
 struct raft_vote {

@@ -32,9 +32,12 @@ static void leave_leadership(struct group *group, uint64_t term)
     }
 }
 
-// A sign of life: what an append says beside its entries.
+// A sign of life: what an append says beside its entries. A supply is no leader's.
 static void on_heartbeat(struct group *group, const struct raft_message *append)
 {
+    if (append->append.is_supply) {
+        return;
+    }
     struct raft_message empty = *append;
     empty.append.heads = NULL;
     empty.append.count = 0;
@@ -107,6 +110,7 @@ static void on_fragment(struct group *group, const struct wire_reader *reader,
                                   .to = reader->envelope.destination,
                                   .intact = message->intact,
                                   .has_room = message->has_room,
+                                  .is_parallel = message->is_parallel,
                                   .boot = reader->envelope.boot,
                                   .term = message->term,
                                   .append = fragment->append};
@@ -130,11 +134,19 @@ static void on_fragment(struct group *group, const struct wire_reader *reader,
     assembly_done(reactor->assembly, &key);
 }
 
+// Nodes whose settings give a group different orders do not understand each other's votes and
+// entries.
+static bool is_of_other_order(const struct reactor *reactor, const struct wire_message *message)
+{
+    bool is_ours_parallel = reactor->config.order == RAFT_ORDER_PARALLEL;
+    return message->type <= WIRE_APPEND_FRAGMENT && message->is_parallel != is_ours_parallel;
+}
+
 static void on_message(struct reactor *reactor, const struct wire_reader *reader,
                        const struct net_frame *frame, const struct wire_message *message)
 {
     struct group *group = reactor_group(reactor, message->group);
-    if (group == NULL) {
+    if (group == NULL || is_of_other_order(reactor, message)) {
         count_refusal(reactor, WIRE_BAD_FIELD);
         return;
     }
@@ -147,6 +159,7 @@ static void on_message(struct reactor *reactor, const struct wire_reader *reader
     case RAFT_MSG_VOTE:
     case RAFT_MSG_VOTE_REPLY:
     case RAFT_MSG_APPEND_REPLY:
+    case RAFT_MSG_FETCH:
         on_raft(group, &message->raft, NULL, 0);
         break;
     case RAFT_MSG_APPEND:

@@ -22,7 +22,8 @@ struct assembly;
 
 // What names an entry under way.
 struct assembly_key {
-    uint64_t a, b;   // (term, index) of an append, (client, sequence) of a proposal
+    uint64_t a, b;   // (term, index) of an append (its stamp, in a parallel group), (client,
+                     // sequence) of a proposal
     uint16_t source; // sender node, or WIRE_CLIENT
     uint16_t group;
 };

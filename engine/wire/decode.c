@@ -213,7 +213,8 @@ struct type_rule {
 };
 
 static const struct type_rule type_rules[] = {
-#define PEER_FLAGS (LAYOUT_FLAG_INTACT | LAYOUT_FLAG_ROOM)
+#define PEER_FLAGS (LAYOUT_FLAG_INTACT | LAYOUT_FLAG_ROOM | LAYOUT_FLAG_PARALLEL)
+#define APPEND_FLAGS (PEER_FLAGS | LAYOUT_FLAG_SYNC | LAYOUT_FLAG_SUPPLY)
 #define RULE(route, term, flags, layout)                                                           \
     {                                                                                              \
         route, term, flags, sizeof(struct layout_##layout), decode_##layout                        \
@@ -222,9 +223,10 @@ static const struct type_rule type_rules[] = {
     [RAFT_MSG_PRE_VOTE_REPLY] = RULE(FROM_PEER, TERM_POSITIVE, PEER_FLAGS, vote_reply),
     [RAFT_MSG_VOTE] = RULE(FROM_PEER, TERM_POSITIVE, PEER_FLAGS, vote),
     [RAFT_MSG_VOTE_REPLY] = RULE(FROM_PEER, TERM_POSITIVE, PEER_FLAGS, vote_reply),
-    [RAFT_MSG_APPEND] = RULE(FROM_PEER, TERM_POSITIVE, PEER_FLAGS, append),
+    [RAFT_MSG_APPEND] = RULE(FROM_PEER, TERM_POSITIVE, APPEND_FLAGS, append),
     [RAFT_MSG_APPEND_REPLY] = RULE(FROM_PEER, TERM_POSITIVE, PEER_FLAGS, append_reply),
-    [WIRE_APPEND_FRAGMENT] = RULE(FROM_PEER, TERM_POSITIVE, PEER_FLAGS, append_fragment),
+    [RAFT_MSG_FETCH] = RULE(FROM_PEER, TERM_POSITIVE, PEER_FLAGS, fetch),
+    [WIRE_APPEND_FRAGMENT] = RULE(FROM_PEER, TERM_POSITIVE, APPEND_FLAGS, append_fragment),
     [WIRE_SNAPSHOT] = RULE(FROM_PEER, TERM_POSITIVE, 0, snapshot),
     [WIRE_SNAPSHOT_REPLY] = RULE(FROM_PEER, TERM_POSITIVE, 0, snapshot_reply),
     [WIRE_PROPOSE] = RULE(FROM_CLIENT, TERM_NONE, 0, propose),
@@ -288,14 +290,16 @@ static enum wire_refusal read_message(const struct wire_reader *reader,
     message->term = header->term;
     message->intact = (header->flags & LAYOUT_FLAG_INTACT) != 0;
     message->has_room = (header->flags & LAYOUT_FLAG_ROOM) != 0;
+    message->is_parallel = (header->flags & LAYOUT_FLAG_PARALLEL) != 0;
     message->payloads = NULL;
     message->payload_bytes = 0;
-    if (header->type <= RAFT_MSG_APPEND_REPLY) {
+    if (header->type <= RAFT_MSG_FETCH) {
         message->raft.type = (enum raft_message_type)header->type;
         message->raft.from = reader->envelope.source;
         message->raft.to = reader->envelope.destination;
         message->raft.intact = message->intact;
         message->raft.has_room = message->has_room;
+        message->raft.is_parallel = message->is_parallel;
         message->raft.boot = reader->envelope.boot;
         message->raft.term = header->term;
     }

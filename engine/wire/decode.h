@@ -28,6 +28,7 @@ decode_body decode_vote;
 decode_body decode_vote_reply;
 decode_body decode_append;
 decode_body decode_append_reply;
+decode_body decode_fetch;
 decode_body decode_append_fragment;
 decode_body decode_snapshot;
 decode_body decode_snapshot_reply;

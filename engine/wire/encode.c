@@ -83,8 +83,9 @@ static bool put(struct wire_writer *writer, void *fixed, uint32_t fixed_bytes, c
 
 static uint8_t peer_flags(const struct raft_message *message)
 {
-    uint32_t intact = message->intact ? LAYOUT_FLAG_INTACT : 0;
-    return (uint8_t)(intact | (message->has_room ? LAYOUT_FLAG_ROOM : 0));
+    uint32_t flags = message->intact ? LAYOUT_FLAG_INTACT : 0;
+    flags |= message->has_room ? LAYOUT_FLAG_ROOM : 0;
+    return (uint8_t)(flags | (message->is_parallel ? LAYOUT_FLAG_PARALLEL : 0));
 }
 
 static struct layout_message peer_header(uint8_t type, uint16_t group, uint64_t term, uint8_t flags)
@@ -117,14 +118,60 @@ static struct layout_append_place append_place(const struct raft_append *append,
     };
 }
 
-static bool put_append_reply(struct wire_writer *writer, struct layout_message header,
-                             const struct raft_append_reply *reply)
+// What an append of a parallel group says in the place of terms, which follow from its own.
+static void put_sync(struct layout_message *header, struct layout_append_place *place,
+                     const struct raft_message *message, bool has_entries)
 {
+    const struct raft_append *append = &message->append;
+    ASSERT(parallel_is_sync(append, message->term));
+    ASSERT_CMP(append->prev.term, ==, 0);
+    ASSERT(has_entries ? append->entries_term == message->term : !append->is_supply);
+    uint32_t sync_flag = append->has_sync ? LAYOUT_FLAG_SYNC : 0;
+    uint32_t supply_flag = append->is_supply ? LAYOUT_FLAG_SUPPLY : 0;
+    header->flags |= (uint8_t)(sync_flag | supply_flag);
+    place->prev.term = append->sync_from;
+    place->entries_term = append->sync_end;
+}
+
+static bool put_vote(struct wire_writer *writer, struct layout_message header,
+                     const struct raft_message *message)
+{
+    struct layout_vote out = {.message = header, .last = message->vote.last};
+    ASSERT(!message->is_parallel || parallel_is_claim(out.last, message->term));
+    return put(writer, &out, sizeof(out), NULL, 0);
+}
+
+static bool put_vote_reply(struct wire_writer *writer, struct layout_message header,
+                           const struct raft_message *message)
+{
+    const struct raft_vote_reply *reply = &message->vote_reply;
+    struct layout_vote_reply out = {.message = header, .granted = reply->granted};
+    uint32_t report_bytes = 0;
+    if (message->type == RAFT_MSG_VOTE_REPLY && message->is_parallel && reply->granted) {
+        ASSERT(parallel_is_report(&reply->report, message->term));
+        ASSERT(parallel_is_present(&reply->report));
+        report_bytes =
+            PARALLEL_REPORT_BYTES + 8 * parallel_words(parallel_report_bits(&reply->report));
+    }
+    return put(writer, &out, sizeof(out), &reply->report, report_bytes);
+}
+
+static bool put_append_reply(struct wire_writer *writer, struct layout_message header,
+                             const struct raft_message *message)
+{
+    const struct raft_append_reply *reply = &message->append_reply;
     ASSERT_CMP(reply->gap_count, <=, RAFT_GAPS_MAX);
+    if (message->is_parallel) {
+        ASSERT(parallel_is_reply(reply) && parallel_is_acked(reply));
+    } else {
+        ASSERT(!reply->is_installed && reply->acked_count == 0);
+    }
     struct layout_append_reply out = {
         .message = header,
         .result = (uint8_t)reply->result,
         .gap_count = (uint8_t)reply->gap_count,
+        .is_installed = reply->is_installed,
+        .acked_count = (uint16_t)reply->acked_count,
         .match = reply->match,
         .held = reply->held,
         .round = reply->round,
@@ -133,8 +180,26 @@ static bool put_append_reply(struct wire_writer *writer, struct layout_message h
     if (reply->result == RAFT_APPEND_REJECTED) {
         out.conflict = reply->conflict;
     }
-    return put(writer, &out, sizeof(out), reply->gaps,
-               (uint32_t)(reply->gap_count * sizeof(reply->gaps[0])));
+    uint32_t gaps_bytes = (uint32_t)(reply->gap_count * sizeof(reply->gaps[0]));
+    uint32_t acked_bytes = 8 * parallel_words(reply->acked_count);
+    uint8_t *at = reserve(writer, &out.message, sizeof(out) + gaps_bytes + acked_bytes);
+    if (at == NULL) {
+        return false;
+    }
+    memcpy(at, &out, sizeof(out));
+    memcpy(at + sizeof(out), reply->gaps, gaps_bytes);
+    memcpy(at + sizeof(out) + gaps_bytes, reply->acked, acked_bytes);
+    return true;
+}
+
+static bool put_fetch(struct wire_writer *writer, struct layout_message header,
+                      const struct raft_message *message)
+{
+    const struct raft_fetch *fetch = &message->fetch;
+    ASSERT(message->is_parallel && parallel_is_fetch(fetch));
+    struct layout_fetch out = {.message = header, .count = (uint8_t)fetch->count};
+    return put(writer, &out, sizeof(out), fetch->ranges,
+               (uint32_t)(fetch->count * sizeof(fetch->ranges[0])));
 }
 
 bool wire_put_raft(struct wire_writer *writer, uint16_t group, const struct raft_message *message)
@@ -143,26 +208,23 @@ bool wire_put_raft(struct wire_writer *writer, uint16_t group, const struct raft
         peer_header((uint8_t)message->type, group, message->term, peer_flags(message));
     switch (message->type) {
     case RAFT_MSG_PRE_VOTE:
-    case RAFT_MSG_VOTE: {
-        struct layout_vote out = {.message = header, .last = message->vote.last};
-        return put(writer, &out, sizeof(out), NULL, 0);
-    }
+    case RAFT_MSG_VOTE:
+        return put_vote(writer, header, message);
     case RAFT_MSG_PRE_VOTE_REPLY:
-    case RAFT_MSG_VOTE_REPLY: {
-        struct layout_vote_reply out = {.message = header, .granted = message->vote_reply.granted};
-        return put(writer, &out, sizeof(out), NULL, 0);
-    }
+    case RAFT_MSG_VOTE_REPLY:
+        return put_vote_reply(writer, header, message);
     case RAFT_MSG_APPEND: {
         struct wire_append_writer append;
         ASSERT_CMP(message->append.count, ==, 0);
         return wire_append_open(&append, writer, group, message, 0, 0);
     }
-    case RAFT_MSG_FETCH: // not encoded yet: nobody sends it
+    case RAFT_MSG_FETCH:
+        return put_fetch(writer, header, message);
     case RAFT_MSG_APPEND_REPLY:
         break;
     }
     ASSERT_CMP(message->type, ==, RAFT_MSG_APPEND_REPLY);
-    return put_append_reply(writer, header, &message->append_reply);
+    return put_append_reply(writer, header, message);
 }
 
 uint32_t wire_append_fit(const struct wire_writer *writer, const uint32_t *entry_bytes,
@@ -190,6 +252,11 @@ bool wire_append_open(struct wire_append_writer *append, struct wire_writer *wri
         .count = count,
         .payload_bytes = payload_bytes,
     };
+    if (message->is_parallel) {
+        put_sync(&out.message, &out.place, message, count > 0);
+    } else {
+        ASSERT(!message->append.has_sync && !message->append.is_supply);
+    }
     uint32_t heads_bytes = count * WIRE_HEAD_BYTES;
     uint8_t *at = reserve(writer, &out.message, sizeof(out) + heads_bytes + payload_bytes);
     ASSERT(at != NULL);
@@ -245,6 +312,11 @@ bool wire_put_append_fragment(struct wire_writer *writer, uint16_t group,
         .offset = fragment->offset,
         .bytes = fragment->bytes,
     };
+    if (message->is_parallel) {
+        put_sync(&out.message, &out.place, message, true);
+    } else {
+        ASSERT(!message->append.has_sync && !message->append.is_supply);
+    }
     wire_head_write(out.head, &fragment->head);
     return put(writer, &out, sizeof(out), fragment->data, fragment->bytes);
 }

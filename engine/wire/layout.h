@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/wire/parallel.h"
 #include "engine/wire/wire.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the formats are little-endian");
@@ -18,9 +19,12 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the formats are little
 #define LAYOUT_MAGIC UINT32_C(0x4E544E50) // "PNTN"
 
 enum {
-    LAYOUT_CHECKED_FROM = 8, // the frame's checksum covers nothing before
-    LAYOUT_FLAG_INTACT = 1,  // message header: raft_message.intact
-    LAYOUT_FLAG_ROOM = 2,    // message header: raft_message.has_room
+    LAYOUT_CHECKED_FROM = 8,  // the frame's checksum covers nothing before
+    LAYOUT_FLAG_INTACT = 1,   // message header: raft_message.intact
+    LAYOUT_FLAG_ROOM = 2,     // message header: raft_message.has_room
+    LAYOUT_FLAG_PARALLEL = 4, // message header: raft_message.is_parallel
+    LAYOUT_FLAG_SYNC = 8,     // message header: raft_append.has_sync
+    LAYOUT_FLAG_SUPPLY = 16,  // message header: raft_append.is_supply
     LAYOUT_STATUS_DIGEST = 1,
     LAYOUT_STATUS_INTACT = 2,
 };
@@ -59,12 +63,13 @@ struct layout_vote_reply {
     struct layout_message message;
     uint8_t granted;
     uint8_t reserved[7];
+    // parallel, granted VOTE_REPLY: PARALLEL_REPORT_BYTES of struct raft_report, words of present
 };
 
 // What an append and a fragment of one have in common.
 struct layout_append_place {
-    struct raft_entry_id prev;
-    uint64_t entries_term;
+    struct raft_entry_id prev; // parallel: prev.term is sync_from
+    uint64_t entries_term;     // parallel: sync_end
     uint64_t commit;
     uint64_t round;
     uint64_t echo_ns;
@@ -93,13 +98,23 @@ struct layout_append_reply {
     struct layout_message message;
     uint8_t result;
     uint8_t gap_count;
-    uint8_t reserved[6];
+    uint8_t is_installed; // parallel, else 0
+    uint8_t reserved;
+    uint16_t acked_count; // parallel, else 0
+    uint16_t reserved_end;
     uint64_t match;
     uint64_t held;
     struct raft_entry_id conflict;
     uint64_t round;
     uint64_t echo_ns;
-    // gap_count ranges
+    // gap_count ranges, words of acked
+};
+
+struct layout_fetch {
+    struct layout_message message;
+    uint8_t count;
+    uint8_t reserved[7];
+    // count ranges
 };
 
 struct layout_snapshot {
@@ -231,6 +246,14 @@ static_assert(offsetof(struct raft_range, first) == 0, "first u64, last u64");
 static_assert(sizeof(struct wire_result) == 16, "sequence u64, status u32, result u32");
 static_assert(offsetof(struct wire_result, status) == 8, "sequence u64, status u32, result u32");
 
+static_assert(offsetof(struct raft_report, sync_term) == 0, "six u64, then the words");
+static_assert(offsetof(struct raft_report, sync_end) == 8, "six u64, then the words");
+static_assert(offsetof(struct raft_report, commit) == 16, "six u64, then the words");
+static_assert(offsetof(struct raft_report, floor) == 24, "six u64, then the words");
+static_assert(offsetof(struct raft_report, last) == 32, "six u64, then the words");
+static_assert(offsetof(struct raft_report, first) == 40, "six u64, then the words");
+static_assert(offsetof(struct raft_report, present) == PARALLEL_REPORT_BYTES, "then the words");
+
 LAYOUT_AT(vote, last, 16);
 LAYOUT_SIZE(vote, 32);
 LAYOUT_AT(vote_reply, granted, 16);
@@ -255,12 +278,17 @@ LAYOUT_SIZE(append_fragment, 112);
 
 LAYOUT_AT(append_reply, result, 16);
 LAYOUT_AT(append_reply, gap_count, 17);
+LAYOUT_AT(append_reply, is_installed, 18);
+LAYOUT_AT(append_reply, acked_count, 20);
 LAYOUT_AT(append_reply, match, 24);
 LAYOUT_AT(append_reply, held, 32);
 LAYOUT_AT(append_reply, conflict, 40);
 LAYOUT_AT(append_reply, round, 56);
 LAYOUT_AT(append_reply, echo_ns, 64);
 LAYOUT_SIZE(append_reply, 72);
+
+LAYOUT_AT(fetch, count, 16);
+LAYOUT_SIZE(fetch, 24);
 
 LAYOUT_AT(snapshot, last, 16);
 LAYOUT_AT(snapshot, total_bytes, 32);
@@ -322,6 +350,15 @@ LAYOUT_AT(status_reply, applied, 40);
 LAYOUT_AT(status_reply, last, 48);
 LAYOUT_AT(status_reply, digest, 56);
 LAYOUT_SIZE(status_reply, 64);
+
+// The largest messages without payload fit the smallest frame.
+static_assert(WIRE_ENVELOPE_BYTES + sizeof(struct layout_vote_reply) + sizeof(struct raft_report) <=
+                  WIRE_FRAME_BYTES_MIN,
+              "a report of the whole window");
+static_assert(WIRE_ENVELOPE_BYTES + sizeof(struct layout_append_reply) +
+                      RAFT_GAPS_MAX * sizeof(struct raft_range) + RAFT_WINDOW_WORDS * 8 <=
+                  WIRE_FRAME_BYTES_MIN,
+              "an answer of the whole window");
 
 #undef LAYOUT_AT
 #undef LAYOUT_SIZE

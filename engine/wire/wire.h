@@ -16,6 +16,7 @@ enum {
     WIRE_ENVELOPE_BYTES = 40,
     WIRE_HEAD_BYTES = RAFT_ENTRY_HEAD_BYTES,
     WIRE_APPEND_BYTES = 88,      // an append message before its heads
+    WIRE_FRAME_BYTES_MIN = 534,  // of a network: a vote with its report, and an answer, fit
     WIRE_FRAME_BYTES_MAX = 9000, // larger ones are refused
     // Every fragment of an entry but the last has at least this: bounds the fragments of one entry.
     WIRE_FRAGMENT_BYTES_MIN = 256,
@@ -26,7 +27,7 @@ enum {
 };
 
 enum wire_type {
-    // 1..6: enum raft_message_type
+    // 1..6 and 8: enum raft_message_type
     WIRE_APPEND_FRAGMENT = 16, // part of one entry that is larger than a frame
     WIRE_SNAPSHOT = 17,        // part of a checkpoint, leader to follower
     WIRE_SNAPSHOT_REPLY = 18,
@@ -153,11 +154,13 @@ struct wire_status_reply {
 struct wire_message {
     uint8_t type; // enum raft_message_type or enum wire_type
     uint16_t group;
-    uint64_t term; // also in raft.term for 1..6; 0 between clients and nodes, but in STATUS_REPLY
-    bool intact;   // raft_message.intact of 1..6 and of APPEND_FRAGMENT, else false
-    bool has_room; // likewise
+    uint64_t term;    // also in raft.term of raft's types; 0 between clients and nodes, but in
+                      // STATUS_REPLY
+    bool intact;      // raft_message.intact of raft's types and of APPEND_FRAGMENT, else false
+    bool has_room;    // likewise
+    bool is_parallel; // likewise
     union {
-        struct raft_message raft; // 1..6; raft.from, to, boot from the envelope
+        struct raft_message raft; // raft's types; raft.from, to, boot from the envelope
         struct wire_fragment fragment;
         struct wire_snapshot snapshot;
         struct wire_snapshot_reply snapshot_reply;
@@ -268,7 +271,7 @@ void wire_begin(struct wire_writer *writer, uint8_t *frame, uint32_t capacity,
 // Writes count and checksum. Result: bytes of the frame.
 uint32_t wire_seal(struct wire_writer *writer);
 
-// Votes, replies and an append without entries.
+// Votes, replies, a fetch and an append without entries.
 bool wire_put_raft(struct wire_writer *writer, uint16_t group, const struct raft_message *message);
 
 // An append with entries is opened for a known number of entries and payload bytes (heads stand

@@ -506,7 +506,7 @@ static void send_message(const struct sender *sender, struct wire_message *messa
     message->group = sender->group;
     message->intact = sender->intact;
     message->has_room = sender->has_room;
-    if (message->type <= RAFT_MSG_APPEND_REPLY) {
+    if (message->type <= RAFT_MSG_FETCH) {
         message->raft.type = (enum raft_message_type)message->type;
         message->raft.term = message->term;
         message->raft.intact = sender->intact;

@@ -8,6 +8,7 @@ static const char *const TYPE_NAMES[] = {
     [RAFT_MSG_PRE_VOTE] = "pre_vote", [RAFT_MSG_PRE_VOTE_REPLY] = "pre_vote_reply",
     [RAFT_MSG_VOTE] = "vote",         [RAFT_MSG_VOTE_REPLY] = "vote_reply",
     [RAFT_MSG_APPEND] = "append",     [RAFT_MSG_APPEND_REPLY] = "append_reply",
+    [RAFT_MSG_FETCH] = "fetch",
 };
 
 static const char *const ROLE_NAMES[] = {[RAFT_FOLLOWER] = "follower",
@@ -17,8 +18,8 @@ static const char *const ROLE_NAMES[] = {[RAFT_FOLLOWER] = "follower",
 
 uint32_t steps_type_of(const char *name)
 {
-    for (uint32_t type = RAFT_MSG_PRE_VOTE; type <= RAFT_MSG_APPEND_REPLY; type++) {
-        if (strcmp(TYPE_NAMES[type], name) == 0) {
+    for (uint32_t type = RAFT_MSG_PRE_VOTE; type <= RAFT_MSG_FETCH; type++) {
+        if (TYPE_NAMES[type] != NULL && strcmp(TYPE_NAMES[type], name) == 0) {
             return type;
         }
     }

@@ -147,7 +147,7 @@ static void what_is_written_reads_back(void)
     static const char *const texts[] = {
         "peer 7 in loss_ppm=1 burst_ppm=2 burst_frames=3 duplicate_ppm=4 reorder_ppm=5 "
         "corrupt_ppm=6 clog_ppm=7 clog=8us delay=9ns jitter=10s cut=true",
-        "peer all out types=pre_vote,pre_vote_reply,vote,vote_reply,append,append_reply,"
+        "peer all out types=pre_vote,pre_vote_reply,vote,vote_reply,append,append_reply,fetch,"
         "append_fragment,snapshot,snapshot_reply delay=1us",
         "peer 2 out clear",
     };

@@ -104,7 +104,7 @@ static void values_out_of_range_are_refused(void)
         {"impair: [{clog: 11s}]\n", ":1: clog: 11s is out of range; give 1us to 10s"},
         {"impair: [{types: [append, votes]}]\n",
          ":1: types: \"votes\" is unknown; give some of pre_vote, pre_vote_reply, vote, "
-         "vote_reply, append, append_reply, append_fragment, snapshot, snapshot_reply"},
+         "vote_reply, append, append_reply, fetch, append_fragment, snapshot, snapshot_reply"},
         {"impair: [{types: [[append]]}]\n", ":1: a word must stand here"},
         {"impair: [{types: {append: 1}}]\n",
          ":1: types: must be a list; begin each item with \"- \""},

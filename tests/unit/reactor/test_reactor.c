@@ -778,6 +778,59 @@ static void strangers_push_clients_out(void)
     world_close(world);
 }
 
+static void send_as(struct world *world, uint16_t from, const struct raft_message *message)
+{
+    static const uint8_t data[16];
+    uint8_t frame[600];
+    struct wire_writer writer;
+    const struct wire_envelope envelope = {
+        .cluster = options.seed | 1, .boot = 1, .source = from, .destination = message->to};
+    struct wire_fragment fragment = {
+        .bytes = sizeof(data),
+        .data = data,
+        .head = {.sequence = 1, .bytes = sizeof(data), .kind = RAFT_ENTRY_COMMAND},
+    };
+    fragment.head.crc = raft_entry_crc(&fragment.head, data);
+    wire_begin(&writer, frame, options.frame_bytes < 600 ? options.frame_bytes : 600, &envelope);
+    bool is_part = message->type == RAFT_MSG_APPEND && message->append.count > 0;
+    CHECK(is_part ? wire_put_append_fragment(&writer, 0, message, &fragment)
+                  : wire_put_raft(&writer, 0, message));
+    world_net_from_client(world, 100, message->to, 0, frame, wire_seal(&writer));
+}
+
+// Votes and entries mean other things in a group of the other order.
+static void nodes_of_the_other_order_are_not_heard(void)
+{
+    default_options(3, false);
+    struct world *world = open_world(3);
+    world_run(world, WORLD_S);
+    uint16_t to = follower(world), from = to == 1 ? 2 : 1;
+    uint64_t term = world_status(world, to, 0).raft.term;
+    uint64_t refused = counters(world, to).refused[WIRE_BAD_FIELD];
+    struct raft_message vote = {
+        .type = RAFT_MSG_VOTE, .to = to, .term = term + 5, .vote.last = {term, 1u << 20}};
+    struct raft_message append = {.type = RAFT_MSG_APPEND, .to = to, .term = term + 5};
+    struct raft_message part = append;
+    part.append.count = 1;
+    part.append.entries_term = term + 5;
+    struct raft_message fetch = {.type = RAFT_MSG_FETCH, .to = to, .term = term + 5};
+    fetch.fetch = (struct raft_fetch){.count = 1, .ranges = {{1, 1}}};
+    vote.is_parallel = append.is_parallel = part.is_parallel = fetch.is_parallel = true;
+    send_as(world, from, &vote);
+    send_as(world, from, &append);
+    send_as(world, from, &part);
+    send_as(world, from, &fetch);
+    world_run(world, WORLD_S / 10);
+    CHECK_EQUAL(counters(world, to).refused[WIRE_BAD_FIELD], refused + 4);
+    CHECK_EQUAL(world_status(world, to, 0).raft.term, term);
+    append.is_parallel = false; // and the same in ours is
+    send_as(world, from, &append);
+    world_run(world, WORLD_S / 10);
+    CHECK_EQUAL(counters(world, to).refused[WIRE_BAD_FIELD], refused + 4);
+    CHECK(world_status(world, to, 0).raft.term >= term + 5);
+    world_close(world);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -810,6 +863,7 @@ int main(int argc, char **argv)
         TEST(seventy_groups_on_two_reactors),
         TEST(a_reactor_without_groups_does_no_harm),
         TEST(strangers_push_clients_out),
+        TEST(nodes_of_the_other_order_are_not_heard),
     };
     return test_run("reactor", cases, TEST_COUNT(cases), argc, argv);
 }

@@ -45,6 +45,32 @@ static const char *append_difference(const struct raft_append *got, const struct
     SAME(echo_ns);
     SAME(rejoin_boot);
     SAME(rejoin_index);
+    SAME(has_sync);
+    SAME(is_supply);
+    SAME(sync_from);
+    SAME(sync_end);
+    return NULL;
+}
+
+static const char *report_difference(const struct raft_report *got, const struct raft_report *want)
+{
+    SAME(sync_term);
+    SAME(sync_end);
+    SAME(commit);
+    SAME(floor);
+    SAME(last);
+    SAME(first);
+    SAME_BYTES(got->present, want->present, sizeof(want->present)); // zeros behind the last
+    return NULL;
+}
+
+static const char *fetch_difference(const struct raft_fetch *got, const struct raft_fetch *want)
+{
+    SAME(count);
+    for (uint32_t i = 0; i < want->count; i++) {
+        SAME(ranges[i].first);
+        SAME(ranges[i].last);
+    }
     return NULL;
 }
 
@@ -63,6 +89,11 @@ static const char *append_reply_difference(const struct raft_append_reply *got,
         SAME(gaps[i].first);
         SAME(gaps[i].last);
     }
+    SAME(is_installed);
+    SAME(acked_count);
+    if (want->acked_count > 0) {
+        SAME_BYTES(got->acked, want->acked, sizeof(want->acked)); // zeros behind the last
+    }
     return NULL;
 }
 
@@ -76,6 +107,7 @@ static const char *raft_difference(const struct wire_message *message,
     SAME(to);
     SAME(intact);
     SAME(has_room);
+    SAME(is_parallel);
     SAME(boot);
     SAME(term);
     switch (want->type) {
@@ -84,12 +116,16 @@ static const char *raft_difference(const struct wire_message *message,
         SAME(vote.last.term);
         SAME(vote.last.index);
         return NULL;
-    case RAFT_MSG_PRE_VOTE_REPLY:
     case RAFT_MSG_VOTE_REPLY:
+        SAME(vote_reply.granted);
+        return want->is_parallel && want->vote_reply.granted
+                   ? report_difference(&got->vote_reply.report, &want->vote_reply.report)
+                   : NULL;
+    case RAFT_MSG_PRE_VOTE_REPLY:
         SAME(vote_reply.granted);
         return NULL;
     case RAFT_MSG_FETCH:
-        return NULL;
+        return fetch_difference(&got->fetch, &want->fetch);
     case RAFT_MSG_APPEND_REPLY:
         return append_reply_difference(&got->append_reply, &want->append_reply);
     case RAFT_MSG_APPEND:
@@ -219,6 +255,7 @@ const char *sample_difference(const struct wire_message *got, const struct wire_
     SAME(term);
     SAME(intact);
     SAME(has_room);
+    SAME(is_parallel);
     SAME(payload_bytes);
     switch (want->type) {
     case WIRE_APPEND_FRAGMENT:

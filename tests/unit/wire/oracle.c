@@ -80,9 +80,78 @@ static const char *place_fault(struct raft_entry_id id, uint64_t term)
     return NULL;
 }
 
-static const char *append_fault(const struct raft_append *append, uint64_t term)
+static bool is_bit_set(const uint64_t *words, uint64_t bit)
 {
-    const char *fault = place_fault(append->prev, term);
+    return bit < RAFT_WINDOW_MAX && (words[bit / 64] >> (bit % 64) & 1) != 0;
+}
+
+// Bits from `count` on are zero in all words there can be.
+static const char *bits_fault(const uint64_t *words, uint64_t count)
+{
+    REQUIRE(count <= 2048);
+    REQUIRE(count == 0 || is_bit_set(words, count - 1));
+    for (uint64_t bit = count; bit < 2048; bit++) {
+        REQUIRE(!is_bit_set(words, bit));
+    }
+    return NULL;
+}
+
+static const char *claim_fault(struct raft_entry_id claim, uint64_t term)
+{
+    REQUIRE(claim.term <= term);
+    REQUIRE(claim.index < LIMIT);
+    REQUIRE(claim.term > 0 || claim.index == 0);
+    return NULL;
+}
+
+static const char *report_fault(const struct raft_report *report, uint64_t term)
+{
+    REQUIRE(report->sync_term <= term);
+    REQUIRE(report->sync_term > 0 || report->floor == 0);
+    REQUIRE(report->sync_end <= report->floor);
+    REQUIRE(report->floor <= report->last);
+    REQUIRE(report->last < LIMIT);
+    REQUIRE(report->commit < LIMIT);
+    REQUIRE(report->floor < report->first);
+    REQUIRE(report->first <= report->last + 1);
+    REQUIRE(report->last == report->floor ||
+            is_bit_set(report->present, report->last - report->first));
+    REQUIRE(report->first > report->floor + 1 || !is_bit_set(report->present, 0));
+    return bits_fault(report->present, report->last + 1 - report->first);
+}
+
+static const char *sync_fault(const struct raft_append *append, uint64_t term)
+{
+    REQUIRE(append->prev.term == 0);
+    REQUIRE(append->prev.index < LIMIT);
+    REQUIRE(append->entries_term == (append->count > 0 ? term : 0));
+    REQUIRE(!append->has_sync || !append->is_supply);
+    REQUIRE(append->has_sync || append->sync_from == 0);
+    REQUIRE(append->has_sync || append->sync_end == 0);
+    REQUIRE(append->sync_from < term);
+    REQUIRE(append->sync_end < LIMIT);
+    REQUIRE(append->count > 0 || !append->is_supply);
+    return NULL;
+}
+
+static const char *fetch_fault(const struct raft_message *message)
+{
+    const struct raft_fetch *fetch = &message->fetch;
+    REQUIRE(message->is_parallel);
+    REQUIRE(fetch->count >= 1 && fetch->count <= 4);
+    for (uint32_t i = 0; i < fetch->count; i++) {
+        REQUIRE(fetch->ranges[i].first > 0);
+        REQUIRE(fetch->ranges[i].last >= fetch->ranges[i].first);
+        REQUIRE(fetch->ranges[i].last < LIMIT);
+        REQUIRE(i == 0 || fetch->ranges[i].first - fetch->ranges[i - 1].last >= 2);
+        REQUIRE(i == 0 || fetch->ranges[i].first > fetch->ranges[i - 1].last);
+    }
+    return NULL;
+}
+
+static const char *append_fault(const struct raft_append *append, uint64_t term, bool is_parallel)
+{
+    const char *fault = is_parallel ? sync_fault(append, term) : place_fault(append->prev, term);
     if (fault != NULL) {
         return fault;
     }
@@ -90,6 +159,11 @@ static const char *append_fault(const struct raft_append *append, uint64_t term)
     REQUIRE(append->commit < LIMIT);
     REQUIRE(append->rejoin_index < LIMIT);
     REQUIRE(append->rejoin_boot > 0 || append->rejoin_index == 0);
+    if (is_parallel) {
+        return NULL;
+    }
+    REQUIRE(!append->has_sync && !append->is_supply);
+    REQUIRE(append->sync_from == 0 && append->sync_end == 0);
     if (append->count == 0) {
         REQUIRE(append->entries_term == 0);
         return NULL;
@@ -98,6 +172,20 @@ static const char *append_fault(const struct raft_append *append, uint64_t term)
     REQUIRE(append->entries_term <= term);
     REQUIRE(append->entries_term >= append->prev.term);
     return NULL;
+}
+
+static const char *acked_fault(const struct raft_message *message)
+{
+    const struct raft_append_reply *reply = &message->append_reply;
+    if (!message->is_parallel) {
+        REQUIRE(!reply->is_installed && reply->acked_count == 0);
+        return NULL;
+    }
+    REQUIRE(reply->result == RAFT_APPEND_OK);
+    REQUIRE(reply->match <= reply->held);
+    REQUIRE(reply->match + reply->acked_count < LIMIT);
+    REQUIRE(reply->acked_count == 0 || !is_bit_set(reply->acked, 0));
+    return reply->acked_count == 0 ? NULL : bits_fault(reply->acked, reply->acked_count);
 }
 
 static const char *append_reply_fault(const struct raft_append_reply *reply, uint64_t term)
@@ -130,20 +218,28 @@ static const char *raft_fault(const struct wire_message *message, const struct w
     REQUIRE(raft->boot == reader->envelope.boot);
     REQUIRE(raft->intact == message->intact);
     REQUIRE(raft->has_room == message->has_room);
+    REQUIRE(raft->is_parallel == message->is_parallel);
+    const char *fault = NULL;
     switch (raft->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:
-        return place_fault(raft->vote.last, raft->term);
+        return raft->is_parallel ? claim_fault(raft->vote.last, raft->term)
+                                 : place_fault(raft->vote.last, raft->term);
     case RAFT_MSG_PRE_VOTE_REPLY:
-    case RAFT_MSG_VOTE_REPLY:
-    case RAFT_MSG_FETCH:
         return NULL;
+    case RAFT_MSG_VOTE_REPLY:
+        return raft->is_parallel && raft->vote_reply.granted
+                   ? report_fault(&raft->vote_reply.report, raft->term)
+                   : NULL;
+    case RAFT_MSG_FETCH:
+        return fetch_fault(raft);
     case RAFT_MSG_APPEND_REPLY:
-        return append_reply_fault(&raft->append_reply, raft->term);
+        fault = append_reply_fault(&raft->append_reply, raft->term);
+        return fault != NULL ? fault : acked_fault(raft);
     case RAFT_MSG_APPEND:
         break;
     }
-    const char *fault = append_fault(&raft->append, raft->term);
+    fault = append_fault(&raft->append, raft->term, raft->is_parallel);
     return fault != NULL ? fault
                          : entries_fault(raft->append.heads, message->payloads, raft->append.count,
                                          message->payload_bytes, false, bounds);
@@ -170,7 +266,7 @@ static const char *fragment_fault(const struct wire_message *message, const stru
     }
     REQUIRE(fragment->append.count == 1);
     REQUIRE(fragment->append.heads->crc == fragment->head.crc);
-    return append_fault(&fragment->append, message->term);
+    return append_fault(&fragment->append, message->term, message->is_parallel);
 }
 
 static const char *snapshot_fault(const struct wire_message *message, const struct bounds *bounds)
@@ -238,7 +334,7 @@ static const char *status_reply_fault(const struct wire_status_reply *reply)
 // Between clients and nodes.
 static const char *client_fault(const struct wire_message *message, const struct bounds *bounds)
 {
-    REQUIRE(!message->intact && !message->has_room);
+    REQUIRE(!message->intact && !message->has_room && !message->is_parallel);
     REQUIRE(message->term == 0 || message->type == WIRE_STATUS_REPLY);
     switch (message->type) {
     case WIRE_PROPOSE:
@@ -285,15 +381,17 @@ const char *oracle_fault(const struct wire_message *message, const struct wire_f
     }
     REQUIRE(filter->self != WIRE_CLIENT);
     REQUIRE(message->term > 0 && message->term < LIMIT);
-    if (message->type <= RAFT_MSG_APPEND_REPLY) {
+    if (message->type <= RAFT_MSG_FETCH) {
         return raft_fault(message, reader, &bounds);
     }
     switch (message->type) {
     case WIRE_APPEND_FRAGMENT:
         return fragment_fault(message, &bounds);
     case WIRE_SNAPSHOT:
+        REQUIRE(!message->is_parallel);
         return snapshot_fault(message, &bounds);
     case WIRE_SNAPSHOT_REPLY:
+        REQUIRE(!message->is_parallel);
         return snapshot_reply_fault(message);
     default:
         return "no such type";

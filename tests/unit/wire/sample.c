@@ -6,15 +6,11 @@
 #include "engine/base/crc32c.h"
 
 const uint8_t sample_types[SAMPLE_TYPES] = {
-    RAFT_MSG_PRE_VOTE,     RAFT_MSG_PRE_VOTE_REPLY,
-    RAFT_MSG_VOTE,         RAFT_MSG_VOTE_REPLY,
-    RAFT_MSG_APPEND,       RAFT_MSG_APPEND_REPLY,
-    WIRE_APPEND_FRAGMENT,  WIRE_SNAPSHOT,
-    WIRE_SNAPSHOT_REPLY,   WIRE_PROPOSE,
-    WIRE_PROPOSE_FRAGMENT, WIRE_PROPOSE_REPLY,
-    WIRE_REGISTER_REPLY,   WIRE_READ,
-    WIRE_READ_REPLY,       WIRE_STATUS,
-    WIRE_STATUS_REPLY,
+    RAFT_MSG_PRE_VOTE,  RAFT_MSG_PRE_VOTE_REPLY, RAFT_MSG_VOTE,  RAFT_MSG_VOTE_REPLY,
+    RAFT_MSG_APPEND,    RAFT_MSG_APPEND_REPLY,   RAFT_MSG_FETCH, WIRE_APPEND_FRAGMENT,
+    WIRE_SNAPSHOT,      WIRE_SNAPSHOT_REPLY,     WIRE_PROPOSE,   WIRE_PROPOSE_FRAGMENT,
+    WIRE_PROPOSE_REPLY, WIRE_REGISTER_REPLY,     WIRE_READ,      WIRE_READ_REPLY,
+    WIRE_STATUS,        WIRE_STATUS_REPLY,
 };
 
 static bool is_request(uint8_t type)
@@ -141,6 +137,95 @@ static void make_place(struct raft_append *append, struct prng *prng, uint64_t t
     append->rejoin_index = append->rejoin_boot == 0 ? 0 : edgy(prng, 0, RAFT_INDEX_MAX);
 }
 
+// What an append of a parallel group says instead of terms.
+static void make_sync(struct raft_append *append, struct prng *prng, uint64_t term)
+{
+    append->prev.term = 0;
+    append->entries_term = append->count > 0 ? term : 0;
+    append->has_sync = flip(prng);
+    append->is_supply = !append->has_sync && append->count > 0 && flip(prng);
+    if (append->has_sync) {
+        append->sync_from = edgy(prng, 0, term - 1);
+        append->sync_end = edgy(prng, 0, RAFT_INDEX_MAX);
+    }
+}
+
+// `bits` bits, full, sparse or random, the last one set.
+static void make_bits(uint64_t *words, uint32_t bits, bool is_first_set, struct prng *prng)
+{
+    uint64_t density = prng_below(prng, 9); // in eighths
+    memset(words, 0, RAFT_WINDOW_WORDS * sizeof(words[0]));
+    for (uint32_t at = is_first_set ? 0 : 1; at < bits; at++) {
+        bool is_set = at + 1 == bits || prng_chance(prng, density, 8);
+        words[at / 64] |= (uint64_t)is_set << (at % 64);
+    }
+}
+
+// Bits that words in what is left of `room_bytes` can have, at most `max`; a bitmap of one bit, the
+// first, is not sent.
+static uint32_t bit_count(struct prng *prng, uint32_t room_bytes, uint64_t max)
+{
+    uint64_t bits = edgy(prng, 0, (uint64_t)room_bytes / 8 * 64);
+    bits = bits < RAFT_WINDOW_MAX ? bits : RAFT_WINDOW_MAX;
+    bits = bits < max ? bits : max;
+    return bits == 1 ? 0 : (uint32_t)bits;
+}
+
+static void make_report(struct raft_report *report, struct prng *prng, uint64_t term,
+                        uint32_t room_bytes)
+{
+    report->sync_term = edgy(prng, 0, term);
+    report->floor = report->sync_term == 0 ? 0 : edgy(prng, 0, RAFT_INDEX_MAX);
+    report->sync_end = edgy(prng, 0, report->floor);
+    report->commit = edgy(prng, 0, RAFT_INDEX_MAX);
+    uint32_t bits = bit_count(prng, room_bytes - 72, RAFT_INDEX_MAX - report->floor);
+    report->first = report->floor + 1;
+    if (bits > 0 && flip(prng)) {
+        report->first = edgy(prng, report->first, RAFT_INDEX_MAX + 1 - bits);
+    }
+    report->last = report->first + bits - 1;
+    make_bits(report->present, bits, report->first > report->floor + 1, prng);
+}
+
+static void make_fetch(struct raft_fetch *fetch, struct prng *prng)
+{
+    uint64_t first_min = 1;
+    fetch->count = (uint32_t)prng_between(prng, 1, RAFT_GAPS_MAX);
+    for (uint32_t i = 0; i < fetch->count; i++) {
+        bool is_last = i + 1 == RAFT_GAPS_MAX;
+        uint64_t share = is_last ? RAFT_INDEX_MAX : RAFT_INDEX_MAX / RAFT_GAPS_MAX * (i + 1) - 2;
+        fetch->ranges[i].first = edgy(prng, first_min, share);
+        fetch->ranges[i].last = edgy(prng, fetch->ranges[i].first, share);
+        first_min = fetch->ranges[i].last + 2;
+    }
+}
+
+static void make_gaps(struct raft_append_reply *reply, struct prng *prng)
+{
+    reply->gap_count = (uint32_t)prng_below(prng, RAFT_GAPS_MAX + 1);
+    uint64_t first_min = 1;
+    for (uint32_t i = 0; i < reply->gap_count; i++) {
+        uint64_t share = RAFT_INDEX_MAX / RAFT_GAPS_MAX * (i + 1);
+        reply->gaps[i].first = edgy(prng, first_min, share - 1);
+        reply->gaps[i].last = edgy(prng, reply->gaps[i].first, share - 1);
+        first_min = reply->gaps[i].last + 1;
+    }
+}
+
+static void make_parallel_reply(struct raft_append_reply *reply, struct prng *prng,
+                                uint32_t room_bytes)
+{
+    reply->result = RAFT_APPEND_OK;
+    reply->match = edgy(prng, 0, RAFT_INDEX_MAX);
+    reply->held = edgy(prng, reply->match, RAFT_INDEX_MAX);
+    reply->round = prng_next(prng);
+    reply->echo_ns = prng_next(prng);
+    make_gaps(reply, prng);
+    reply->is_installed = flip(prng);
+    reply->acked_count = bit_count(prng, room_bytes - 136, RAFT_INDEX_MAX - reply->match);
+    make_bits(reply->acked, reply->acked_count, false, prng);
+}
+
 static void make_append_reply(struct raft_append_reply *reply, struct prng *prng, uint64_t term)
 {
     reply->result = flip(prng) ? RAFT_APPEND_OK : RAFT_APPEND_REJECTED;
@@ -152,14 +237,7 @@ static void make_append_reply(struct raft_append_reply *reply, struct prng *prng
         reply->conflict.term = edgy(prng, 0, term);
         reply->conflict.index = edgy(prng, 1, RAFT_INDEX_MAX);
     }
-    reply->gap_count = (uint32_t)prng_below(prng, RAFT_GAPS_MAX + 1);
-    uint64_t first_min = 1;
-    for (uint32_t i = 0; i < reply->gap_count; i++) {
-        uint64_t share = RAFT_INDEX_MAX / RAFT_GAPS_MAX * (i + 1);
-        reply->gaps[i].first = edgy(prng, first_min, share - 1);
-        reply->gaps[i].last = edgy(prng, reply->gaps[i].first, share - 1);
-        first_min = reply->gaps[i].last + 1;
-    }
+    make_gaps(reply, prng);
 }
 
 static void make_fragment(struct sample *sample, struct prng *prng, uint32_t room_bytes)
@@ -266,30 +344,49 @@ static void make_peer_message(struct sample *sample, struct prng *prng, uint8_t 
     message->term = term;
     message->intact = type <= WIRE_APPEND_FRAGMENT && flip(prng);
     message->has_room = type <= WIRE_APPEND_FRAGMENT && flip(prng);
-    if (type <= RAFT_MSG_APPEND_REPLY) {
+    message->is_parallel = type == RAFT_MSG_FETCH || (type <= WIRE_APPEND_FRAGMENT && flip(prng));
+    if (type <= RAFT_MSG_FETCH) {
         struct wire_envelope envelope = sample_envelope(type);
         message->raft.type = (enum raft_message_type)type;
         message->raft.from = envelope.source;
         message->raft.to = envelope.destination;
         message->raft.intact = message->intact;
         message->raft.has_room = message->has_room;
+        message->raft.is_parallel = message->is_parallel;
         message->raft.boot = envelope.boot;
         message->raft.term = term;
     }
     if (type == RAFT_MSG_VOTE || type == RAFT_MSG_PRE_VOTE) {
         message->raft.vote.last = place(prng, term, RAFT_INDEX_MAX);
+        if (message->is_parallel && message->raft.vote.last.term > 0 && flip(prng)) {
+            message->raft.vote.last.index = 0;
+        }
     } else if (type == RAFT_MSG_VOTE_REPLY || type == RAFT_MSG_PRE_VOTE_REPLY) {
         message->raft.vote_reply.granted = flip(prng);
+        if (type == RAFT_MSG_VOTE_REPLY && message->is_parallel &&
+            message->raft.vote_reply.granted) {
+            make_report(&message->raft.vote_reply.report, prng, term, room_bytes);
+        }
+    } else if (type == RAFT_MSG_FETCH) {
+        make_fetch(&message->raft.fetch, prng);
     } else if (type == RAFT_MSG_APPEND) {
         uint32_t count = make_entries(sample, prng, 0, room_bytes - WIRE_APPEND_BYTES, false);
         make_place(&message->raft.append, prng, term, count);
         message->raft.append.heads = sample->heads;
         message->payloads = sample->payloads;
+        if (message->is_parallel) {
+            make_sync(&message->raft.append, prng, term);
+        }
+    } else if (type == RAFT_MSG_APPEND_REPLY && message->is_parallel) {
+        make_parallel_reply(&message->raft.append_reply, prng, room_bytes);
     } else if (type == RAFT_MSG_APPEND_REPLY) {
         make_append_reply(&message->raft.append_reply, prng, term);
     } else if (type == WIRE_APPEND_FRAGMENT) {
         make_fragment(sample, prng, room_bytes);
         make_place(&message->fragment.append, prng, term, 1);
+        if (message->is_parallel) {
+            make_sync(&message->fragment.append, prng, term);
+        }
     } else if (type == WIRE_SNAPSHOT) {
         make_snapshot(sample, prng, term, room_bytes);
     } else {
@@ -397,6 +494,7 @@ static bool put_append_fragment(struct wire_writer *writer, const struct wire_me
         .type = RAFT_MSG_APPEND,
         .intact = message->intact,
         .has_room = message->has_room,
+        .is_parallel = message->is_parallel,
         .term = message->term,
         .append = message->fragment.append,
     };

@@ -7,7 +7,7 @@
 #include "engine/wire/wire.h"
 
 enum {
-    SAMPLE_TYPES = 17,
+    SAMPLE_TYPES = 18,
     SAMPLE_GROUPS = 300,
     SAMPLE_SELF = 2, // the node that receives requests and peers' messages
     SAMPLE_PEER = 7, // the node that sends

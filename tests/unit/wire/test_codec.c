@@ -13,6 +13,7 @@
 
 enum { ROUNDS = 3000 };
 
+static_assert((int)WIRE_FRAME_BYTES_MIN == (int)NET_FRAME_BYTES_MIN, "what drivers carry");
 static_assert((int)WIRE_FRAME_BYTES_MAX == (int)NET_FRAME_BYTES_MAX, "what drivers carry");
 static_assert((int)WIRE_CLASSES == (int)NET_CLASSES, "one port a class");
 

@@ -153,7 +153,7 @@ static void a_flip_in_a_payload_is_its_entrys_affair(void)
 
 // The one flip that changes what the checksum covers and that sizes do not show is one of the type:
 // no type that a sender may use is one bit away from a type whose payloads are left out, but for
-// messages of one fixed size each, smaller than an append.
+// messages of one fixed size each, smaller than an append, and votes with a report (test_parallel).
 static void no_flip_of_a_type_hides_a_payload(void)
 {
     for (uint32_t i = 0; i < SAMPLE_TYPES; i++) {

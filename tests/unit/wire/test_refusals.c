@@ -63,9 +63,10 @@ static void make_plain(uint8_t type)
     }
     message->payloads = sample.payloads;
     message->payload_bytes = type == RAFT_MSG_APPEND ? 16 : 0;
-    if (type <= RAFT_MSG_APPEND_REPLY) {
+    if (type <= RAFT_MSG_FETCH) {
         message->raft.type = (enum raft_message_type)type;
         message->raft.term = 9;
+        message->raft.is_parallel = message->is_parallel = type == RAFT_MSG_FETCH;
     }
     switch (type) {
     case RAFT_MSG_VOTE:
@@ -83,6 +84,9 @@ static void make_plain(uint8_t type)
             .gap_count = 2,
             .gaps = {{13, 14}, {16, 16}},
         };
+        break;
+    case RAFT_MSG_FETCH:
+        message->raft.fetch = (struct raft_fetch){.count = 1, .ranges = {{13, 14}}};
         break;
     case WIRE_APPEND_FRAGMENT:
     case WIRE_PROPOSE_FRAGMENT:
@@ -195,7 +199,17 @@ static const struct row rows[] = {
     {"a client installs", WIRE_STATUS, IN(message, type), 1, WIRE_SNAPSHOT, WIRE_BAD_TYPE},
     {"a client answers", WIRE_STATUS, IN(message, type), 1, WIRE_STATUS_REPLY, WIRE_BAD_TYPE},
     {"a node votes at a client", WIRE_STATUS_REPLY, IN(message, type), 1, 3, WIRE_BAD_TYPE},
-    {"flag 2 of a vote", RAFT_MSG_VOTE, IN(message, flags), 1, 4, FIELD},
+    {"a vote with a SYNC", RAFT_MSG_VOTE, IN(message, flags), 1, 8, FIELD},
+    {"a vote as supply", RAFT_MSG_VOTE, IN(message, flags), 1, 16, FIELD},
+    {"flag 5 of a vote", RAFT_MSG_VOTE, IN(message, flags), 1, 32, FIELD},
+    {"flag 5 of an append", APPEND, IN(message, flags), 1, 32, FIELD},
+    {"a SYNC in a strict group", APPEND, IN(message, flags), 1, 8, FIELD},
+    {"a supply in a strict group", APPEND, IN(message, flags), 1, 16, FIELD},
+    {"a SYNC of a strict fragment", WIRE_APPEND_FRAGMENT, IN(message, flags), 1, 8, FIELD},
+    {"a strict supply in fragments", WIRE_APPEND_FRAGMENT, IN(message, flags), 1, 16, FIELD},
+    {"a fetch in a strict group", RAFT_MSG_FETCH, IN(message, flags), 1, 0, FIELD},
+    {"parallel snapshot", WIRE_SNAPSHOT, IN(message, flags), 1, 4, FIELD},
+    {"parallel client", WIRE_PROPOSE, IN(message, flags), 1, 4, FIELD},
     {"flag 7 of a vote", RAFT_MSG_VOTE, IN(message, flags), 1, 0x81, FIELD},
     {"intact snapshot", WIRE_SNAPSHOT, IN(message, flags), 1, 1, FIELD},
     {"intact client", WIRE_PROPOSE, IN(message, flags), 1, 1, FIELD},
@@ -268,7 +282,10 @@ static const struct row rows[] = {
     {"conflict above the term", APPEND_REPLY, IN(append_reply, conflict.term), 8, 10, FIELD},
     {"match 2^62", APPEND_REPLY, IN(append_reply, match), 8, OVER, FIELD},
     {"held 2^64-1", APPEND_REPLY, IN(append_reply, held), 8, UINT64_MAX, FIELD},
-    {"reserved of a reply", APPEND_REPLY, IN(append_reply, reserved[5]), 1, 1, FIELD},
+    {"reserved of a reply", APPEND_REPLY, IN(append_reply, reserved), 1, 1, FIELD},
+    {"other reserved of a reply", APPEND_REPLY, IN(append_reply, reserved_end), 2, 256, FIELD},
+    {"installed in a strict group", APPEND_REPLY, IN(append_reply, is_installed), 1, 1, FIELD},
+    {"acked in a strict group", APPEND_REPLY, IN(append_reply, acked_count), 2, 2, FIELD},
     {"a gap fewer", APPEND_REPLY, IN(append_reply, gap_count), 1, 1, FIELD},
     {"a gap more", APPEND_REPLY, IN(append_reply, gap_count), 1, 3, FIELD},
     {"5 gaps", APPEND_REPLY, IN(append_reply, gap_count), 1, 5, FIELD},
@@ -530,7 +547,7 @@ static void only_the_right_sender_may_send_a_type(void)
             CHECK_EQUAL(drain(&filter, frame, bytes), same ? WIRE_END : WIRE_BAD_TYPE);
             accepted += same;
         }
-        CHECK(accepted == 9 || accepted == 4);
+        CHECK(accepted == 10 || accepted == 4);
         for (uint32_t type = 0; type < 256; type++) {
             bool is_known = memchr(sample_types, (int)type, SAMPLE_TYPES) != NULL;
             make_plain(sample_types[route]);
@@ -592,7 +609,7 @@ static void nothing_follows_a_refused_message(void)
     for (int i = 0; i < 3; i++) {
         CHECK(sample_put(&writer, &sample.message));
     }
-    frame[IN(message, flags) + sizeof(struct layout_vote)] = 4; // of the second
+    frame[IN(message, flags) + sizeof(struct layout_vote)] = 0x80; // of the second
     uint32_t bytes = wire_seal(&writer);
     CHECK_EQUAL(wire_open(&reader, &filter, frame, bytes, scratch), WIRE_OK);
     CHECK_EQUAL(wire_next(&reader, &filter, &message), WIRE_OK);
