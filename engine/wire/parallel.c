@@ -16,13 +16,13 @@ bool parallel_is_claim(struct raft_entry_id claim, uint64_t term)
            (claim.term != 0 || claim.index == 0);
 }
 
-// floor < first ≤ last + 1 is asked without a sum that could overflow.
+// floor < first ≤ last + 1 (so floor ≤ last) is asked without a sum that could overflow.
 bool parallel_is_report(const struct raft_report *report, uint64_t term)
 {
     return report->sync_term <= term && (report->sync_term != 0 || report->floor == 0) &&
-           report->sync_end <= report->floor && report->floor <= report->last &&
-           report->last <= RAFT_INDEX_MAX && report->commit <= RAFT_INDEX_MAX &&
-           report->first > report->floor && report->first - 1 <= report->last &&
+           report->sync_end <= report->floor && report->last <= RAFT_INDEX_MAX &&
+           report->commit <= RAFT_INDEX_MAX && report->first > report->floor &&
+           report->first - 1 <= report->last &&
            report->last - (report->first - 1) <= RAFT_WINDOW_MAX;
 }
 

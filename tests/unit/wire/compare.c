@@ -67,10 +67,7 @@ static const char *report_difference(const struct raft_report *got, const struct
 static const char *fetch_difference(const struct raft_fetch *got, const struct raft_fetch *want)
 {
     SAME(count);
-    for (uint32_t i = 0; i < want->count; i++) {
-        SAME(ranges[i].first);
-        SAME(ranges[i].last);
-    }
+    SAME_BYTES(got->ranges, want->ranges, sizeof(want->ranges)); // zeros behind the last
     return NULL;
 }
 
