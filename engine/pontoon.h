@@ -96,6 +96,7 @@ struct pontoon_config {
     enum pontoon_order order;
     char app[32];            // state machine: "kv", "block", "null"
     uint32_t app_memory_mib; // of one group's state machine
+    bool app_file;           // "block": the content is in a file below `directory`, not in memory
     uint32_t log_entries;    // kept in memory, a group; power of two
     uint32_t session_pages;  // of 1024 sequences, a group; the same on every node
     uint32_t window_entries; // in flight to one peer

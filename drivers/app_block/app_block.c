@@ -1,26 +1,29 @@
 #include "drivers/app_block/app_block.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "drivers/app_block/block_checkpoint.h"
 #include "drivers/app_block/block_command.h"
 #include "drivers/app_block/block_volume.h"
 
-#define MEMORY_BYTES_MIN (UINT64_C(1) << 20)
-#define MEMORY_BYTES_MAX (UINT64_C(1) << 46)
+#define CAPACITY_BYTES_MIN (UINT64_C(1) << 20)
+#define CAPACITY_BYTES_MAX (UINT64_C(1) << 46)
 
 struct app_block {
     struct app app; // first
     struct block_volume volume;
     struct block_checkpoint checkpoint; // between begin and end of either direction
     bool is_durable;
-    void *memory;
-    uint64_t memory_bytes;
+    void *space;
+    uint64_t space_bytes;
+    int file; // -1: none
 };
 
 static struct app_block *of(struct app *app)
@@ -50,11 +53,8 @@ static int32_t answer_read(const struct block_volume *volume, const struct block
     if (query->bytes > answer_capacity) {
         return -EMSGSIZE;
     }
-    if (block_volume_check(volume, first, count) != BLOCK_NONE) {
-        return -EBADMSG;
-    }
-    memcpy(answer, block_volume_at(volume, first), query->bytes);
-    return (int32_t)query->bytes;
+    bool is_sound = block_volume_read(volume, first, count, answer) == BLOCK_NONE;
+    return is_sound ? (int32_t)query->bytes : -EBADMSG;
 }
 
 static int32_t answer_check(const struct block_volume *volume, const struct block_query *query,
@@ -168,7 +168,10 @@ static int restore_end(struct app *app)
 
 static void close_app(struct app *app)
 {
-    munmap(of(app)->memory, of(app)->memory_bytes);
+    munmap(of(app)->space, of(app)->space_bytes);
+    if (of(app)->file >= 0) {
+        close(of(app)->file);
+    }
     free(app);
 }
 
@@ -188,36 +191,58 @@ static const struct app_ops ops = {
 };
 
 // Address space alone: the kernel gives pages when they are written.
-static void *map_memory(uint64_t bytes)
+static void *map_space(uint64_t bytes)
 {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
+    void *space = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return space == MAP_FAILED ? NULL : space;
+}
+
+static int open_file(struct app_block *block, const char *directory, char *reason,
+                     size_t reason_bytes)
+{
+    if (directory == NULL) {
+        return 0;
+    }
+    block->file = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (block->file >= 0) {
+        return 0;
+    }
+    int error = errno;
+    snprintf(reason, reason_bytes, "block: a file without a name in %s: %s; set app_file: false",
+             directory, strerror(error));
+    return -error;
 }
 
 int app_block_open(const struct app_block_config *config, struct app **app, char *reason,
                    size_t reason_bytes)
 {
-    uint64_t memory_bytes = config->memory_bytes;
-    if (memory_bytes < MEMORY_BYTES_MIN || memory_bytes > MEMORY_BYTES_MAX ||
-        memory_bytes % 4096 != 0) {
+    uint64_t bytes = config->capacity_bytes;
+    if (bytes < CAPACITY_BYTES_MIN || bytes > CAPACITY_BYTES_MAX ||
+        bytes % BLOCK_STORE_PAGE_BYTES != 0) {
         snprintf(reason, reason_bytes,
-                 "block: %" PRIu64 " bytes of memory; 1 MiB to 64 TiB are possible", memory_bytes);
+                 "block: a capacity of %" PRIu64 " bytes; 1 MiB to 64 TiB are possible", bytes);
         return -EINVAL;
     }
     struct app_block *block = calloc(1, sizeof(*block));
-    void *memory = block == NULL ? NULL : map_memory(memory_bytes);
-    if (memory == NULL) {
+    void *space = block == NULL ? NULL : map_space(bytes);
+    if (space == NULL) {
         snprintf(reason, reason_bytes, "block: cannot get address space for %" PRIu64 " MiB",
-                 memory_bytes >> 20);
+                 bytes >> 20);
         free(block);
         return -ENOMEM;
     }
-    block->app.ops = &ops;
-    block->memory = memory;
-    block->memory_bytes = memory_bytes;
-    block->is_durable = config->is_durable;
-    block_volume_init(&block->volume, memory, memory_bytes);
+    *block = (struct app_block){.app.ops = &ops,
+                                .is_durable = config->is_durable,
+                                .space = space,
+                                .space_bytes = bytes,
+                                .file = -1};
+    int error = open_file(block, config->directory, reason, reason_bytes);
+    if (error != 0) {
+        close_app(&block->app);
+        return error;
+    }
+    block_volume_init(&block->volume, space, bytes, block->file);
     *app = &block->app;
     return 0;
 }

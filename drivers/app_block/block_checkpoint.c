@@ -48,9 +48,7 @@ static void fail(struct block_checkpoint *checkpoint)
 
 static void begin_block(struct block_checkpoint *checkpoint)
 {
-    const struct block_volume *volume = checkpoint->volume;
-    begin_part(checkpoint, BLOCK_PART_BLOCK, block_volume_at(volume, checkpoint->block),
-               volume->block_bytes);
+    begin_part(checkpoint, BLOCK_PART_BLOCK, checkpoint->content, checkpoint->volume->block_bytes);
 }
 
 // Saving.
@@ -95,7 +93,8 @@ static void save_block_or_run(struct block_checkpoint *checkpoint)
 {
     if (checkpoint->run_left == 0) {
         save_run_or_trailer(checkpoint);
-    } else if (block_volume_check(checkpoint->volume, checkpoint->block, 1) != BLOCK_NONE) {
+    } else if (block_volume_read(checkpoint->volume, checkpoint->block, 1, checkpoint->content) !=
+               BLOCK_NONE) {
         fail(checkpoint);
     } else {
         begin_block(checkpoint);
@@ -196,7 +195,7 @@ static void accept_run(struct block_checkpoint *checkpoint)
 
 static void accept_block(struct block_checkpoint *checkpoint)
 {
-    if (!block_volume_commit(checkpoint->volume, checkpoint->block)) {
+    if (!block_volume_put(checkpoint->volume, checkpoint->block, checkpoint->content)) {
         fail(checkpoint);
         return;
     }

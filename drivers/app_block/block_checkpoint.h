@@ -35,7 +35,7 @@ enum block_checkpoint_part {
 struct block_checkpoint {
     struct block_volume *volume;
     enum block_checkpoint_part part; // under way
-    uint8_t *at;                     // its next byte, and
+    uint8_t *at;                     // its next byte, in `fixed` or `content`, and
     uint64_t left_bytes;             // what is left of it
     uint64_t block;                  // of BLOCK_PART_BLOCK; else where the next run may begin
     uint64_t run_left;               // blocks of the run from `block` on
@@ -43,6 +43,7 @@ struct block_checkpoint {
     uint64_t writer, digest;         // restore: from the head
     uint32_t crc;
     uint8_t fixed[BLOCK_CHECKPOINT_HEAD_BYTES]; // head, run or trailer
+    uint8_t content[BLOCK_BYTES_MAX];           // of a block
 };
 
 void block_checkpoint_save(struct block_checkpoint *checkpoint, struct block_volume *volume);

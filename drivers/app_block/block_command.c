@@ -154,7 +154,7 @@ const char *block_command_result_name(uint32_t result)
         [BLOCK_MALFORMED] = "malformed command",
         [BLOCK_NO_VOLUME] = "no volume was created yet",
         [BLOCK_DIFFERENT] = "there is a volume of another geometry",
-        [BLOCK_TOO_LARGE] = "it does not fit the memory of a replica (app_memory_mib)",
+        [BLOCK_TOO_LARGE] = "it does not fit the capacity of a replica (app_memory_mib)",
         [BLOCK_BEYOND] = "beyond the end of the volume",
         [BLOCK_UNALIGNED] = "not at a block's boundary",
         [BLOCK_FENCED] = "another server has attached to the volume",

@@ -28,7 +28,7 @@ struct block_query {
 // The answer to INFO, as it is on the wire.
 struct block_info {
     uint64_t volume_bytes;   // 0: there is no volume
-    uint64_t capacity_bytes; // memory for a volume and its checksums
+    uint64_t capacity_bytes; // for a volume and its checksums
     uint64_t blocks_used;    // that are not all zeroes
     uint64_t writer;         // who may write; 0: nobody has attached
     uint64_t digest;         // of the whole state

@@ -58,7 +58,7 @@ enum block_result {
     BLOCK_MALFORMED = 1, // not a command by this format
     BLOCK_NO_VOLUME = 2, // nothing was created yet
     BLOCK_DIFFERENT = 3, // CREATE: there is a volume, and its geometry is another
-    BLOCK_TOO_LARGE = 4, // CREATE: it would not fit the memory a replica may use
+    BLOCK_TOO_LARGE = 4, // CREATE: it would not fit the capacity of a replica
     BLOCK_BEYOND = 5,    // the range does not end inside the volume
     BLOCK_UNALIGNED = 6, // the range does not begin and end at a block
     BLOCK_FENCED = 7,    // another writer has attached

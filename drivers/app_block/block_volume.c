@@ -1,44 +1,32 @@
 #include "drivers/app_block/block_volume.h"
 
 #include <errno.h>
-#include <string.h>
-#include <sys/mman.h>
+#include <stddef.h>
 
 #include "drivers/app_block/block_sum.h"
-#include "engine/base/assert.h"
 
-enum { PAGE_BYTES = 4096 };
-
-static uint64_t round_up(uint64_t bytes)
+void block_volume_init(struct block_volume *volume, void *space, uint64_t space_bytes, int file)
 {
-    return (bytes + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
-}
-
-void block_volume_init(struct block_volume *volume, void *memory, uint64_t memory_bytes)
-{
-    *volume = (struct block_volume){
-        .content = memory, .memory_bytes = memory_bytes, .capacity_bytes = memory_bytes};
-}
-
-// Private anonymous pages that are given back read as zeroes again.
-static void give_back(void *memory, uint64_t bytes)
-{
-    int failed = madvise(memory, bytes, MADV_DONTNEED);
-    ASSERT(failed == 0);
+    *volume = (struct block_volume){.store = {.memory = file < 0 ? space : NULL, .file = file},
+                                    .space = space,
+                                    .space_bytes = space_bytes,
+                                    .capacity_bytes = space_bytes};
 }
 
 void block_volume_clear(struct block_volume *volume)
 {
     if (volume->bytes != 0) {
-        give_back(volume->content,
-                  round_up(block_volume_memory_bytes(volume->block_bytes, volume->bytes)));
+        uint64_t content = block_store_round_up(volume->bytes);
+        uint64_t all = block_volume_space_bytes(volume->block_bytes, volume->bytes);
+        block_store_erase(&volume->store, 0, content);
+        block_store_give_back(volume->sums, block_store_round_up(all - content));
     }
-    block_volume_init(volume, volume->content, volume->memory_bytes);
+    block_volume_init(volume, volume->space, volume->space_bytes, volume->store.file);
 }
 
-uint64_t block_volume_memory_bytes(uint32_t block_bytes, uint64_t volume_bytes)
+uint64_t block_volume_space_bytes(uint32_t block_bytes, uint64_t volume_bytes)
 {
-    return round_up(volume_bytes) + volume_bytes / block_bytes * sizeof(uint64_t);
+    return block_store_round_up(volume_bytes) + volume_bytes / block_bytes * sizeof(uint64_t);
 }
 
 // Murmur3's finaliser: every bit of the word reaches every bit of the result.
@@ -65,7 +53,7 @@ static void set_geometry(struct block_volume *volume, uint32_t block_bytes, uint
     volume->bytes = volume_bytes;
     volume->block_bytes = block_bytes;
     volume->blocks = volume_bytes / block_bytes;
-    volume->sums = (uint64_t *)(void *)(volume->content + round_up(volume_bytes));
+    volume->sums = (uint64_t *)(void *)(volume->space + block_store_round_up(volume_bytes));
 }
 
 static enum block_result create(struct block_volume *volume, const struct block_command *command)
@@ -75,7 +63,7 @@ static enum block_result create(struct block_volume *volume, const struct block_
             volume->bytes == command->bytes && volume->block_bytes == command->block_bytes;
         return is_same ? BLOCK_OK : BLOCK_DIFFERENT;
     }
-    if (block_volume_memory_bytes(command->block_bytes, command->bytes) > volume->capacity_bytes) {
+    if (block_volume_space_bytes(command->block_bytes, command->bytes) > volume->capacity_bytes) {
         return BLOCK_TOO_LARGE;
     }
     set_geometry(volume, command->block_bytes, command->bytes);
@@ -127,7 +115,7 @@ static void write_block(struct block_volume *volume, uint64_t block, const uint8
     if (sum == 0 && volume->sums[block] == 0) {
         return;
     }
-    memcpy(block_volume_at(volume, block), data, volume->block_bytes);
+    block_store_write(&volume->store, block * volume->block_bytes, data, volume->block_bytes);
     set_sum(volume, block, sum);
 }
 
@@ -139,20 +127,6 @@ static void write_blocks(struct block_volume *volume, uint64_t first, uint64_t c
     }
 }
 
-// Pages that the range covers whole go back to the kernel; what is left at its ends is overwritten.
-static void erase(struct block_volume *volume, uint64_t offset, uint64_t bytes)
-{
-    uint64_t end = offset + bytes, whole = round_up(offset);
-    uint64_t whole_end = end & ~(uint64_t)(PAGE_BYTES - 1);
-    if (whole >= whole_end) {
-        memset(volume->content + offset, 0, bytes);
-        return;
-    }
-    memset(volume->content + offset, 0, whole - offset);
-    give_back(volume->content + whole, whole_end - whole);
-    memset(volume->content + whole_end, 0, end - whole_end);
-}
-
 static void zero_blocks(struct block_volume *volume, uint64_t first, uint64_t count)
 {
     uint64_t used_before = volume->blocks_used;
@@ -162,7 +136,7 @@ static void zero_blocks(struct block_volume *volume, uint64_t first, uint64_t co
         }
     }
     if (volume->blocks_used != used_before) {
-        erase(volume, first * volume->block_bytes, count * volume->block_bytes);
+        block_store_erase(&volume->store, first * volume->block_bytes, count * volume->block_bytes);
     }
 }
 
@@ -205,11 +179,25 @@ enum block_result block_volume_execute(struct block_volume *volume,
     return BLOCK_MALFORMED;
 }
 
+uint64_t block_volume_read(const struct block_volume *volume, uint64_t first, uint64_t count,
+                           void *data)
+{
+    uint8_t *at = data;
+    block_store_read(&volume->store, first * volume->block_bytes, data,
+                     count * volume->block_bytes);
+    for (uint64_t block = first; block < first + count; block++, at += volume->block_bytes) {
+        if (block_sum(block, at, volume->block_bytes) != volume->sums[block]) {
+            return block;
+        }
+    }
+    return BLOCK_NONE;
+}
+
 uint64_t block_volume_check(const struct block_volume *volume, uint64_t first, uint64_t count)
 {
+    uint8_t data[BLOCK_BYTES_MAX];
     for (uint64_t block = first; block < first + count; block++) {
-        const uint8_t *data = block_volume_at(volume, block);
-        if (block_sum(block, data, volume->block_bytes) != volume->sums[block]) {
+        if (block_volume_read(volume, block, 1, data) != BLOCK_NONE) {
             return block;
         }
     }
@@ -219,7 +207,7 @@ uint64_t block_volume_check(const struct block_volume *volume, uint64_t first, u
 bool block_volume_adopt(struct block_volume *volume, uint64_t capacity_bytes, uint32_t block_bytes,
                         uint64_t volume_bytes)
 {
-    if (capacity_bytes > volume->memory_bytes) {
+    if (capacity_bytes > volume->space_bytes) {
         return false;
     }
     volume->capacity_bytes = capacity_bytes;
@@ -231,9 +219,8 @@ bool block_volume_adopt(struct block_volume *volume, uint64_t capacity_bytes, ui
     return block_command_bytes(&command) != 0 && create(volume, &command) == BLOCK_OK;
 }
 
-bool block_volume_commit(struct block_volume *volume, uint64_t block)
+bool block_volume_put(struct block_volume *volume, uint64_t block, const void *data)
 {
-    uint64_t sum = block_sum(block, block_volume_at(volume, block), volume->block_bytes);
-    set_sum(volume, block, sum);
-    return sum != 0;
+    write_block(volume, block, data);
+    return volume->sums[block] != 0;
 }

@@ -1,10 +1,12 @@
 // The state of `block`: the content of a volume, a checksum for each block, and who may write.
 //
-// Decides what a command does and when it is refused. All address space is taken at init; the
-// kernel gives memory to it when a block is first written, and takes it back when blocks are
-// zeroed. A volume fits as a whole, so no write ever fails for want of space:
+// Decides what a command does and when it is refused. All address space is taken before; memory (or
+// disk, block_store.h) is taken when a block is first written, and given back when blocks are
+// zeroed. A volume fits its capacity as a whole:
 //
-//     memory   [ content, volume_bytes, rounded up to pages | sums, 8 bytes a block | rest ]
+//     space   [ content, volume_bytes, rounded up to pages | sums, 8 bytes a block | rest ]
+//
+// With a file the first part of the space is not used.
 //
 // A block that is all zeroes has the sum 0 and counts as not used, whatever its history: that makes
 // state, digest and checkpoint independent of how sparse a replica happens to be.
@@ -20,12 +22,14 @@
 #include <stdint.h>
 
 #include "drivers/app_block/block_command.h"
+#include "drivers/app_block/block_store.h"
 
 struct block_volume {
-    uint8_t *content;        // the beginning of the memory
-    uint64_t *sums;          // NULL: there is no volume
-    uint64_t memory_bytes;   // what this replica has
-    uint64_t capacity_bytes; // in force, ≤ memory_bytes
+    struct block_store store;
+    uint8_t *space;
+    uint64_t *sums;          // in the space; NULL: there is no volume
+    uint64_t space_bytes;    // the capacity of this replica
+    uint64_t capacity_bytes; // in force, ≤ space_bytes
     uint64_t bytes;          // of the volume, 0: there is none
     uint64_t blocks;         // bytes / block_bytes
     uint64_t blocks_used;    // whose sum is not 0
@@ -34,14 +38,15 @@ struct block_volume {
     uint32_t block_bytes;
 };
 
-// Takes `memory`: zeroed pages of a private mapping. No volume yet.
-void block_volume_init(struct block_volume *volume, void *memory, uint64_t memory_bytes);
+// Takes `space`: zeroed pages of a private mapping. The content goes there, or into `file` (empty;
+// -1: none). No volume yet.
+void block_volume_init(struct block_volume *volume, void *space, uint64_t space_bytes, int file);
 
 // No volume, and the replica's own capacity.
 void block_volume_clear(struct block_volume *volume);
 
-// Memory that a volume of this geometry needs.
-uint64_t block_volume_memory_bytes(uint32_t block_bytes, uint64_t volume_bytes);
+// What a volume of this geometry needs of the capacity.
+uint64_t block_volume_space_bytes(uint32_t block_bytes, uint64_t volume_bytes);
 
 uint64_t block_volume_digest(const struct block_volume *volume);
 
@@ -53,19 +58,17 @@ enum block_result block_volume_execute(struct block_volume *volume,
 int block_volume_blocks(const struct block_volume *volume, uint64_t offset, uint64_t bytes,
                         uint64_t *first, uint64_t *count);
 
-// The first block of [first, first + count) whose content does not match its sum, or BLOCK_NONE.
+// Reads blocks. Result: the first whose content does not match its sum, or BLOCK_NONE.
+uint64_t block_volume_read(const struct block_volume *volume, uint64_t first, uint64_t count,
+                           void *data);
+// The same without the data.
 uint64_t block_volume_check(const struct block_volume *volume, uint64_t first, uint64_t count);
 
 // For restore into a cleared volume: a geometry (a volume of 0 bytes: none), within `capacity`;
-// false when it does not fit this replica's memory.
+// false when it does not fit this replica.
 bool block_volume_adopt(struct block_volume *volume, uint64_t capacity_bytes, uint32_t block_bytes,
                         uint64_t volume_bytes);
-// ... and a block whose content was filled in. False: it is all zeroes, which nobody saves.
-bool block_volume_commit(struct block_volume *volume, uint64_t block);
-
-static inline uint8_t *block_volume_at(const struct block_volume *volume, uint64_t block)
-{
-    return volume->content + block * volume->block_bytes;
-}
+// ... and a block. False: it is all zeroes, which nobody saves.
+bool block_volume_put(struct block_volume *volume, uint64_t block, const void *data);
 
 #endif

@@ -405,9 +405,10 @@ int parts_open_app(const struct pontoon_config *config, struct app **app, char *
         return app_kv_open(&kv, app, reason, reason_bytes);
     }
     if (strcmp(config->app, "block") == 0) {
-        const struct app_block_config block = {.memory_bytes = (uint64_t)config->app_memory_mib
-                                                               << 20,
-                                               .is_durable = config->durability == PONTOON_FSYNC};
+        const struct app_block_config block = {
+            .capacity_bytes = (uint64_t)config->app_memory_mib << 20,
+            .is_durable = config->durability == PONTOON_FSYNC,
+            .directory = config->app_file ? config->directory : NULL};
         return app_block_open(&block, app, reason, reason_bytes);
     }
     if (strcmp(config->app, "null") == 0) {

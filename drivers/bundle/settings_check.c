@@ -339,6 +339,11 @@ static int check_apply(const struct pontoon_config *config, why reason)
                                "app: there is no state machine \"%s\"; give kv, block or null",
                                config->app);
     }
+    if (config->app_file && strcmp(config->app, "block") != 0) {
+        return settings_refuse(reason, 0,
+                               "app_file: %s keeps its state in memory; only block has a file",
+                               config->app);
+    }
     return 0;
 }
 

@@ -90,6 +90,8 @@ static const struct settings_knob top_knobs[] = {
     {CONFIG("app_memory_mib", app_memory_mib), .kind = SETTINGS_NUMBER, .min = 1, .max = 1048576,
      .value = 256, .derived = "256 / groups, at least 1",
      .meaning = "memory limit of one group's state machine"},
+    {CONFIG("app_file", app_file), .kind = SETTINGS_SWITCH,
+     .meaning = "block: keep the content in a file of the directory, not in memory"},
     {CONFIG("log_entries", log_entries), .kind = SETTINGS_NUMBER, .min = 1024, .max = 1 << 24,
      .value = 262144, .derived = "262144; less above 16 groups",
      .meaning = "entries of one group kept in memory; a power of two"},

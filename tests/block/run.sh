@@ -78,6 +78,20 @@ kill_node() {
     nodes[$1]=""
 }
 
+kill_all() {
+    local id
+    for id in 1 2 3; do
+        kill_node "$id"
+    done
+}
+
+start_all() {
+    local id
+    for id in 1 2 3; do
+        start_node "$id"
+    done
+}
+
 # The id of the node that leads, and that another one follows; nothing: there is none now.
 leader() {
     pontoon status --config "$config" --json 2>/dev/null | python3 -c '
@@ -106,7 +120,7 @@ has_leader() {
     [ -n "$(leader)" ]
 }
 
-# open_cluster LINK DURABILITY [SIZE [BLOCK_BYTES]]: three nodes, and a volume of this size.
+# open_cluster LINK DURABILITY [SIZE [BLOCK_BYTES [SETTING]]]: three nodes, and a volume of this size.
 open_cluster() {
     local id
     close_cluster
@@ -120,6 +134,7 @@ app_memory_mib: 256
 log_mib: 64
 buffers_mib: 16
 hugepages: false
+${5-app_file: false}
 election_timeout_min: 300ms
 nodes:
   - {id: 1, directory: $directory/node-1}
@@ -389,7 +404,7 @@ case_ext4_holds_a_tree_while_leaders_die() {
     done
     mkdir -p "$directory/mounted"
     : >"$directory/device"
-    open_cluster udp fsync 192M 512 && serve || return 1
+    open_cluster udp fsync 192M 512 "app_file: true" && serve || return 1
     nbdfuse "$directory/device" "$uri" >>"$directory/nbdfuse.log" 2>&1 &
     fuse=$!
     await 10 has_bytes "$directory/device" || return 1
@@ -424,15 +439,10 @@ has_bytes() {
 
 # A server killed in the middle and started anew serves what was answered; checkpoints and recovery carry it over the death of all.
 case_what_was_answered_outlives_server_and_nodes() {
-    local id
-    open_cluster udp fsync 64M 4096 && serve && answers 0 write 8192 4096 9 || return 1
+    open_cluster udp fsync 64M 4096 "app_file: true" && serve && answers 0 write 8192 4096 9 || return 1
     end_process "$server"
-    for id in 1 2 3; do
-        kill_node "$id"
-    done
-    for id in 1 2 3; do
-        start_node "$id"
-    done
+    kill_all
+    start_all
     await 20 has_leader && serve && answers 0 read 8192 4096 9 && answers 0 write 4096 4096 3 &&
         answers 0 read 4096 4096 3 && replicas_are_equal
 }
@@ -452,24 +462,20 @@ case_former_server_is_fenced() {
     answers 0 write 0 4096 4 && replicas_are_equal
 }
 
-# Without a majority requests wait; they go on when there is one again, or fail in the time that was set.
+# Without a majority requests wait. They go on when there is one again, fail in the time that was set, or end with the server.
 case_requests_are_held_and_bounded() {
-    local id began writer=""
+    local began held=""
     open_cluster udp fsync 64M 4096 && serve --hold 30 || return 1
-    for id in 1 2 3; do
-        kill_node "$id"
-    done
+    kill_all
     python3 tests/block/raw_nbd.py "$socket" write 0 4096 5 >"$directory/held" 2>&1 &
-    writer=$!
+    held=$!
     sleep 3
-    kill -0 "$writer" || {
+    kill -0 "$held" || {
         why="it did not wait: $(cat "$directory/held")"
         return 1
     }
-    for id in 1 2 3; do
-        start_node "$id"
-    done
-    wait "$writer" || true
+    start_all
+    wait "$held" || true
     [ "$(cat "$directory/held")" = 0 ] || {
         why="held write: $(cat "$directory/held")"
         return 1
@@ -477,19 +483,29 @@ case_requests_are_held_and_bounded() {
     answers 0 read 0 4096 5 || return 1
     stop_server
     serve --hold 2 || return 1
-    for id in 1 2 3; do
-        kill_node "$id"
-    done
+    kill_all
     began=$SECONDS
-    answers 5 write 0 4096 6 && server_says "no answer in time" || return 1
-    [ $((SECONDS - began)) -le 6 ] || {
-        why="it took $((SECONDS - began)) s"
+    answers 5 write 0 4096 6 && server_says "no answer in time" && is_quick "$began" 6 || return 1
+    start_all
+    await 20 has_leader && answers 0 write 4096 4096 7 && answers 0 read 4096 4096 7 && replicas_are_equal || return 1
+    stop_server
+    serve --hold 0 || return 1
+    kill_all
+    python3 tests/block/raw_nbd.py "$socket" write 0 4096 8 >"$directory/held" 2>&1 &
+    held=$!
+    sleep 1
+    began=$SECONDS
+    end_process "$server" TERM
+    wait "$held" || true
+    is_quick "$began" 3 && server_says "given up: the connection or the server ends"
+}
+
+# is_quick BEGAN SECONDS: it did not take longer than that.
+is_quick() {
+    [ $((SECONDS - $1)) -le "$2" ] || {
+        why="it took $((SECONDS - $1)) s"
         return 1
     }
-    for id in 1 2 3; do
-        start_node "$id"
-    done
-    await 20 has_leader && answers 0 write 4096 4096 7 && answers 0 read 4096 4096 7 && replicas_are_equal
 }
 
 # ----------------------------------------------------------------------------------------------------------------------------- run

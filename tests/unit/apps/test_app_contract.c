@@ -35,7 +35,7 @@ static struct app *open_kv(void)
 static struct app *open_block(void)
 {
     struct app *app = NULL;
-    CHECK_EQUAL(app_block_open(&(struct app_block_config){.memory_bytes = 1 << 20}, &app, reason,
+    CHECK_EQUAL(app_block_open(&(struct app_block_config){.capacity_bytes = 1 << 20}, &app, reason,
                                sizeof(reason)),
                 0);
     return app;

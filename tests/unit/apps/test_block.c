@@ -1,10 +1,13 @@
 // The `block` state machine: against a slow twin, refusals, what sparseness may not change, and
 // what becomes of memory that goes bad.
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "drivers/app_block/app_block.h"
 #include "drivers/app_block/block_command.h"
@@ -14,7 +17,7 @@
 #include "tests/unit/apps/app_stream.h"
 
 enum {
-    MEMORY_BYTES = 4 << 20,
+    CAPACITY_BYTES = 4 << 20,
     VOLUME_BYTES = 256 << 10,
     STEPS = 4000,
     PIECE_BYTES_MAX = 24 << 10,
@@ -23,13 +26,23 @@ enum {
 static uint8_t payload[BLOCK_COMMAND_HEAD_BYTES + PIECE_BYTES_MAX];
 static uint8_t answer[BLOCK_READ_BYTES_MAX];
 
-static struct app *open_app(void)
+// Every case runs with the content in memory, and again with it in a file.
+static bool is_in_file;
+
+static struct app *open_app_where(bool in_file)
 {
     char reason[200];
     struct app *app = NULL;
-    const struct app_block_config config = {.memory_bytes = MEMORY_BYTES, .is_durable = true};
+    const struct app_block_config config = {.capacity_bytes = CAPACITY_BYTES,
+                                            .is_durable = true,
+                                            .directory = in_file ? test_directory() : NULL};
     CHECK_EQUAL(app_block_open(&config, &app, reason, sizeof(reason)), 0);
     return app;
+}
+
+static struct app *open_app(void)
+{
+    return open_app_where(is_in_file);
 }
 
 static uint32_t apply_bytes(struct app *app, uint32_t bytes)
@@ -166,11 +179,12 @@ static void volume_is_what_was_written(void)
     }
 }
 
-// The digest sees content alone: not the way there, nor which zeroes were written.
+// The digest sees content alone: not the way there, nor which zeroes were written, nor where it is
+// kept.
 static void history_does_not_show(void)
 {
     static uint8_t twin[VOLUME_BYTES];
-    struct app *app = open_app(), *straight = open_app();
+    struct app *app = open_app(), *straight = open_app_where(!is_in_file);
     app_stream_seed(7);
     memset(twin, 0, sizeof(twin));
     CHECK_EQUAL(create(app, 512, VOLUME_BYTES), BLOCK_OK);
@@ -220,18 +234,18 @@ static void geometry_is_fixed_once(void)
     CHECK_EQUAL(attach(app, 0, 5), BLOCK_NO_VOLUME);
     CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 512), -ENOENT);
     CHECK_EQUAL(info_of(app).volume_bytes, 0);
-    CHECK_EQUAL(create(app, 4096, MEMORY_BYTES), BLOCK_TOO_LARGE); // the sums need some, too
+    CHECK_EQUAL(create(app, 4096, CAPACITY_BYTES), BLOCK_TOO_LARGE); // the sums need some, too
     CHECK_EQUAL(create(app, 4096, VOLUME_BYTES), BLOCK_OK);
     CHECK_EQUAL(write_at(app, 0, data, 4096), BLOCK_OK);
     CHECK_EQUAL(create(app, 4096, VOLUME_BYTES), BLOCK_OK);
     CHECK_EQUAL(create(app, 512, VOLUME_BYTES), BLOCK_DIFFERENT);
     CHECK_EQUAL(create(app, 4096, 2 * VOLUME_BYTES), BLOCK_DIFFERENT);
-    CHECK_EQUAL(create(app, 4096, MEMORY_BYTES), BLOCK_DIFFERENT);
+    CHECK_EQUAL(create(app, 4096, CAPACITY_BYTES), BLOCK_DIFFERENT);
     struct block_info info = info_of(app);
     CHECK_EQUAL(info.volume_bytes, VOLUME_BYTES);
     CHECK_EQUAL(info.block_bytes, 4096);
     CHECK_EQUAL(info.blocks_used, 1);
-    CHECK_EQUAL(info.capacity_bytes, MEMORY_BYTES);
+    CHECK_EQUAL(info.capacity_bytes, CAPACITY_BYTES);
     CHECK_EQUAL(info.is_durable, 1);
     app->ops->close(app);
 }
@@ -331,10 +345,10 @@ static void former_writers_are_fenced(void)
 // A checkpoint carries what the volume holds, not what it could.
 static void sparse_volume_makes_a_short_stream(void)
 {
-    struct app *app = open_app(), *other = open_app();
+    struct app *app = open_app(), *other = open_app_where(!is_in_file);
     uint8_t data[4096] = {9};
     uint64_t bytes;
-    CHECK_EQUAL(create(app, 4096, MEMORY_BYTES / 2), BLOCK_OK);
+    CHECK_EQUAL(create(app, 4096, CAPACITY_BYTES / 2), BLOCK_OK);
     CHECK_EQUAL(attach(app, 0, 3), BLOCK_OK);
     CHECK_EQUAL(write_as(app, 3, 40960, data, 4096), BLOCK_OK);
     CHECK_EQUAL(write_as(app, 3, 81920, data, 4096), BLOCK_OK);
@@ -354,7 +368,7 @@ static void volume_that_does_not_fit_is_not_restored(void)
     char reason[200];
     struct app *app = open_app(), *small = NULL;
     uint64_t bytes;
-    const struct app_block_config config = {.memory_bytes = MEMORY_BYTES / 2};
+    const struct app_block_config config = {.capacity_bytes = CAPACITY_BYTES / 2};
     CHECK_EQUAL(app_block_open(&config, &small, reason, sizeof(reason)), 0);
     CHECK_EQUAL(create(app, 512, VOLUME_BYTES), BLOCK_OK);
     uint8_t *stream = app_stream_save(app, &bytes, false);
@@ -364,73 +378,130 @@ static void volume_that_does_not_fit_is_not_restored(void)
     small->ops->close(small);
 }
 
-// Memory that changes by itself is found before anybody is given it: by reads, and by checkpoints.
+static struct block_volume volume_of(struct app *app)
+{
+    struct block_volume volume; // struct app_block: first the app, then the volume
+    memcpy(&volume, app + 1, sizeof(volume));
+    return volume;
+}
+
+static void spoil(struct app *app, uint64_t offset, uint8_t bits)
+{
+    const struct block_volume volume = volume_of(app);
+    uint8_t byte;
+    block_store_read(&volume.store, offset, &byte, 1);
+    byte ^= bits;
+    block_store_write(&volume.store, offset, &byte, 1);
+}
+
+static uint64_t first_bad_block(struct app *app)
+{
+    uint64_t bad;
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_CHECK, 0, VOLUME_BYTES), sizeof(bad));
+    memcpy(&bad, answer, sizeof(bad));
+    return bad;
+}
+
+static bool can_be_saved(struct app *app)
+{
+    int64_t bytes;
+    CHECK_EQUAL(app->ops->checkpoint_begin(app), 0);
+    do {
+        bytes = app->ops->checkpoint_read(app, answer, sizeof(answer));
+    } while (bytes > 0);
+    app->ops->checkpoint_end(app);
+    return bytes == 0;
+}
+
+// Content that changes by itself is found before anybody is given it: by reads, and by checkpoints.
 // Writing the block mends it.
 static void rotten_block_is_named_and_not_passed_on(void)
 {
-    struct block_volume volume;
     struct app *app = open_app();
-    uint8_t data[4096] = {5}, byte;
-    uint64_t bad;
+    uint8_t data[4096] = {5};
     CHECK_EQUAL(create(app, 4096, VOLUME_BYTES), BLOCK_OK);
     CHECK_EQUAL(write_at(app, 8192, data, 4096), BLOCK_OK);
-    // struct app_block: first the app, then the volume.
-    memcpy(&volume, app + 1, sizeof(volume));
-    uint8_t *at = volume.content + 8192 + 100;
-    byte = *at;
-    *at ^= 4;
+    CHECK(first_bad_block(app) == BLOCK_NONE && can_be_saved(app));
+    spoil(app, 8192 + 100, 4);
     CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 16384), -EBADMSG);
     CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 8192), 8192);
-    CHECK_EQUAL(ask(app, BLOCK_QUERY_CHECK, 0, VOLUME_BYTES), 8);
-    memcpy(&bad, answer, sizeof(bad));
-    CHECK_EQUAL(bad, 2);
-    CHECK_EQUAL(app->ops->checkpoint_begin(app), 0);
-    CHECK(app->ops->checkpoint_read(app, answer, sizeof(answer)) < 0);
-    app->ops->checkpoint_end(app);
-    *at = byte;
-    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 16384), 16384);
-    *at ^= 4;
+    CHECK(first_bad_block(app) == 2 && !can_be_saved(app));
     CHECK_EQUAL(write_at(app, 8192, data, 4096), BLOCK_OK);
     CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 16384), 16384);
-    CHECK_EQUAL(ask(app, BLOCK_QUERY_CHECK, 0, VOLUME_BYTES), 8);
-    memcpy(&bad, answer, sizeof(bad));
-    CHECK_EQUAL(bad, BLOCK_NONE);
-    volume.content[0] = 1; // a block that was never written
+    CHECK(first_bad_block(app) == BLOCK_NONE && can_be_saved(app));
+    spoil(app, 0, 1); // a block that was never written
     CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 4096), -EBADMSG);
     app->ops->close(app);
 }
 
-static uint64_t resident_bytes(const struct block_volume *volume)
+static uint64_t resident_bytes(struct app *app)
 {
-    static unsigned char pages[MEMORY_BYTES / 4096];
+    static unsigned char pages[CAPACITY_BYTES / 4096];
+    const struct block_volume volume = volume_of(app);
     uint64_t count = 0;
-    CHECK_EQUAL(mincore(volume->content, MEMORY_BYTES, pages), 0);
+    if (is_in_file) {
+        struct stat status;
+        CHECK_EQUAL(fstat(volume.store.file, &status), 0);
+        return (uint64_t)status.st_blocks * 512;
+    }
+    CHECK_EQUAL(mincore(volume.space, CAPACITY_BYTES, pages), 0);
     for (size_t i = 0; i < TEST_COUNT(pages); i++) {
         count += pages[i] & 1;
     }
     return count * 4096;
 }
 
-// Zeroes, written or not, take no memory; what is zeroed gives it back.
-static void zeroes_take_no_memory(void)
+// Zeroes, written or not, take no memory and no disk; what is zeroed gives it back.
+static void zeroes_take_no_space(void)
 {
     static uint8_t data[PIECE_BYTES_MAX];
-    struct block_volume volume;
     struct app *app = open_app();
-    CHECK_EQUAL(create(app, 512, MEMORY_BYTES / 2), BLOCK_OK);
-    memcpy(&volume, app + 1, sizeof(volume));
+    CHECK_EQUAL(create(app, 512, CAPACITY_BYTES / 2), BLOCK_OK);
+    memset(data, 0, sizeof(data));
     for (uint64_t at = 0; at < 20 * PIECE_BYTES_MAX; at += PIECE_BYTES_MAX) {
         CHECK_EQUAL(write_at(app, at, data, PIECE_BYTES_MAX), BLOCK_OK);
     }
-    CHECK(resident_bytes(&volume) <= 16384);
+    CHECK(resident_bytes(app) <= 16384);
     memset(data, 1, sizeof(data));
     for (uint64_t at = 0; at < 20 * PIECE_BYTES_MAX; at += PIECE_BYTES_MAX) {
         CHECK_EQUAL(write_at(app, at, data, PIECE_BYTES_MAX), BLOCK_OK);
     }
-    CHECK(resident_bytes(&volume) >= 20 * PIECE_BYTES_MAX);
-    CHECK_EQUAL(zero(app, 0, MEMORY_BYTES / 2), BLOCK_OK);
-    CHECK(resident_bytes(&volume) <= 32768);
+    CHECK(resident_bytes(app) >= 20 * PIECE_BYTES_MAX);
+    CHECK_EQUAL(zero(app, 0, CAPACITY_BYTES / 2), BLOCK_OK);
+    CHECK(resident_bytes(app) <= 32768);
     app->ops->close(app);
+}
+
+static void limit_files(uint64_t bytes)
+{
+    const struct rlimit limit = {.rlim_cur = bytes, .rlim_max = RLIM_INFINITY};
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK_EQUAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+// A replica whose disk takes nothing more agrees on results and digest, as it must, and never gives
+// out what it does not have.
+static void block_that_was_not_stored_is_not_returned(void)
+{
+    struct app *app = open_app_where(true), *other = open_app_where(false);
+    uint8_t data[4096] = {5};
+    CHECK(create(app, 4096, VOLUME_BYTES) == BLOCK_OK &&
+          create(other, 4096, VOLUME_BYTES) == BLOCK_OK);
+    limit_files(65536);
+    CHECK_EQUAL(write_at(app, 0, data, 4096), BLOCK_OK);
+    CHECK_EQUAL(write_at(app, 131072, data, 4096), BLOCK_OK);
+    limit_files(RLIM_INFINITY);
+    CHECK_EQUAL(write_at(other, 0, data, 4096), BLOCK_OK);
+    CHECK_EQUAL(write_at(other, 131072, data, 4096), BLOCK_OK);
+    CHECK_EQUAL(app->ops->digest(app), other->ops->digest(other));
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, 4096), 4096);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 131072, 4096), -EBADMSG);
+    CHECK(first_bad_block(app) == 32 && !can_be_saved(app));
+    CHECK_EQUAL(write_at(app, 131072, data, 4096), BLOCK_OK);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 131072, 4096), 4096);
+    CHECK(can_be_saved(app));
+    app->ops->close(app);
+    other->ops->close(other);
 }
 
 static void footprint_is_the_range_in_bytes(void)
@@ -452,15 +523,18 @@ static void footprint_is_the_range_in_bytes(void)
     app->ops->close(app);
 }
 
-static void memory_outside_the_limits_is_refused(void)
+static void what_cannot_be_opened_is_refused(void)
 {
     char reason[200] = "";
     struct app *app = NULL;
-    const struct app_block_config small = {.memory_bytes = 4096};
+    const struct app_block_config small = {.capacity_bytes = 4096};
     CHECK_EQUAL(app_block_open(&small, &app, reason, sizeof(reason)), -EINVAL);
     CHECK(strstr(reason, "1 MiB to 64 TiB") != NULL);
-    const struct app_block_config crooked = {.memory_bytes = (4 << 20) + 1};
+    const struct app_block_config crooked = {.capacity_bytes = (4 << 20) + 1};
     CHECK_EQUAL(app_block_open(&crooked, &app, reason, sizeof(reason)), -EINVAL);
+    const struct app_block_config nowhere = {.capacity_bytes = 4 << 20, .directory = "/proc"};
+    CHECK(app_block_open(&nowhere, &app, reason, sizeof(reason)) < 0);
+    CHECK(strstr(reason, "/proc") != NULL && strstr(reason, "app_file: false") != NULL);
 }
 
 int main(int argc, char **argv)
@@ -477,9 +551,12 @@ int main(int argc, char **argv)
         TEST(sparse_volume_makes_a_short_stream),
         TEST(volume_that_does_not_fit_is_not_restored),
         TEST(rotten_block_is_named_and_not_passed_on),
-        TEST(zeroes_take_no_memory),
+        TEST(zeroes_take_no_space),
+        TEST(block_that_was_not_stored_is_not_returned),
         TEST(footprint_is_the_range_in_bytes),
-        TEST(memory_outside_the_limits_is_refused),
+        TEST(what_cannot_be_opened_is_refused),
     };
-    return test_run("block", cases, TEST_COUNT(cases), argc, argv);
+    int status = test_run("block in memory", cases, TEST_COUNT(cases), argc, argv);
+    is_in_file = true;
+    return test_run("block in a file", cases, TEST_COUNT(cases), argc, argv) | status;
 }

@@ -60,7 +60,7 @@ uint32_t fake_apply(const struct block_command *command)
 void fake_open(uint64_t volume_bytes)
 {
     char reason[200];
-    const struct app_block_config config = {.memory_bytes = 8 << 20, .is_durable = true};
+    const struct app_block_config config = {.capacity_bytes = 8 << 20, .is_durable = true};
     CHECK_EQUAL(app_block_open(&config, &app, reason, sizeof(reason)), 0);
     prng_init(&prng, 1);
     atomic_store(&mood, FAKE_SERVES);
@@ -109,7 +109,7 @@ void fake_spoil(uint64_t offset)
     struct block_volume volume; // struct app_block: first the app, then the volume
     pthread_mutex_lock(&lock);
     memcpy(&volume, app + 1, sizeof(volume));
-    volume.content[offset] ^= 1;
+    volume.space[offset] ^= 1;
     pthread_mutex_unlock(&lock);
 }
 
