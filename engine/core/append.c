@@ -24,7 +24,7 @@
 // equals every later leader's log (leader completeness, §5.4.3).
 void append_forget_leader(struct raft *raft)
 {
-    raft->verified = raft->commit;
+    raft->verified = raft->parallel == NULL ? raft->commit : order_log(raft)->last;
     raft->leader_commit = 0;
     raft->leader_last = 0;
     raft->reply_due = raft->reject_due = false;
@@ -159,6 +159,9 @@ enum raft_outcome on_append(struct raft *raft, uint64_t now_ns, const struct raf
         raft_out(raft, &reply);
         return RAFT_STALE;
     }
+    if (append->is_supply) {
+        return order_on_supply(raft, message, accept);
+    }
     bool is_second_leader =
         message->term == raft->term &&
         (raft->role == RAFT_LEADER || (raft->leader != 0 && raft->leader != message->from));
@@ -178,6 +181,11 @@ enum raft_outcome on_append(struct raft *raft, uint64_t now_ns, const struct raf
     raft->leader_commit =
         append->commit > raft->leader_commit ? append->commit : raft->leader_commit;
     rejoin_on_append(raft, append);
+    if (raft->parallel != NULL) {
+        enum raft_outcome outcome = order_on_append(raft, append, accept);
+        rejoin_advance(raft);
+        return outcome;
+    }
     note_hole(raft, append);
     append_advance_commit(raft);
 
@@ -217,15 +225,16 @@ static uint64_t wanted_last(const struct raft *raft)
 
 static bool has_hole(const struct raft *raft)
 {
-    return raft->role == RAFT_FOLLOWER && raft->leader != 0 && raft->verified == raft->log.last &&
-           wanted_last(raft) > raft->log.last;
+    const struct raft_log *log = order_log((struct raft *)(uintptr_t)raft);
+    return raft->role == RAFT_FOLLOWER && raft->leader != 0 && raft->verified == log->last &&
+           wanted_last(raft) > log->last;
 }
 
 // Lists what is missing. A hole is asked for at once when it is seen, and again only when the
 // answer is overdue.
 static void ask_for_gaps(struct raft *raft, uint64_t now_ns, struct raft_append_reply *reply)
 {
-    const struct raft_log *log = &raft->log;
+    const struct raft_log *log = order_log(raft);
     if (!has_hole(raft)) {
         if (raft->gap_asked_last != 0 && log->last >= raft->gap_asked_last) {
             uint64_t sample = now_ns - raft->gap_asked_ns;
@@ -267,7 +276,7 @@ void append_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *eff
     }
     uint64_t floor = order_ack_floor(raft);
     bool is_retry_due = has_hole(raft) && now_ns >= raft->gap_asked_ns + gap_retry_ns(raft);
-    if (!raft->reply_due && floor <= raft->acked && !is_retry_due) {
+    if (!raft->reply_due && floor <= raft->acked && !is_retry_due && !order_acks_due(raft)) {
         return;
     }
     struct raft_message *message = &effects->messages[effects->message_count++];
@@ -279,6 +288,7 @@ void append_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *eff
                                         .held = raft->verified,
                                         .round = raft->reply_round,
                                         .echo_ns = raft->reply_echo_ns};
+    order_fill_acks(raft, reply);
     if (raft->reject_due) {
         reply->conflict = raft->conflict;
     } else {

@@ -46,7 +46,7 @@ void commit_advance(struct raft *raft)
 // The leader knows what is committed once an entry of its own term is.
 bool commit_in_term(const struct raft *raft)
 {
-    return raft->role == RAFT_LEADER && raft->commit >= raft->term_start;
+    return raft->role == RAFT_LEADER && order_knows_commit(raft);
 }
 
 // Has a majority of intact voters, not counting `without`, answered this round in our term? Then

@@ -1,6 +1,6 @@
 // What must hold between two steps, over the whole state. The simulator and test builds call it
 // after every collect.
-#include "engine/core/state.h"
+#include "engine/core/parallel.h"
 
 static void check_log(const struct raft *raft)
 {
@@ -24,6 +24,54 @@ static void check_log(const struct raft *raft)
     ASSERT(log->synced == log->last || !log_slot(log, log->synced + 1)->is_durable);
 }
 
+static void check_loose_log(const struct raft_log *log, uint64_t term)
+{
+    ASSERT_CMP(log->base.index, <=, log->synced);
+    ASSERT_CMP(log->synced, <=, log->last);
+    ASSERT_CMP(log->last, <=, log->held);
+    ASSERT_CMP(log->held - log->base.index, <=, log->mask + 1);
+    for (uint64_t index = log->base.index + 1; index <= log->held; index++) {
+        const struct raft_entry *entry = log_slot(log, index);
+        ASSERT(entry->is_held || index > log->last);
+        ASSERT(!entry->is_held || entry->term == term); // one stamp for all of it
+        ASSERT(entry->is_durable || index > log->synced);
+    }
+    ASSERT(log->held == log->last || !log_has(log, log->last + 1));
+    ASSERT(log->synced == log->last || !log_slot(log, log->synced + 1)->is_durable);
+}
+
+static void check_parallel(const struct raft *raft)
+{
+    const struct raft_parallel *parallel = raft->parallel;
+    check_loose_log(&raft->log, parallel->sync_term);
+    ASSERT_CMP(parallel->sync_term, <=, raft->term);
+    ASSERT(!raft->intact || parallel->sync_end <= raft->log.last);
+    if (parallel->is_staging) {
+        check_loose_log(&parallel->staged, parallel->sync.term);
+        ASSERT_CMP(parallel->sync.term, >, parallel->sync_term);
+        ASSERT(parallel->staged.held <= parallel->sync.end ||
+               parallel->staged.held == parallel->staged.base.index); // (a checkpoint passed it)
+    }
+    ASSERT_CMP(raft->log.base.index, <=, raft->applied);
+    ASSERT_CMP(raft->applied, <=, raft->apply_given);
+    ASSERT_CMP(raft->apply_given, <=, parallel->commit_high);
+    ASSERT_CMP(raft->commit, <=, parallel->commit_high);
+    ASSERT_CMP(raft->commit, <=, parallel->told_commit);
+    ASSERT_CMP(raft->commit, <=, raft->log.last);
+    ASSERT((parallel->phase != PARALLEL_FOLLOW) == (raft->role == RAFT_LEADER));
+    if (parallel->phase == PARALLEL_SERVE) {
+        uint64_t end = raft->log.last + 1;
+        ASSERT(install_is_done(raft) && raft->log.held == raft->log.last);
+        ASSERT_CMP(parallel->commit_high, <=, raft->log.last);
+        uint32_t waiting = 0;
+        for (uint64_t index = raft->commit + 1; index < end; index++) {
+            waiting += bitmap_ring_test(&parallel->quorum, index) &&
+                       !bitmap_ring_test(&parallel->committed, index);
+        }
+        ASSERT_CMP(parallel->waiting, ==, waiting);
+    }
+}
+
 static void check_peers(const struct raft *raft)
 {
     for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
@@ -40,10 +88,14 @@ static void check_peers(const struct raft *raft)
 
 void raft_check_invariants(const struct raft *raft)
 {
-    check_log(raft);
-    ASSERT_CMP(raft->applied, <=, raft->apply_given);
-    ASSERT_CMP(raft->apply_given, <=, raft->commit);
-    ASSERT_CMP(raft->commit, <=, raft->log.last);
+    if (raft->parallel != NULL) {
+        check_parallel(raft);
+    } else {
+        check_log(raft);
+        ASSERT_CMP(raft->applied, <=, raft->apply_given);
+        ASSERT_CMP(raft->apply_given, <=, raft->commit);
+        ASSERT_CMP(raft->commit, <=, raft->log.last);
+    }
     ASSERT_CMP(raft->hard_synced.term, <=, raft->term);
     ASSERT_CMP(raft->hard_given.term, <=, raft->term);
     ASSERT(raft->vote_reply_to == 0 || raft->vote_reply_to == raft->voted_for);
@@ -54,7 +106,7 @@ void raft_check_invariants(const struct raft *raft)
         ASSERT_CMP(raft->term_start, <=, raft->log.last + 1);
         check_peers(raft);
     } else {
-        ASSERT_CMP(raft->verified, <=, raft->log.last);
+        ASSERT(raft->parallel != NULL || raft->verified <= raft->log.last);
         ASSERT_CMP(raft->read_count, ==, 0);
     }
 }

@@ -72,6 +72,7 @@ void log_hold(struct raft_log *log, uint64_t index, uint64_t term, uint64_t prev
     entry->is_held = true;
     entry->is_placed = false;
     entry->is_durable = false;
+    entry->acks = 0;
     entry->bytes_sum = prev_term; // until it joins
     if (index > log->held) {
         log->held = index;
@@ -110,7 +111,7 @@ void log_close_holes(struct raft_log *log)
 {
     while (log->last < log->held && log_slot(log, log->last + 1)->is_held) {
         struct raft_entry *entry = log_slot(log, log->last + 1);
-        if (entry->bytes_sum != log_term_at(log, log->last)) {
+        if (!log->is_loose && entry->bytes_sum != log_term_at(log, log->last)) {
             log_drop_beyond_hole(log);
             break;
         }
@@ -206,7 +207,8 @@ const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index)
 
 const struct raft_entry *raft_entry_to_place(const struct raft *raft, uint64_t index)
 {
-    const struct raft_entry *entry = raft_entry_at(raft, index);
+    const struct raft_log *log = order_log((struct raft *)(uintptr_t)raft);
+    const struct raft_entry *entry = log_has(log, index) ? log_slot(log, index) : NULL;
     return entry != NULL && !entry->is_placed ? entry : NULL;
 }
 
@@ -220,15 +222,19 @@ static uint32_t span_of(const struct raft_log *log, uint64_t first, uint64_t las
 const struct raft_entry *raft_entry_span(const struct raft *raft, uint64_t first, uint64_t last,
                                          uint32_t *count)
 {
-    ASSERT(first > raft->log.base.index && first <= last && last <= raft->log.last);
-    *count = span_of(&raft->log, first, last);
-    return log_slot(&raft->log, first);
+    const struct raft_log *log = &raft->log;
+    ASSERT(first > log->base.index && first <= last && last <= log->held);
+    *count = span_of(log, first, last);
+    for (uint32_t at = 0; last > log->last && at < *count; at++) {
+        *count = log_slot(log, first + at)->is_held ? *count : at; // (of a parallel group)
+    }
+    return log_slot(log, first);
 }
 
 struct raft_entry *raft_entry_span_to_place(struct raft *raft, uint64_t first, uint64_t last,
                                             uint32_t *count)
 {
-    const struct raft_log *log = &raft->log;
+    const struct raft_log *log = order_log(raft);
     *count = 0;
     if (first <= log->base.index || first > log->held) {
         return NULL;
@@ -243,7 +249,7 @@ struct raft_entry *raft_entry_span_to_place(struct raft *raft, uint64_t first, u
 
 void raft_entry_placed(struct raft *raft, uint64_t index, uint64_t body)
 {
-    struct raft_entry *entry = log_slot(&raft->log, index);
+    struct raft_entry *entry = log_slot(order_log(raft), index);
     ASSERT(entry->is_held && !entry->is_placed);
     entry->body = body;
     entry->is_placed = true;
@@ -251,13 +257,19 @@ void raft_entry_placed(struct raft *raft, uint64_t index, uint64_t body)
 
 void raft_entry_relocated(struct raft *raft, uint64_t index, uint64_t body)
 {
-    ASSERT(log_has(&raft->log, index) && index <= raft->log.synced);
-    log_slot(&raft->log, index)->body = body;
+    struct raft_entry *entry = log_slot(&raft->log, index);
+    ASSERT(log_has(&raft->log, index) && entry->is_durable);
+    struct raft_log *other = order_log(raft);
+    if (other != &raft->log && log_has(other, index) &&
+        log_slot(other, index)->body == entry->body) {
+        log_slot(other, index)->body = body;
+    }
+    entry->body = body;
 }
 
 void raft_forget_beyond_hole(struct raft *raft)
 {
-    if (raft->log.held > raft->log.last) {
+    if (raft->parallel == NULL && raft->log.held > raft->log.last) {
         log_drop_beyond_hole(&raft->log);
     }
 }
@@ -284,7 +296,7 @@ void raft_trim(struct raft *raft, uint64_t index)
     if (index <= log->base.index) {
         return;
     }
-    log->base = (struct raft_entry_id){.term = log_term_at(log, index), .index = index};
+    order_trim(raft, (struct raft_entry_id){.term = log_term_at(log, index), .index = index});
 }
 
 struct raft_entry_id raft_id_at(const struct raft *raft, uint64_t index)
@@ -296,6 +308,7 @@ void raft_restore_begin(struct raft *raft, struct raft_entry_id base)
 {
     log_reset(&raft->log, base);
     raft->commit = raft->applied = raft->apply_given = raft->verified = base.index;
+    order_restore_begin(raft);
 }
 
 // While restoring, bytes_sum holds prev_term: the chain is checked, and the sums made, by
@@ -303,7 +316,12 @@ void raft_restore_begin(struct raft *raft, struct raft_entry_id base)
 int raft_restore_entry(struct raft *raft, struct raft_entry_id id, uint64_t prev_term,
                        const struct raft_entry_head *head, uint64_t body)
 {
-    struct raft_log *log = &raft->log;
+    return log_restore(&raft->log, id, prev_term, head, body);
+}
+
+int log_restore(struct raft_log *log, struct raft_entry_id id, uint64_t prev_term,
+                const struct raft_entry_head *head, uint64_t body)
+{
     if (id.index <= log->base.index) {
         return 0;
     }
@@ -338,6 +356,9 @@ void raft_restore_end(struct raft *raft, uint64_t now_ns)
 {
     struct raft_log *log = &raft->log;
     uint64_t sum = 0;
+    if (order_restore_end(raft)) {
+        return;
+    }
     while (log->last < log->held) {
         struct raft_entry *entry = log_slot(log, log->last + 1);
         uint64_t term = log_term_at(log, log->last);
@@ -361,6 +382,9 @@ void raft_restore_end(struct raft *raft, uint64_t now_ns)
 void raft_restore_commit(struct raft *raft, uint64_t index)
 {
     uint64_t commit = index < raft->log.last ? index : raft->log.last;
+    if (order_restore_commit(raft, index)) {
+        return;
+    }
     if (commit > raft->commit) {
         raft->commit = commit;
         raft->verified = commit;

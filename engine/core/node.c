@@ -44,7 +44,8 @@ static size_t state_bytes(void)
 
 size_t raft_memory_bytes(const struct raft_config *config)
 {
-    return state_bytes() + (size_t)config->log_entries * sizeof(struct raft_entry);
+    return state_bytes() + (size_t)config->log_entries * sizeof(struct raft_entry) +
+           order_memory_bytes(config);
 }
 
 static void check_config(const struct raft_config *config)
@@ -54,7 +55,9 @@ static void check_config(const struct raft_config *config)
     ASSERT(config->window_entries >= 1 && config->window_bytes >= 1);
     ASSERT(config->heartbeat_ns > 0 && config->election_timeout_min_ns > config->heartbeat_ns);
     ASSERT(config->election_timeout_max_ns >= config->election_timeout_min_ns);
-    ASSERT(config->order == RAFT_ORDER_STRICT && config->boot >= 1);
+    ASSERT_CMP(config->boot, >=, 1);
+    ASSERT(config->order == RAFT_ORDER_STRICT ||
+           (config->span_entries >= 1 && config->span_entries <= RAFT_WINDOW_MAX));
 }
 
 struct raft *raft_init(void *memory, const struct raft_config *config, uint64_t now_ns)
@@ -84,6 +87,7 @@ struct raft *raft_init(void *memory, const struct raft_config *config, uint64_t 
     raft->log.slots = (struct raft_entry *)(void *)((char *)memory + state_bytes());
     raft->log.mask = config->log_entries - 1;
     raft->log.epoch = 1;
+    order_init(raft, raft->log.slots + config->log_entries);
     role_reset_election(raft, now_ns);
     return raft;
 }
@@ -109,6 +113,7 @@ void raft_message_init(const struct raft *raft, enum raft_message_type type, uin
     message->intact = raft->intact;
     message->has_room = role_has_room(raft);
     message->boot = raft->config.boot;
+    message->is_parallel = raft->parallel != NULL;
     message->term = raft->term;
 }
 
@@ -128,6 +133,9 @@ static enum raft_outcome on_message(struct raft *raft, const struct raft_message
     if (peer == NULL || message->from == raft->config.self || message->to != raft->config.self) {
         return RAFT_IGNORED;
     }
+    if (message->is_parallel != (raft->parallel != NULL)) {
+        return RAFT_IGNORED; // a group has one order everywhere
+    }
     if (message->boot < peer->boot) {
         MARK(message_of_a_former_boot);
         return RAFT_STALE;
@@ -145,7 +153,7 @@ static enum raft_outcome on_message(struct raft *raft, const struct raft_message
     case RAFT_MSG_APPEND:
         return on_append(raft, now_ns, message, accept);
     case RAFT_MSG_FETCH:
-        return RAFT_IGNORED;
+        return order_on_fetch(raft, message);
     case RAFT_MSG_APPEND_REPLY:
         if (message->term > raft->term) {
             become_follower(raft, now_ns, message->term, 0);
@@ -159,9 +167,7 @@ static enum raft_outcome on_message(struct raft *raft, const struct raft_message
 static void on_synced(struct raft *raft, struct raft_range range, uint32_t epoch)
 {
     log_synced(&raft->log, range, epoch);
-    if (raft->role == RAFT_LEADER) {
-        commit_advance(raft);
-    }
+    order_on_synced(raft, range, epoch);
     rejoin_advance(raft);
 }
 
@@ -238,7 +244,7 @@ static void check_quorum(struct raft *raft)
     }
     raft->quorum_checked_ns = raft->now_ns;
     bool is_better = is_better_elsewhere(raft);
-    if (disk_stalls(raft) || is_better || heard < raft->majority) {
+    if (disk_stalls(raft) || is_better || heard < raft->majority || order_is_stuck(raft)) {
         MARK(leader_without_quorum_steps_down);
         stand_down(raft);
     }
@@ -250,6 +256,9 @@ static void check_quorum(struct raft *raft)
 static enum raft_outcome on_installed(struct raft *raft, struct raft_entry_id id)
 {
     struct raft_log *log = &raft->log;
+    if (raft->parallel != NULL) {
+        return order_on_installed(raft, id);
+    }
     if (id.index <= raft->commit) {
         // The log caught up while it was made durable; the state machine is there all the same.
         raft->apply_given = raft->apply_given > id.index ? raft->apply_given : id.index;
@@ -287,7 +296,7 @@ static enum raft_outcome dispatch(struct raft *raft, uint64_t now_ns,
     case RAFT_IN_MESSAGE:
         return on_message(raft, input->message, accept);
     case RAFT_IN_PROPOSE:
-        return replicate_propose(raft, input->propose.heads, input->propose.count, accept);
+        return replicate_propose(raft, input, accept);
     case RAFT_IN_READ:
         return read_accept(raft, input->read_count);
     case RAFT_IN_SYNCED:
@@ -301,11 +310,10 @@ static enum raft_outcome dispatch(struct raft *raft, uint64_t now_ns,
         stand_down(raft);
         return RAFT_OK;
     case RAFT_IN_APPLIED:
-        ASSERT_CMP(input->applied, <=, raft->apply_given);
         if (input->applied < raft->applied) {
             return RAFT_STALE; // a checkpoint was installed meanwhile
         }
-        raft->applied = input->applied;
+        order_on_applied(raft, input->applied_first, input->applied);
         return RAFT_OK;
     case RAFT_IN_UNSENT:
         replicate_unsent(raft, input->unsent.peer, input->unsent.index);
@@ -323,7 +331,7 @@ static enum raft_outcome dispatch(struct raft *raft, uint64_t now_ns,
         raft->full_since_ns = input->has_room ? 0 : raft->full_since_ns;
         return RAFT_OK;
     case RAFT_IN_SYNC:
-        return RAFT_IGNORED;
+        return order_on_sync(raft, input->sync_term);
     }
     return RAFT_IGNORED;
 }
@@ -351,7 +359,15 @@ static uint64_t deadline(const struct raft *raft)
         due = raft->election_deadline_ns;
         other = append_deadline(raft);
     }
+    due = due < other ? due : other;
+    other = order_deadline(raft);
     return due < other ? due : other;
+}
+
+static bool hard_state_equal(struct raft_hard_state a, struct raft_hard_state b)
+{
+    return a.term == b.term && a.voted_for == b.voted_for && a.sync_term == b.sync_term &&
+           a.sync_end == b.sync_end;
 }
 
 void raft_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *effects)
@@ -361,6 +377,7 @@ void raft_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *effec
     effects->message_count = effects->send_count = 0;
     effects->snapshot_peers = 0;
     effects->reads_granted = false;
+    effects->sync_due = false;
     for (uint32_t at = 0; at < raft->out_count; at++) {
         effects->messages[effects->message_count++] = raft->out[at];
     }
@@ -368,8 +385,9 @@ void raft_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *effec
 
     effects->hard_state =
         (struct raft_hard_state){.term = raft->term, .voted_for = raft->voted_for};
-    effects->hard_state_due = !raft->failed && (raft->hard_given.term != raft->term ||
-                                                raft->hard_given.voted_for != raft->voted_for);
+    order_fill_hard_state(raft, &effects->hard_state);
+    effects->hard_state_due =
+        !raft->failed && !hard_state_equal(raft->hard_given, effects->hard_state);
     if (effects->hard_state_due) {
         raft->hard_given = effects->hard_state;
     }
@@ -377,10 +395,9 @@ void raft_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *effec
     append_collect(raft, now_ns, effects);
     rejoin_advance_leader(raft);
     read_collect(raft, effects);
+    order_collect(raft, effects);
     replicate_collect(raft, effects);
 
-    effects->apply = order_apply_next(raft);
-    raft->apply_given = raft->commit;
     effects->role_changed = raft->role_changed;
     raft->role_changed = false;
     effects->deadline_ns = deadline(raft);
@@ -407,6 +424,7 @@ void raft_view(const struct raft *raft, struct raft_view *view)
                                .base = raft->log.base.index,
                                .epoch = raft->log.epoch,
                                .reads_last = raft->read_last};
+    order_fill_view(raft, view);
 }
 
 uint32_t raft_peer_views(const struct raft *raft, struct raft_peer_view *views, uint32_t max)

@@ -188,7 +188,8 @@ struct raft_view {
     uint64_t term, commit, applied, synced, last, held, base;
     // parallel groups, else 0: what was installed last, the highest index committed and applied
     uint64_t sync_term, sync_end, commit_high, applied_high;
-    bool is_installing; // entries of an install are in the log and its SYNC record is not
+    uint64_t commit_told; // highest commit floor heard of (wal_note_commit)
+    bool is_installing;   // entries of an install are in the log and its SYNC record is not
     uint32_t epoch;
     uint64_t reads_last; // number of the newest read accepted
 };

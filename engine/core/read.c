@@ -27,7 +27,7 @@ static void open_batch(struct raft *raft)
     raft->round++;
     raft->read_batches[(raft->read_head + raft->read_count++) % RAFT_READ_BATCHES_MAX] =
         (struct raft_read_batch){
-            .upto = raft->read_last, .index = raft->commit, .round = raft->round};
+            .upto = raft->read_last, .index = order_commit_high(raft), .round = raft->round};
     raft->read_batched = raft->read_last;
     for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
         raft->peers[slot].append_due = true;

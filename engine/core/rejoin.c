@@ -59,7 +59,7 @@ void rejoin_advance_leader(struct raft *raft)
         struct raft_peer *peer = &raft->peers[slot];
         if (slot != raft->self_slot && peer->rejoin_round != 0 && peer->rejoin_index == 0 &&
             commit_round_confirmed(raft, peer->rejoin_round, peer->id)) {
-            peer->rejoin_index = raft->commit;
+            peer->rejoin_index = order_commit_high(raft);
             peer->append_due = true;
         }
     }

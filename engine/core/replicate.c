@@ -42,6 +42,7 @@ void replicate_reset_peer(struct raft *raft, struct raft_peer *peer)
     peer->resend_count = 0;
     peer->commit_sent = 0;
     peer->rejoin_round = peer->rejoin_index = 0;
+    order_forget_peer(raft, peer);
 }
 
 void replicate_start(struct raft *raft, uint64_t now_ns)
@@ -54,10 +55,11 @@ void replicate_start(struct raft *raft, uint64_t now_ns)
     }
 }
 
-enum raft_outcome replicate_propose(struct raft *raft, const struct raft_entry_head *heads,
-                                    uint32_t count, struct raft_accept *accept)
+enum raft_outcome replicate_propose(struct raft *raft, const struct raft_input *input,
+                                    struct raft_accept *accept)
 {
     struct raft_log *log = &raft->log;
+    uint32_t count = input->propose.count;
     if (raft->role != RAFT_LEADER) {
         return RAFT_NOT_LEADER;
     }
@@ -66,14 +68,16 @@ enum raft_outcome replicate_propose(struct raft *raft, const struct raft_entry_h
     }
     accept->range = (struct raft_range){.first = log->last + 1, .last = log->last + count};
     accept->prev_term = log_term_at(log, log->last);
-    log_extend(log, raft->term, heads, count);
+    order_note_proposals(raft, input);
+    log_extend(log, raft->term, input->propose.heads, count);
     return RAFT_OK;
 }
 
 uint64_t raft_room(const struct raft *raft)
 {
-    uint64_t left = log_capacity_left(&raft->log);
-    return left > RAFT_LOG_RESERVE ? left - RAFT_LOG_RESERVE : 0;
+    uint64_t left = log_capacity_left(&raft->log), limit = order_room(raft);
+    left = left > RAFT_LOG_RESERVE ? left - RAFT_LOG_RESERVE : 0;
+    return left < limit ? left : limit;
 }
 
 static void measure_round_trip(struct raft_peer *peer, uint64_t now_ns, uint64_t echo_ns)
@@ -129,13 +133,17 @@ enum raft_outcome on_append_reply(struct raft *raft, uint64_t now_ns,
     if (raft->role != RAFT_LEADER || message->term != raft->term) {
         return RAFT_STALE;
     }
-    if (reply->match > raft->log.last || reply->round > raft->round) {
+    if (reply->match > raft->log.last || reply->round > raft->round ||
+        !order_are_acks_sound(raft, reply)) {
         return RAFT_IGNORED;
     }
     struct raft_peer *peer = peer_of(raft, message->from);
     peer->heard_ns = now_ns;
     measure_round_trip(peer, now_ns, reply->echo_ns);
     peer->round_acked = reply->round > peer->round_acked ? reply->round : peer->round_acked;
+    if (!order_may_replicate(raft)) {
+        return RAFT_OK;
+    }
     if (reply->match > peer->match) {
         peer->match = reply->match;
         peer->progress_ns = now_ns;
@@ -151,7 +159,7 @@ enum raft_outcome on_append_reply(struct raft *raft, uint64_t now_ns,
             on_gap(raft, peer, reply->gaps[at]);
         }
     }
-    commit_advance(raft);
+    order_take_acks(raft, peer, reply);
     return RAFT_OK;
 }
 
@@ -184,12 +192,13 @@ void raft_append_header(const struct raft *raft, uint16_t to, uint64_t first,
     const struct raft_peer *peer = peer_of((struct raft *)(uintptr_t)raft, to);
     raft_message_init(raft, RAFT_MSG_APPEND, to, message);
     bool is_rejoining = !peer->intact && peer->rejoin_index != 0;
-    message->append = (struct raft_append){.prev = raft_id_at(raft, first - 1),
+    message->append = (struct raft_append){.prev = order_prev(raft, first),
                                            .commit = raft->commit,
                                            .round = raft->round,
                                            .echo_ns = raft->now_ns,
                                            .rejoin_boot = is_rejoining ? peer->boot : 0,
                                            .rejoin_index = is_rejoining ? peer->rejoin_index : 0};
+    order_fill_append(raft, peer, &message->append);
 }
 
 static uint64_t poke_after_ns(const struct raft *raft, const struct raft_peer *peer)
@@ -305,6 +314,12 @@ static void replicate_to(struct raft *raft, struct raft_peer *peer, struct raft_
         peer->next = (peer->match > base ? peer->match : base) +
                      1; // it will say how much further back it is
         peer->resend_count = 0;
+    }
+    if (!order_may_replicate(raft)) {
+        if (peer->append_due || raft->now_ns >= empty_due_ns(raft, peer)) {
+            send_empty(raft, peer, effects);
+        }
+        return;
     }
     if (peer->next <= base && peer->state != RAFT_PEER_SNAPSHOT) {
         MARK(peer_needs_a_checkpoint);

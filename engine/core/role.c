@@ -15,13 +15,7 @@ static void set_term(struct raft *raft, uint64_t term, uint16_t voted_for)
     ASSERT_CMP(term, >=, raft->term);
     ASSERT(term > raft->term || raft->voted_for == 0 || raft->voted_for == voted_for);
     if (term > raft->term) {
-        // A promise fences the log: what waits behind a hole came from the old leader. Entries held
-        // without a hole stay, and their late completions still count (they keep the epoch they
-        // were submitted under).
-        if (raft->log.held > raft->log.last) {
-            MARK(promise_drops_what_waits_behind_a_hole);
-        }
-        log_drop_beyond_hole(&raft->log);
+        order_promise(raft);
     }
     raft->term = term;
     raft->voted_for = voted_for;
@@ -71,6 +65,7 @@ void become_follower(struct raft *raft, uint64_t now_ns, uint64_t term, uint16_t
         MARK(leader_steps_down);
         read_abort(raft);
         append_forget_leader(raft);
+        order_lose(raft);
     }
     raft->role_changed |= raft->role != RAFT_FOLLOWER || raft->leader != leader;
     raft->role = RAFT_FOLLOWER;
@@ -104,6 +99,7 @@ void become_candidate(struct raft *raft, uint64_t now_ns)
     raft->vote_reply_to = 0;
     set_term(raft, raft->term + 1, raft->config.self);
     append_forget_leader(raft);
+    order_stand(raft);
     raft->role = RAFT_CANDIDATE;
     raft->leader = 0;
     clear_votes(raft);
@@ -126,6 +122,10 @@ bool role_has_room(const struct raft *raft)
 void role_open_term(struct raft *raft, struct raft_accept *accept)
 {
     struct raft_log *log = &raft->log;
+    if (raft->parallel != NULL) {
+        order_open_term(raft, accept);
+        return;
+    }
     bool is_scarce = raft_room(raft) == 0;
     if (raft->role != RAFT_LEADER || log->last >= raft->term_start || log_capacity_left(log) == 0 ||
         (is_scarce && commit_quorum_index(raft) < log->last)) {
@@ -153,6 +153,7 @@ void become_leader(struct raft *raft, uint64_t now_ns, struct raft_accept *accep
     replicate_start(raft, now_ns);
     raft->term_start = raft->log.last + 1;
     raft->full_since_ns = 0;
+    order_win(raft);
     role_open_term(raft, accept);
 }
 

@@ -21,6 +21,7 @@ struct raft_log {
     uint64_t held;             // highest index held at all; last ≤ held ≤ base.index + capacity
     uint64_t synced;           // durable without a hole up to; synced ≤ last
     uint32_t epoch;            // bumped by every truncation, install and promise
+    bool is_loose;             // of a parallel group: entries name no predecessor
 };
 
 enum raft_peer_state {
@@ -51,6 +52,7 @@ struct raft_peer {
     uint64_t commit_sent;                    // commit index it was told last
     uint64_t rejoin_round; // 0: not asked; else the round that must be confirmed without it
     uint64_t rejoin_index; // 0: not known yet
+    uint64_t counted;      // parallel: entries up to here have its acknowledgement
 };
 
 struct raft_read_batch {
@@ -59,8 +61,11 @@ struct raft_read_batch {
     uint64_t round; // must be confirmed by a majority
 };
 
+struct raft_parallel; // parallel.h
+
 struct raft {
     struct raft_config config;
+    struct raft_parallel *parallel; // NULL: strict
     uint32_t self_slot;
     uint32_t majority;
     uint64_t random_state;
@@ -141,6 +146,8 @@ void log_truncate(struct raft_log *log, uint64_t first);
 void log_drop_beyond_hole(struct raft_log *log);
 void log_synced(struct raft_log *log, struct raft_range range, uint32_t epoch);
 void log_reset(struct raft_log *log, struct raft_entry_id base);
+int log_restore(struct raft_log *log, struct raft_entry_id id, uint64_t prev_term,
+                const struct raft_entry_head *head, uint64_t body);
 uint64_t log_first_of_term(const struct raft_log *log, uint64_t index);
 uint64_t log_last_of_term(const struct raft_log *log, uint64_t term, uint64_t below);
 uint64_t log_bytes_between(const struct raft_log *log, uint64_t after, uint64_t upto);
@@ -179,8 +186,8 @@ uint64_t append_deadline(const struct raft *raft);
 // replicate.c
 enum raft_outcome on_append_reply(struct raft *raft, uint64_t now_ns,
                                   const struct raft_message *message);
-enum raft_outcome replicate_propose(struct raft *raft, const struct raft_entry_head *heads,
-                                    uint32_t count, struct raft_accept *accept);
+enum raft_outcome replicate_propose(struct raft *raft, const struct raft_input *input,
+                                    struct raft_accept *accept);
 void replicate_start(struct raft *raft, uint64_t now_ns);
 void replicate_reset_peer(struct raft *raft, struct raft_peer *peer);
 void replicate_collect(struct raft *raft, struct raft_effects *effects);
@@ -205,7 +212,51 @@ void read_collect(struct raft *raft, struct raft_effects *effects);
 bool order_accepts(const struct raft *raft, uint64_t index);
 uint64_t order_ack_floor(const struct raft *raft);
 uint64_t order_commit_floor(const struct raft *raft, uint64_t quorum_index);
-struct raft_range order_apply_next(const struct raft *raft);
+uint64_t order_commit_high(const struct raft *raft);
+bool order_knows_commit(const struct raft *raft);
+uint64_t order_room(const struct raft *raft);
+struct raft_entry_id order_last(const struct raft *raft);
+struct raft_log *order_log(struct raft *raft);
+bool order_may_stand(const struct raft *raft);
+bool order_may_lead(const struct raft *raft);
+void order_promise(struct raft *raft);
+void order_stand(struct raft *raft);
+enum raft_outcome order_on_append(struct raft *raft, const struct raft_append *append,
+                                  struct raft_accept *accept);
+enum raft_outcome order_on_supply(struct raft *raft, const struct raft_message *message,
+                                  struct raft_accept *accept);
+enum raft_outcome order_on_fetch(struct raft *raft, const struct raft_message *message);
+enum raft_outcome order_on_sync(struct raft *raft, uint64_t sync_term);
+void order_forget_peer(struct raft *raft, const struct raft_peer *peer);
+bool order_are_acks_sound(const struct raft *raft, const struct raft_append_reply *reply);
+void order_take_acks(struct raft *raft, const struct raft_peer *peer,
+                     const struct raft_append_reply *reply);
+void order_note_proposals(struct raft *raft, const struct raft_input *input);
+struct raft_entry_id order_prev(const struct raft *raft, uint64_t first);
+void order_fill_append(const struct raft *raft, const struct raft_peer *peer,
+                       struct raft_append *append);
+void order_on_synced(struct raft *raft, struct raft_range range, uint32_t epoch);
+void order_on_applied(struct raft *raft, uint64_t first, uint64_t last);
+enum raft_outcome order_on_installed(struct raft *raft, struct raft_entry_id id);
+void order_fill_hard_state(const struct raft *raft, struct raft_hard_state *state);
+void order_fill_view(const struct raft *raft, struct raft_view *view);
+bool order_acks_due(const struct raft *raft);
+void order_fill_acks(struct raft *raft, struct raft_append_reply *reply);
+bool order_takes_vote(struct raft *raft, const struct raft_message *message);
+void order_report(struct raft *raft, struct raft_vote_reply *reply);
+void order_win(struct raft *raft);
+void order_lose(struct raft *raft);
+void order_open_term(struct raft *raft, struct raft_accept *accept);
+bool order_may_replicate(const struct raft *raft);
+bool order_is_stuck(const struct raft *raft);
+void order_collect(struct raft *raft, struct raft_effects *effects);
+uint64_t order_deadline(const struct raft *raft);
+void order_restore_begin(struct raft *raft);
+bool order_restore_end(struct raft *raft);
+bool order_restore_commit(struct raft *raft, uint64_t index);
+void order_trim(struct raft *raft, struct raft_entry_id base);
+size_t order_memory_bytes(const struct raft_config *config);
+void order_init(struct raft *raft, void *memory);
 
 // rejoin.c
 void rejoin_note_peer(struct raft *raft, const struct raft_message *message);

@@ -11,9 +11,9 @@
 
 static bool is_up_to_date(const struct raft *raft, struct raft_entry_id candidate_last)
 {
-    uint64_t own_term = log_term_at(&raft->log, raft->log.last);
-    return candidate_last.term > own_term ||
-           (candidate_last.term == own_term && candidate_last.index >= raft->log.last);
+    struct raft_entry_id own = order_last(raft);
+    return candidate_last.term > own.term ||
+           (candidate_last.term == own.term && candidate_last.index >= own.index);
 }
 
 static void reply_vote(struct raft *raft, const struct raft_message *to,
@@ -32,7 +32,7 @@ static void reply_vote(struct raft *raft, const struct raft_message *to,
 enum raft_outcome on_pre_vote(struct raft *raft, uint64_t now_ns,
                               const struct raft_message *message)
 {
-    bool may_grant = raft->intact && !raft->failed && message->intact &&
+    bool may_grant = raft->intact && !raft->failed && message->intact && order_may_stand(raft) &&
                      message->term > raft->term && is_up_to_date(raft, message->vote.last) &&
                      !role_hears_leader(raft, now_ns);
     if (may_grant || raft->term > 0) {
@@ -50,7 +50,8 @@ enum raft_outcome on_vote(struct raft *raft, uint64_t now_ns, const struct raft_
     }
     // "If a server receives a RequestVote within the minimum election timeout of hearing from a
     // current leader, it does not update its term or grant its vote" (thesis §4.2.3).
-    if (raft->failed || (message->term > raft->term && role_hears_leader(raft, now_ns))) {
+    if (raft->failed || !order_may_stand(raft) ||
+        (message->term > raft->term && role_hears_leader(raft, now_ns))) {
         MARK(vote_refused_while_a_leader_is_heard);
         return RAFT_IGNORED;
     }
@@ -80,7 +81,7 @@ void vote_count(struct raft *raft, uint64_t now_ns, struct raft_accept *accept)
     }
     if (raft->role == RAFT_PRE_CANDIDATE) {
         // A full log has no slot for the no-op of a new term.
-        if (raft->intact && !raft->failed && log_capacity_left(&raft->log) > 0) {
+        if (raft->intact && !raft->failed && order_may_lead(raft)) {
             become_candidate(raft, now_ns);
         }
     } else if (raft->role == RAFT_CANDIDATE && role_is_hard_synced(raft)) {
@@ -100,11 +101,18 @@ enum raft_outcome on_vote_reply(struct raft *raft, uint64_t now_ns,
     }
     // Votes of another term, or for an election we are not in, must not be counted (two leaders in
     // a term otherwise).
+    if (!is_pre && message->term == raft->term && raft->role == RAFT_LEADER) {
+        order_takes_vote(raft, message); // the merge may wait for it
+        return RAFT_STALE;
+    }
     uint64_t asked_term = raft->term + (is_pre ? 1 : 0);
     if (message->term != asked_term || !message->intact ||
         raft->role != (is_pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE)) {
         MARK(vote_reply_of_another_election);
         return RAFT_STALE;
+    }
+    if (!is_pre && !order_takes_vote(raft, message)) {
+        return RAFT_IGNORED;
     }
     peer_of(raft, message->from)->vote_granted = true;
     vote_count(raft, now_ns, accept);
@@ -118,7 +126,7 @@ void vote_tick(struct raft *raft, uint64_t now_ns, struct raft_accept *accept)
     if (raft->role == RAFT_LEADER || raft->failed || now_ns < raft->election_deadline_ns) {
         return;
     }
-    if (raft->term == RAFT_TERM_MAX) {
+    if (raft->term == RAFT_TERM_MAX || !order_may_stand(raft)) {
         role_reset_election(raft, now_ns); // no message could carry the next term
         return;
     }
@@ -143,7 +151,7 @@ static void ask_for_votes(struct raft *raft, struct raft_effects *effects)
         struct raft_message *message = &effects->messages[effects->message_count++];
         raft_message_init(raft, is_pre ? RAFT_MSG_PRE_VOTE : RAFT_MSG_VOTE, peer->id, message);
         message->term = raft->term + (is_pre ? 1 : 0);
-        message->vote.last = raft_id_at(raft, raft->log.last);
+        message->vote.last = order_last(raft);
     }
 }
 
@@ -159,6 +167,7 @@ void vote_collect(struct raft *raft, struct raft_effects *effects)
         struct raft_message *message = &effects->messages[effects->message_count++];
         raft_message_init(raft, RAFT_MSG_VOTE_REPLY, raft->vote_reply_to, message);
         message->vote_reply.granted = true;
+        order_report(raft, &message->vote_reply);
         raft->vote_reply_to = 0;
     }
 }

@@ -1,0 +1,123 @@
+// What a proposal depends on: the newest earlier entry that conflicts with it.
+//
+// Alone writes  depends_on, by_key, by_command, clients.
+//
+// Two commands conflict when their footprints overlap, or when they are the same command of the
+// same client (a retry): its first copy decides the second's result. Besides, commands of one
+// client that are under way together must lie closer than any session's window is wide, or the
+// verdicts of the session table could depend on the order of applying them (session.h). One that
+// does not waits for all before it, and all behind wait for it, as do registrations and commands
+// that name no footprint.
+//
+// The numbers stay here: only the leader commits out of order, and a new leader begins behind its
+// barrier, where everything is committed.
+#include "engine/core/parallel.h"
+
+#include "engine/base/mark.h"
+
+#include <string.h>
+
+void depend_reset(struct raft *raft, uint64_t floor)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    conflict_reset(&parallel->by_key, floor);
+    conflict_reset(&parallel->by_command, floor);
+    memset(parallel->clients, 0, PARALLEL_CLIENTS_MAX * sizeof(*parallel->clients));
+    parallel->counted_from = floor;
+}
+
+static uint64_t mix(uint64_t client)
+{
+    uint64_t mixed = client * UINT64_C(0x9E3779B97F4A7C15);
+    return (mixed ^ (mixed >> 32)) * UINT64_C(0xD6E8FEB86659FD93);
+}
+
+// The client's row, or the free one where it would go. There are more rows than entries under way.
+static struct parallel_client *row_of(struct raft_parallel *parallel, uint64_t client)
+{
+    uint32_t at = (uint32_t)(mix(client) >> 40) % PARALLEL_CLIENTS_MAX;
+    while (parallel->clients[at].client != 0 && parallel->clients[at].client != client) {
+        at = (at + 1) % PARALLEL_CLIENTS_MAX;
+    }
+    return &parallel->clients[at];
+}
+
+// Closes the gap that a freed row leaves in the probe sequences (Knuth 6.4, algorithm R).
+static void free_row(struct raft_parallel *parallel, struct parallel_client *row)
+{
+    uint32_t hole = (uint32_t)(row - parallel->clients);
+    for (uint32_t at = (hole + 1) % PARALLEL_CLIENTS_MAX; parallel->clients[at].client != 0;
+         at = (at + 1) % PARALLEL_CLIENTS_MAX) {
+        uint32_t home = (uint32_t)(mix(parallel->clients[at].client) >> 40) % PARALLEL_CLIENTS_MAX;
+        uint32_t from_home = (at - home) % PARALLEL_CLIENTS_MAX;
+        if (from_home >= (at - hole) % PARALLEL_CLIENTS_MAX) {
+            parallel->clients[hole] = parallel->clients[at];
+            hole = at;
+        }
+    }
+    parallel->clients[hole] = (struct parallel_client){0};
+}
+
+// Counts the command as under way. False: it is too far from others of its client.
+static bool count_command(struct raft *raft, const struct raft_entry_head *head)
+{
+    struct parallel_client *row = row_of(raft->parallel, head->client);
+    bool is_near = row->count == 0 || (head->sequence >= row->lowest &&
+                                       head->sequence - row->lowest < PARALLEL_SEQUENCES_MAX);
+    row->client = head->client;
+    row->count++;
+    if (row->count == 1 || !is_near) {
+        row->lowest = head->sequence;
+    }
+    return is_near;
+}
+
+void depend_applied(struct raft *raft, uint64_t index)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    if (raft->role != RAFT_LEADER || parallel->phase != PARALLEL_SERVE ||
+        index <= parallel->counted_from) {
+        return;
+    }
+    const struct raft_entry_head *head = &log_slot(&raft->log, index)->head;
+    if (head->kind != RAFT_ENTRY_COMMAND || head->client == 0) {
+        return;
+    }
+    struct parallel_client *row = row_of(parallel, head->client);
+    ASSERT_CMP(row->count, >, 0);
+    if (--row->count == 0) {
+        free_row(parallel, row);
+    }
+}
+
+static uint64_t depend_on(struct raft *raft, uint64_t index, const struct raft_entry_head *head,
+                          const struct raft_footprint *ranges, uint32_t count)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    bool is_command = head->kind == RAFT_ENTRY_COMMAND;
+    bool is_near = !is_command || head->client == 0 || count_command(raft, head);
+    if (!is_command || !is_near || count == RAFT_FOOTPRINT_ALL) {
+        MARK(entry_depends_on_everything);
+        return conflict_add_all(&parallel->by_key, index);
+    }
+    uint64_t by_key = conflict_add(&parallel->by_key, index, ranges, count, raft->commit);
+    if (head->client == 0) {
+        return by_key;
+    }
+    const struct raft_footprint command = {.start = mix(head->client) + head->sequence,
+                                           .length = 1};
+    uint64_t by_command = conflict_add(&parallel->by_command, index, &command, 1, raft->commit);
+    return by_key > by_command ? by_key : by_command;
+}
+
+void depend_on_propose(struct raft *raft, const struct raft_input *input, uint64_t first)
+{
+    for (uint32_t at = 0; at < input->propose.count; at++) {
+        bool has_ranges = input->propose.footprints != NULL;
+        uint32_t count = has_ranges ? input->propose.footprint_counts[at] : RAFT_FOOTPRINT_ALL;
+        const struct raft_footprint *ranges =
+            has_ranges ? input->propose.footprints + (size_t)at * RAFT_FOOTPRINTS_MAX : NULL;
+        raft->parallel->depends_on[(first + at) & raft->log.mask] =
+            depend_on(raft, first + at, &input->propose.heads[at], ranges, count);
+    }
+}

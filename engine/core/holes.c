@@ -1,0 +1,410 @@
+// Service with holes: what is taken, acknowledged, committed and given to apply, in any order.
+//
+// Alone writes  quorum, committed, given, applied, ready, waiting, commit (of parallel groups).
+// Rules   engine/README.md, "Parallel groups": a term, steps 5 to 7.
+//
+//     commit   floor: everything up to it is committed
+//     above    an entry is committed when a majority holds it durably and everything it depends on
+//              is at or below the floor; entries that do not conflict do not wait for each other
+//
+// What is committed is given to apply at once, in the order of commits: everything that an entry
+// depends on was given before it. Followers learn the floor and apply in order; nobody waits for
+// them.
+#include "engine/core/parallel.h"
+
+#include "engine/base/mark.h"
+
+// --- the follower ---
+
+// Takes what is new in the message. Only what belongs to the log of this term is taken: up to its
+// end while it is being installed, anything behind it then (I1).
+static void take_entries(struct raft *raft, const struct raft_append *append,
+                         struct raft_accept *accept)
+{
+    struct raft_log *log = parallel_log(raft);
+    bool is_staging = raft->parallel->is_staging;
+    uint64_t limit = log->base.index + log->mask + 1;
+    if (is_staging && raft->parallel->sync.end < limit) {
+        limit = raft->parallel->sync.end;
+    }
+    uint64_t first_new = 0, last_new = 0;
+    for (uint32_t at = 0; at < append->count; at++) {
+        uint64_t index = append->prev.index + 1 + at;
+        if (index > limit) {
+            break;
+        }
+        if (index <= log->last || log_has(log, index)) {
+            continue;
+        }
+        first_new = first_new == 0 ? index : first_new;
+        if (index == log->last + 1 && log->held == log->last) {
+            uint64_t room = limit - log->last, left = append->count - at;
+            log_extend(log, raft->term, &append->heads[at], (uint32_t)(left < room ? left : room));
+            last_new = log->last;
+            break;
+        }
+        MARK(entry_taken_beyond_a_hole);
+        log_hold(log, index, raft->term, 0, &append->heads[at]);
+        last_new = index;
+    }
+    log_close_holes(log);
+    if (first_new != 0) {
+        accept->range = (struct raft_range){.first = first_new, .last = last_new};
+        accept->is_staged = is_staging;
+    }
+}
+
+// An append of our term's leader, which was heard already.
+enum raft_outcome holes_on_append(struct raft *raft, const struct raft_append *append,
+                                  struct raft_accept *accept)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    if (!append->has_sync || install_is_pending(raft)) {
+        return append->count == 0 ? RAFT_OK : RAFT_IGNORED;
+    }
+    if (!install_is_done(raft) && !parallel->is_staging &&
+        !install_begin(raft, append->sync_from, append->sync_end)) {
+        return RAFT_IGNORED; // contradicts what is committed here
+    }
+    if (append->sync_end != (parallel->is_staging ? parallel->sync.end : parallel->sync_end)) {
+        return RAFT_IGNORED; // the log of a term has one end
+    }
+    uint64_t upto = append->prev.index + append->count;
+    raft->leader_last = raft->leader_last > upto ? raft->leader_last : upto;
+    uint64_t held = parallel_log(raft)->held;
+    take_entries(raft, append, accept);
+    raft->verified = parallel_log(raft)->last;
+    if (install_is_done(raft)) {
+        raft->leader_commit =
+            append->commit > raft->leader_commit ? append->commit : raft->leader_commit;
+        holes_commit_upto(raft, raft->leader_commit);
+    }
+    bool is_news = accept->range.first <= accept->range.last;
+    raft->reply_due |= !is_news || accept->range.first > held + 1;
+    if (!is_news) {
+        return append->count == 0 ? RAFT_OK : RAFT_DUPLICATE;
+    }
+    return accept->range.first > raft->verified ? RAFT_HOLE : RAFT_OK;
+}
+
+// Acknowledges what is durable beyond the floor.
+void holes_fill_acks(struct raft *raft, struct raft_append_reply *reply)
+{
+    const struct raft_log *log = parallel_log(raft);
+    reply->match = log->synced;
+    reply->held = log->last;
+    reply->is_installed = install_is_done(raft);
+    raft->parallel->acks_due = false;
+    if (!reply->is_installed) {
+        // What is not of this term's log counts for nothing; what is staged tells how far we are.
+        reply->match = raft->parallel->is_staging ? reply->match : 0;
+        reply->held = raft->parallel->is_staging ? reply->held : 0;
+        return;
+    }
+    uint64_t last = log->synced + RAFT_WINDOW_MAX;
+    last = raft->parallel->durable_high < last ? raft->parallel->durable_high : last;
+    for (uint64_t index = log->synced + 2; index <= last; index++) {
+        if (log_has(log, index) && log_slot(log, index)->is_durable) {
+            uint32_t bit = (uint32_t)(index - log->synced - 1);
+            bitmap_set(reply->acked, bit);
+            reply->acked_count = bit + 1;
+        }
+    }
+    if (reply->acked_count > 0) {
+        MARK(acknowledged_beyond_a_hole);
+    }
+}
+
+// --- what is given to apply ---
+
+static void give_range(struct raft *raft, uint64_t first, uint64_t last)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    struct raft_range *newest = &parallel->ready[(parallel->ready_tail - 1) & parallel->ready_mask];
+    if (parallel->ready_tail > parallel->ready_head && newest->last == first - 1) {
+        newest->last = last;
+        return;
+    }
+    ASSERT_CMP(parallel->ready_tail - parallel->ready_head, <=, parallel->ready_mask);
+    parallel->ready[parallel->ready_tail++ & parallel->ready_mask] =
+        (struct raft_range){.first = first, .last = last};
+}
+
+// Everything up to the commit floor that was not given before.
+static void give_upto_commit(struct raft *raft)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    uint64_t end = raft->commit + 1;
+    for (uint64_t first = raft->apply_given + 1; first < end;) {
+        first = bitmap_ring_find_clear(&parallel->given, first, end);
+        uint64_t next = bitmap_ring_find_set(&parallel->given, first, end);
+        if (first < next) {
+            give_range(raft, first, next - 1);
+        }
+        first = next;
+    }
+    if (raft->commit > raft->apply_given) {
+        bitmap_ring_clear_range(&parallel->given, raft->apply_given + 1, end);
+        raft->apply_given = raft->commit;
+    }
+    // What was given beyond may continue the floor now.
+    while (raft->apply_given < parallel->commit_high &&
+           bitmap_ring_test(&parallel->given, raft->apply_given + 1)) {
+        bitmap_ring_clear(&parallel->given, ++raft->apply_given);
+    }
+}
+
+static void give_beyond(struct raft *raft, uint64_t index)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    if (index > raft->apply_given && !parallel->is_in_order &&
+        !bitmap_ring_test(&parallel->given, index)) {
+        MARK(applied_beyond_the_commit_floor);
+        give_range(raft, index, index);
+        bitmap_ring_set(&parallel->given, index);
+    }
+}
+
+bool raft_apply_take(struct raft *raft, uint32_t max, struct raft_range *range)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    ASSERT(parallel != NULL && max > 0);
+    if (parallel->ready_head == parallel->ready_tail) {
+        return false;
+    }
+    struct raft_range *oldest = &parallel->ready[parallel->ready_head & parallel->ready_mask];
+    uint64_t count = oldest->last - oldest->first + 1;
+    count = count < max ? count : max;
+    *range = (struct raft_range){.first = oldest->first, .last = oldest->first + count - 1};
+    oldest->first += count;
+    parallel->ready_head += oldest->first > oldest->last;
+    return true;
+}
+
+void raft_apply_in_order(struct raft *raft, bool is_on)
+{
+    ASSERT(raft->parallel != NULL);
+    raft->parallel->is_in_order = is_on;
+}
+
+void holes_applied(struct raft *raft, struct raft_range range)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    uint64_t first = range.first > raft->applied ? range.first : raft->applied + 1;
+    if (first > range.last) {
+        return;
+    }
+    parallel->applied_high =
+        parallel->applied_high > range.last ? parallel->applied_high : range.last;
+    if (first == raft->applied + 1) {
+        raft->applied = range.last;
+    } else {
+        bitmap_ring_set_range(&parallel->applied, first, range.last + 1);
+    }
+    while (raft->applied < parallel->applied_high &&
+           bitmap_ring_test(&parallel->applied, raft->applied + 1)) {
+        bitmap_ring_clear(&parallel->applied, ++raft->applied);
+    }
+    for (uint64_t index = range.first; index <= range.last; index++) {
+        depend_applied(raft, index);
+    }
+}
+
+// The state machine was put to what a checkpoint holds, up to index and nothing beyond.
+void holes_restored(struct raft *raft, uint64_t index)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    bitmap_ring_clear_range(&parallel->given, 0, parallel->given.capacity);
+    bitmap_ring_clear_range(&parallel->applied, 0, parallel->applied.capacity);
+    bitmap_ring_clear_range(&parallel->committed, 0, parallel->committed.capacity);
+    bitmap_ring_clear_range(&parallel->quorum, 0, parallel->quorum.capacity);
+    parallel->ready_head = parallel->ready_tail;
+    raft->applied = raft->apply_given = parallel->applied_high = index;
+    raft->commit = raft->commit > index ? raft->commit : index;
+    parallel->commit_high = raft->commit;
+    parallel->told_commit =
+        parallel->told_commit > raft->commit ? parallel->told_commit : raft->commit;
+    give_upto_commit(raft);
+}
+
+// --- committing ---
+
+static void set_commit(struct raft *raft, uint64_t commit)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    bitmap_ring_clear_range(&parallel->committed, raft->commit + 1, commit + 1);
+    raft->commit = commit;
+    parallel->commit_high = parallel->commit_high > commit ? parallel->commit_high : commit;
+    parallel->told_commit = parallel->told_commit > commit ? parallel->told_commit : commit;
+}
+
+// A follower is told a floor by the leader of its term, whose log it has.
+void holes_commit_upto(struct raft *raft, uint64_t commit)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    parallel->told_commit = parallel->told_commit > commit ? parallel->told_commit : commit;
+    commit = commit < raft->log.last ? commit : raft->log.last;
+    if (commit > raft->commit) {
+        set_commit(raft, commit);
+        give_upto_commit(raft);
+    }
+}
+
+static void commit_beyond(struct raft *raft, uint64_t index)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    bitmap_ring_set(&parallel->committed, index);
+    parallel->commit_high = parallel->commit_high > index ? parallel->commit_high : index;
+    give_beyond(raft, index);
+}
+
+// Moves the floor over what a majority holds, and commits what waited for that.
+static void advance_floor(struct raft *raft)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    uint64_t commit = raft->commit;
+    while (commit < raft->log.last && bitmap_ring_test(&parallel->quorum, commit + 1)) {
+        commit++;
+        bitmap_ring_clear(&parallel->quorum, commit);
+        parallel->waiting -= !bitmap_ring_test(&parallel->committed, commit);
+    }
+    if (commit == raft->commit) {
+        return;
+    }
+    set_commit(raft, commit);
+    give_upto_commit(raft);
+    uint64_t end = raft->log.last + 1;
+    for (uint64_t index = commit + 1, left = parallel->waiting; left > 0;) {
+        index = bitmap_ring_find_set(&parallel->quorum, index, end);
+        ASSERT_CMP(index, <, end);
+        if (!bitmap_ring_test(&parallel->committed, index)) {
+            left--;
+            if (parallel->depends_on[index & raft->log.mask] <= commit) {
+                MARK(conflict_waited_for_the_floor);
+                parallel->waiting--;
+                commit_beyond(raft, index);
+            }
+        }
+        index++;
+    }
+}
+
+static void take_ack(struct raft *raft, uint32_t slot, uint64_t index)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    struct raft_entry *entry = log_slot(&raft->log, index);
+    uint8_t acks = entry->acks | (uint8_t)(1U << slot);
+    if (acks == entry->acks) {
+        return;
+    }
+    entry->acks = acks;
+    if ((uint32_t)__builtin_popcount(acks) < raft->majority ||
+        bitmap_ring_test(&parallel->quorum, index)) {
+        return;
+    }
+    bitmap_ring_set(&parallel->quorum, index);
+    if (index != raft->commit + 1 && parallel->depends_on[index & raft->log.mask] <= raft->commit) {
+        commit_beyond(raft, index);
+    } else {
+        parallel->waiting++; // for the floor: the next one, or a conflict
+    }
+}
+
+// Could these be acknowledgements of what we sent?
+bool holes_are_acks_sound(const struct raft *raft, const struct raft_append_reply *reply)
+{
+    return reply->match + reply->acked_count <= raft->log.last;
+}
+
+void holes_take_acks(struct raft *raft, uint32_t slot, const struct raft_append_reply *reply)
+{
+    struct raft_peer *peer = &raft->peers[slot];
+    if (!peer->intact || !reply->is_installed) {
+        return;
+    }
+    merge_on_installed(raft, slot);
+    if (raft->parallel->phase != PARALLEL_SERVE) {
+        return;
+    }
+    uint64_t first = peer->counted > raft->commit ? peer->counted + 1 : raft->commit + 1;
+    for (uint64_t index = first; index <= reply->match; index++) {
+        take_ack(raft, slot, index);
+    }
+    peer->counted = peer->counted > reply->match ? peer->counted : reply->match;
+    for (uint32_t bit = 1; bit < reply->acked_count; bit++) {
+        uint64_t index = reply->match + 1 + bit;
+        if (index > raft->commit && bitmap_test(reply->acked, bit)) {
+            take_ack(raft, slot, index);
+        }
+    }
+    advance_floor(raft);
+}
+
+// Our own copies count when they are durable, like everybody's.
+void holes_on_synced(struct raft *raft, struct raft_range range)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    range.last = range.last < raft->log.held ? range.last : raft->log.held;
+    if (parallel->is_staging) {
+        return;
+    }
+    if (raft->role != RAFT_LEADER) {
+        parallel->acks_due |= range.last > raft->log.synced;
+        parallel->durable_high =
+            parallel->durable_high > range.last ? parallel->durable_high : range.last;
+        return;
+    }
+    if (parallel->phase != PARALLEL_SERVE) {
+        return;
+    }
+    uint64_t first = range.first > raft->commit ? range.first : raft->commit + 1;
+    uint64_t last = range.last < raft->log.last ? range.last : raft->log.last;
+    for (uint64_t index = first; index <= last; index++) {
+        if (log_slot(&raft->log, index)->is_durable) {
+            take_ack(raft, raft->self_slot, index);
+        }
+    }
+    advance_floor(raft);
+}
+
+// A peer may have lost what it acknowledged: what is not committed has to be acknowledged again.
+void holes_forget_peer(struct raft *raft, uint32_t slot)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    if (slot == raft->self_slot) {
+        return;
+    }
+    raft->peers[slot].counted = 0;
+    parallel->installed &= ~(UINT32_C(1) << slot);
+    if (raft->role != RAFT_LEADER || parallel->phase != PARALLEL_SERVE) {
+        return;
+    }
+    for (uint64_t index = raft->commit + 1; index <= raft->log.last; index++) {
+        struct raft_entry *entry = log_slot(&raft->log, index);
+        entry->acks &= (uint8_t) ~(1U << slot);
+        bool is_quorum = (uint32_t)__builtin_popcount(entry->acks) >= raft->majority;
+        if (!is_quorum && bitmap_ring_test(&parallel->quorum, index) &&
+            !bitmap_ring_test(&parallel->committed, index)) {
+            MARK(quorum_of_an_entry_is_lost_again);
+            bitmap_ring_clear(&parallel->quorum, index);
+            parallel->waiting--;
+        }
+    }
+}
+
+// A majority has installed the log of our term: all of it is committed.
+void holes_serve(struct raft *raft)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    ASSERT(raft->log.last == raft->log.held && raft->log.last == parallel->sync_end);
+    ASSERT(parallel->sync_end >= parallel->commit_high && parallel->sync_end >= raft->commit);
+    bitmap_ring_clear_range(&parallel->quorum, 0, parallel->quorum.capacity);
+    parallel->waiting = 0;
+    set_commit(raft, parallel->sync_end);
+    give_upto_commit(raft);
+    depend_reset(raft, parallel->sync_end);
+    for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
+        raft->peers[slot].counted = parallel->sync_end;
+        raft->peers[slot].append_due = true;
+    }
+}

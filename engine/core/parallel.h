@@ -1,0 +1,128 @@
+// The state of a replica of a parallel group beside struct raft. Only engine/core and white-box
+// tests include this.
+//
+// Who writes what: sync, staged: install.c. reports, phase: merge.c. acks, commits, what is given
+// to apply: holes.c. depends_on: depend.c.
+//
+//     log      what this node holds under sync_term: its last complete installed log, and what came
+//              in that term
+//     staged   the log of a new term while it is being installed; takes log's place when its SYNC
+//              record is durable, or is thrown away when the term rises before
+#ifndef PONTOON_CORE_PARALLEL_H
+#define PONTOON_CORE_PARALLEL_H
+
+#include "engine/base/bitmap.h"
+#include "engine/core/conflict.h"
+#include "engine/core/merge.h"
+#include "engine/core/state.h"
+
+enum {
+    PARALLEL_LEAVES = 256,       // of each conflict index: 8192 segments or more
+    PARALLEL_CLIENTS_MAX = 4096, // with commands under way; power of two
+    // Commands under way of one client lie within so many sequences, less than any session's
+    // window: then every order of applying them meets the same verdicts (session.h).
+    PARALLEL_SEQUENCES_MAX = 512,
+};
+
+// Of a leader. A replica of another role is in PARALLEL_FOLLOW.
+enum parallel_phase {
+    PARALLEL_FOLLOW,
+    PARALLEL_MERGE,   // elected; what the log of the term is, is not decided yet
+    PARALLEL_INSTALL, // decided; getting and writing what is missing here
+    PARALLEL_BARRIER, // installed here; waiting for a majority
+    PARALLEL_SERVE,
+};
+
+// Commands under way of one client.
+struct parallel_client {
+    uint64_t client; // 0: free
+    uint64_t lowest; // sequence, since count was 0 or an entry waited for all before it
+    uint32_t count;
+};
+
+struct raft_parallel {
+    // install.c
+    uint64_t sync_term, sync_end; // durable
+    uint64_t told_commit;         // highest commit floor told by any leader, or reached
+    uint64_t reported_term; // a vote of this term told, in this life, what the log holds: it has
+                            // stood still since
+    bool is_staging;
+    bool is_sync_given; // the SYNC record is being written: the install can not be given up
+    struct raft_sync sync;
+    struct raft_log staged;
+    uint64_t restored_term; // recovery: of the staged entries seen so far
+
+    // merge.c
+    enum parallel_phase phase;
+    uint64_t phase_ns;                          // of the last progress
+    uint64_t merge_from;                        // sync_term that the reports of `merged` were of
+    uint32_t reported, merged, installed;       // bit per voter slot
+    struct raft_report reports[RAFT_NODES_MAX]; // by voter slot
+    uint64_t fetch_asked_ns;                    // 0: not yet
+    uint16_t fetch_from;                        // follower: who asked; 0: nobody
+    struct raft_fetch fetch;
+
+    // holes.c: index sets above the floors
+    struct bitmap_ring quorum;    // leader: a majority holds it durably; above commit
+    struct bitmap_ring committed; // above commit
+    struct bitmap_ring given;     // to be applied; above apply_given
+    struct bitmap_ring applied;   // above applied
+    uint64_t commit_high, applied_high;
+    uint32_t waiting;         // in quorum and not committed
+    bool is_in_order;         // give nothing beyond the commit floor
+    bool acks_due;            // follower: something above the floor became durable
+    uint64_t durable_high;    // follower: nothing above is durable
+    struct raft_range *ready; // ring: given by commits, not taken yet
+    uint64_t ready_head, ready_tail, ready_mask;
+
+    // depend.c
+    uint64_t *depends_on;       // by slot of the log
+    struct conflict by_key;     // footprints
+    struct conflict by_command; // (client, sequence)
+    struct parallel_client *clients;
+    uint64_t counted_from; // entries above count in clients
+};
+
+// install.c
+struct raft_log *parallel_log(struct raft *raft); // where entries of the leader go
+bool install_is_done(const struct raft *raft);    // the log of this term is ours
+bool install_is_pending(const struct raft *raft); // ... of a former one is being made so
+bool install_begin(struct raft *raft, uint64_t sync_from, uint64_t end);
+void install_fence(struct raft *raft);
+bool install_is_ready(const struct raft *raft);
+enum raft_outcome install_on_sync(struct raft *raft, uint64_t sync_term);
+void install_collect(struct raft *raft, struct raft_effects *effects);
+void install_rebase(struct raft *raft, struct raft_entry_id base);
+
+// merge.c
+void merge_start(struct raft *raft);
+void merge_forget(struct raft *raft);
+void merge_advance(struct raft *raft, struct raft_accept *accept);
+enum raft_outcome merge_on_report(struct raft *raft, const struct raft_message *message);
+enum raft_outcome merge_on_supply(struct raft *raft, const struct raft_append *append,
+                                  uint16_t from, struct raft_accept *accept);
+enum raft_outcome merge_on_fetch(struct raft *raft, const struct raft_message *message);
+void merge_report(const struct raft *raft, struct raft_report *report);
+void merge_collect(struct raft *raft, struct raft_effects *effects);
+void merge_on_installed(struct raft *raft, uint32_t slot);
+bool merge_is_stuck(const struct raft *raft);
+
+// holes.c
+enum raft_outcome holes_on_append(struct raft *raft, const struct raft_append *append,
+                                  struct raft_accept *accept);
+void holes_on_synced(struct raft *raft, struct raft_range range);
+void holes_take_acks(struct raft *raft, uint32_t slot, const struct raft_append_reply *reply);
+bool holes_are_acks_sound(const struct raft *raft, const struct raft_append_reply *reply);
+void holes_fill_acks(struct raft *raft, struct raft_append_reply *reply);
+void holes_forget_peer(struct raft *raft, uint32_t slot);
+void holes_serve(struct raft *raft);
+void holes_commit_upto(struct raft *raft, uint64_t commit);
+void holes_applied(struct raft *raft, struct raft_range range);
+void holes_restored(struct raft *raft, uint64_t index);
+
+// depend.c
+void depend_reset(struct raft *raft, uint64_t floor);
+void depend_on_propose(struct raft *raft, const struct raft_input *input, uint64_t first);
+void depend_applied(struct raft *raft, uint64_t index);
+
+#endif
