@@ -85,7 +85,12 @@ static struct mail *mails;
 static uint32_t mail_count;
 static uint64_t now;
 static struct prng prng;
-static uint32_t loss_percent, cut; // cut: bit of nodes that are cut off
+static uint32_t cut; // bit of nodes that are cut off
+// How hard this run is.
+static struct {
+    uint32_t loss_percent, late_percent, write_percent, propose_percent;
+    uint64_t crash_every, cut_every, late_ns;
+} rough;
 static uint64_t run_seed;
 static uint64_t noops, beyond, commits_seen, leaders_seen, checkpoints_seen, fetches;
 
@@ -225,14 +230,14 @@ static void post(const struct raft_message *message, const struct raft_entry_hea
                  bool is_checkpoint)
 {
     bool is_cut = ((cut >> (message->from - 1)) & 1) != ((cut >> (message->to - 1)) & 1);
-    if (is_cut || chance(loss_percent)) {
+    if (is_cut || chance(rough.loss_percent)) {
         return;
     }
     for (uint32_t copy = 0; copy < 1 + (chance(2) ? 1U : 0U) && mail_count < MAIL_MAX; copy++) {
         struct mail *mail = &mails[mail_count++];
         mail->message = *message;
         mail->is_checkpoint = is_checkpoint;
-        mail->due = now + prng_below(&prng, chance(5) ? 60 * TICK_NS : TICK_NS);
+        mail->due = now + prng_below(&prng, chance(rough.late_percent) ? rough.late_ns : TICK_NS);
         if (message->type == RAFT_MSG_APPEND && heads != NULL) {
             memcpy(mail->heads, heads, message->append.count * sizeof(heads[0]));
         }
@@ -426,9 +431,9 @@ static struct raft_config settings(const struct node *node)
                                  .boot = node->disk.boot,
                                  .intact = true,
                                  .hard_state = node->disk.hard,
-                                 .election_timeout_min_ns = 20 * TICK_NS,
-                                 .election_timeout_max_ns = 40 * TICK_NS,
-                                 .heartbeat_ns = 5 * TICK_NS,
+                                 .election_timeout_min_ns = 6 * TICK_NS,
+                                 .election_timeout_max_ns = 12 * TICK_NS,
+                                 .heartbeat_ns = 2 * TICK_NS,
                                  .log_entries = LOG_ENTRIES,
                                  .window_entries = 64,
                                  .window_bytes = 1 << 20,
@@ -561,10 +566,10 @@ static void turn(bool is_calm, bool may_propose)
         if (!node->is_up) {
             continue;
         }
-        complete_writes(node, is_calm ? 90 : 40);
+        complete_writes(node, is_calm ? 90 : rough.write_percent);
         const struct raft_input tick = {.kind = RAFT_IN_TICK};
         step(node, &tick);
-        if (may_propose && chance(25)) {
+        if (may_propose && chance(rough.propose_percent)) {
             propose(node);
         }
         if (chance(5)) {
@@ -574,7 +579,7 @@ static void turn(bool is_calm, bool may_propose)
         take_checkpoint(node);
         node->wants_checkpoint |= chance(1);
         collect(node);
-        if (!is_calm && prng_below(&prng, 700) == 0) {
+        if (!is_calm && prng_below(&prng, rough.crash_every) == 0) {
             crash(node);
         }
     }
@@ -587,7 +592,13 @@ static void open_run(uint64_t seed)
     node_count = chance(25) ? 5 : 3;
     command_count = answered_high = mail_count = now = 0;
     cut = 0;
-    loss_percent = chance(50) ? (uint32_t)(1 + prng_below(&prng, 20)) : 0;
+    rough.loss_percent = chance(50) ? (uint32_t)prng_below(&prng, 25) : 0;
+    rough.late_percent = (uint32_t)prng_below(&prng, 15);
+    rough.late_ns = (2 + prng_below(&prng, 100)) * TICK_NS;
+    rough.write_percent = 3 + (uint32_t)prng_below(&prng, 80);
+    rough.propose_percent = 2 + (uint32_t)prng_below(&prng, 25);
+    rough.crash_every = 80 + prng_below(&prng, 1000);
+    rough.cut_every = 40 + prng_below(&prng, 400);
     memset(truth, 0, sizeof(truth));
     memset(stands, 0, (size_t)TERMS_MAX * INDEXES_MAX * sizeof(*stands));
     for (uint32_t at = 0; at < node_count; at++) {
@@ -644,11 +655,11 @@ static void run(uint64_t seed)
         if (!nodes[some].is_up && chance(2)) {
             start(&nodes[some]);
         }
-        if (prng_below(&prng, 400) == 0) {
+        if (prng_below(&prng, rough.cut_every) == 0) {
             cut = chance(50) ? 0 : (uint32_t)prng_below(&prng, 1U << node_count);
         }
     }
-    cut = loss_percent = 0;
+    cut = rough.loss_percent = 0;
     for (uint32_t at = 0; at < node_count; at++) {
         if (!nodes[at].is_up) {
             start(&nodes[at]);
