@@ -68,7 +68,10 @@ bool install_begin(struct raft *raft, uint64_t sync_from, uint64_t end)
 {
     struct raft_parallel *parallel = raft->parallel;
     ASSERT(!parallel->is_staging && parallel->sync_term < raft->term);
-    if (end < raft->commit || end < parallel->commit_high) {
+    // (A checkpoint of a later state may have come before.)
+    uint64_t committed =
+        parallel->commit_high > raft->commit ? parallel->commit_high : raft->commit;
+    if (end < committed && committed > raft->log.base.index) {
         return false;
     }
     bool is_same_lineage =
@@ -77,8 +80,9 @@ bool install_begin(struct raft *raft, uint64_t sync_from, uint64_t end)
         MARK(install_keeps_only_what_is_committed);
     }
     raft->log.epoch++;
-    parallel->sync = (struct raft_sync){
-        .term = raft->term, .end = end, .keep = is_same_lineage ? end : raft->commit};
+    bool keeps_all = is_same_lineage || raft->commit > end;
+    parallel->sync =
+        (struct raft_sync){.term = raft->term, .end = end, .keep = keeps_all ? end : raft->commit};
     copy_kept(raft, &parallel->staged, parallel->sync.keep);
     parallel->is_staging = true;
     parallel->is_sync_given = false;
