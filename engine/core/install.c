@@ -31,13 +31,6 @@ struct raft_log *parallel_log(struct raft *raft)
     return raft->parallel->is_staging ? &raft->parallel->staged : &raft->log;
 }
 
-// Is the entry known to be committed? It is the same on every node then, whatever the lineage.
-static bool is_final(const struct raft *raft, uint64_t index)
-{
-    return index <= raft->commit || (index <= raft->parallel->commit_high &&
-                                     bitmap_ring_test(&raft->parallel->committed, index));
-}
-
 // Copies what stays into the staged log and gives it the stamp of the new term.
 static void copy_kept(const struct raft *raft, struct raft_log *staged, uint64_t keep)
 {
@@ -90,30 +83,16 @@ bool install_begin(struct raft *raft, uint64_t sync_from, uint64_t end)
     return true;
 }
 
-// The term rose. What is not durable now was not acknowledged and never will be to the old leader;
-// so that a report of the log stays true, it leaves the log. What is committed stays all the same.
+// The term rises: nothing more of the old term is taken or acknowledged (role.c), so what the log
+// holds now is what a report says of it. Writes that complete later still count, but never to the
+// old leader. An install that is not past the point of no return is given up.
 void install_fence(struct raft *raft)
 {
     struct raft_parallel *parallel = raft->parallel;
-    struct raft_log *log = &raft->log;
     if (parallel->is_staging && !parallel->is_sync_given) {
         MARK(install_given_up);
         parallel->is_staging = false;
     }
-    log->epoch++;
-    uint64_t last = log->base.index, held = log->base.index;
-    for (uint64_t index = log->base.index + 1; index <= log->held; index++) {
-        struct raft_entry *entry = log_slot(log, index);
-        if (entry->is_held && !entry->is_durable && !is_final(raft, index)) {
-            MARK(fence_drops_what_is_not_durable);
-            entry->is_held = false;
-        }
-        held = entry->is_held ? index : held;
-        last = entry->is_held && last == index - 1 ? index : last;
-    }
-    log->last = last;
-    log->held = held;
-    ASSERT_CMP(log->synced, <=, log->last);
     parallel->phase = PARALLEL_FOLLOW;
     merge_forget(raft);
 }

@@ -24,8 +24,8 @@ struct raft_vote {
     struct raft_entry_id last; // of the candidate's log
 };
 
-// Parallel groups: what a voter holds durably, sent with its vote. It is fixed when the vote is
-// promised: nothing is added to it in that term but by the new leader.
+// Parallel groups: what a voter holds, sent with its vote. It is fixed when the vote is promised:
+// nothing is added to it in that term but by the new leader.
 struct raft_report {
     uint64_t sync_term; // highest term whose complete log it has installed; everything below is of
                         // that lineage
