@@ -122,6 +122,7 @@ static json_t *reactor_json(struct reactor *reactor)
     SET(object, counters, entries_out);
     SET(object, counters, proposals);
     SET(object, counters, proposals_busy);
+    SET(object, counters, footprints_all);
     SET(object, counters, proposals_refused);
     SET(object, counters, replies);
     SET(object, counters, reads);

@@ -50,6 +50,7 @@ static void take_entries(struct raft *raft, const struct raft_append *append,
     log_close_holes(log);
     if (first_new != 0) {
         accept->range = (struct raft_range){.first = first_new, .last = last_new};
+        accept->prev_term = raft->term;
         accept->is_staged = is_staging;
     }
 }
@@ -179,6 +180,11 @@ bool raft_apply_take(struct raft *raft, uint32_t max, struct raft_range *range)
     oldest->first += count;
     parallel->ready_head += oldest->first > oldest->last;
     return true;
+}
+
+bool raft_has_to_apply(const struct raft *raft)
+{
+    return raft->parallel->ready_head != raft->parallel->ready_tail;
 }
 
 void raft_apply_in_order(struct raft *raft, bool is_on)

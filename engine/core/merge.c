@@ -144,6 +144,7 @@ static void put_noop(struct raft *raft, uint64_t index, struct raft_accept *acce
         accept->range.first = index;
     }
     accept->range.last = index;
+    accept->prev_term = raft->term;
     accept->is_staged = true;
 }
 
@@ -312,6 +313,7 @@ enum raft_outcome merge_on_supply(struct raft *raft, const struct raft_append *a
     }
     log_close_holes(&parallel->staged);
     accept->range = (struct raft_range){.first = first_new, .last = last_new};
+    accept->prev_term = raft->term;
     accept->is_staged = true;
     parallel->phase_ns = raft->now_ns;
     return RAFT_OK;

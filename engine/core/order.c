@@ -479,6 +479,26 @@ uint64_t order_deadline(const struct raft *raft)
     return is_fetching ? parallel->fetch_asked_ns + FETCH_RETRY_NS : RAFT_NEVER;
 }
 
+uint64_t raft_applied(const struct raft *raft)
+{
+    return raft->applied;
+}
+
+bool raft_is_level(const struct raft *raft)
+{
+    return raft->parallel == NULL || raft->parallel->applied_high <= raft->applied;
+}
+
+// Where the own strict log is not durable, recovery might find an older entry in the committed
+// one's place. In a parallel log only the floor as told keeps the last entry within the window.
+uint64_t raft_commit_to_note(const struct raft *raft)
+{
+    if (raft->parallel != NULL) {
+        return raft->parallel->told_commit;
+    }
+    return raft->commit < raft->log.synced ? raft->commit : raft->log.synced;
+}
+
 void order_fill_view(const struct raft *raft, struct raft_view *view)
 {
     const struct raft_parallel *parallel = raft->parallel;

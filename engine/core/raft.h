@@ -139,7 +139,8 @@ const char *raft_outcome_name(enum raft_outcome outcome);
 struct raft_accept {
     uint64_t truncate_from;
     struct raft_range range; // empty: last < first
-    uint64_t prev_term;      // term before range.first in the log the entries come from
+    uint64_t prev_term;      // term before range.first in the log the entries come from (parallel:
+                             // of the entries)
     bool is_staged; // parallel: the entries belong to an install (wal_stage); recovery believes
                     // them only with the SYNC record of their term behind them
 };
@@ -235,9 +236,17 @@ void raft_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *effec
 // none now. They may lie behind entries that are not committed yet, with which they do not
 // conflict. Each is given once; RAFT_IN_APPLIED follows for each range, in the order given.
 bool raft_apply_take(struct raft *raft, uint32_t max, struct raft_range *range);
+bool raft_has_to_apply(const struct raft *raft); // would it give any?
 // Parallel groups: from now on only entries that continue the applied ones are given (true), so
 // that a checkpoint can be taken: when view.applied_high equals view.applied.
 void raft_apply_in_order(struct raft *raft, bool is_on);
+// Everything up to here is applied.
+uint64_t raft_applied(const struct raft *raft);
+// Is nothing applied beyond the floor? (Always, in strict groups.)
+bool raft_is_level(const struct raft *raft);
+// The commit floor to be kept with what is written to the log next (wal_note_commit): in strict
+// groups as far as the own log is durable, in parallel groups what the leader told.
+uint64_t raft_commit_to_note(const struct raft *raft);
 
 // The entry at index (base < index ≤ held) or NULL.
 const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index);

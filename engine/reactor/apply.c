@@ -225,10 +225,12 @@ static void finish_entries(struct apply_job *job)
         group_halt(group);
     }
     if (job->count > 0) {
-        group->applied = job->items[job->count - 1].index;
-        timing_answered(group, group->applied);
-        const struct raft_input input = {.kind = RAFT_IN_APPLIED, .applied = group->applied};
+        const struct raft_input input = {.kind = RAFT_IN_APPLIED,
+                                         .applied_first = job->items[0].index,
+                                         .applied = job->items[job->count - 1].index};
+        timing_answered(group, input.applied_first, input.applied);
         group_step(group, &input, NULL, 0);
+        group->applied = is_parallel(group) ? raft_applied(group->raft) : input.applied;
     }
 }
 
@@ -276,14 +278,16 @@ void apply_start_read(struct reactor *reactor, struct apply_job *job, uint32_t r
     start(reactor, job);
 }
 
-static void fill(struct group *group, struct apply_job *job)
+// Fills the job with entries from range.first on, as many as it holds. A strict job ends where the
+// ring of slots does. Result: the index behind them.
+static uint64_t fill(struct group *group, struct apply_job *job, struct raft_range range)
 {
     struct wal *wal = group->reactor->wal;
-    uint32_t count; // a job ends where the ring of slots does
-    const struct raft_entry *entry =
-        raft_entry_span(group->raft, group->apply_next, group->apply_last, &count);
-    for (; job->count < count && job->count < APPLY_ITEMS_MAX; entry++) {
-        job->items[job->count++] = (struct apply_item){.index = group->apply_next++,
+    uint64_t index = range.first;
+    uint32_t count;
+    const struct raft_entry *entry = raft_entry_span(group->raft, index, range.last, &count);
+    for (; count > 0 && job->count < APPLY_ITEMS_MAX; entry++, count--) {
+        job->items[job->count++] = (struct apply_item){.index = index++,
                                                        .client = entry->head.client,
                                                        .sequence = entry->head.sequence,
                                                        .payload = wal_payload(wal, entry->body),
@@ -291,19 +295,87 @@ static void fill(struct group *group, struct apply_job *job)
                                                        .crc = entry->head.crc,
                                                        .kind = entry->head.kind};
     }
+    return index;
+}
+
+// Can a checkpoint be taken of what is applied? In a parallel group not while a hole is below it.
+bool group_is_level(const struct group *group)
+{
+    return group->jobs_out == 0 && raft_is_level(group->raft);
+}
+
+// No new jobs from now on; is_leveling: but what it takes to fill the holes below what is applied.
+void group_pause(struct group *group, bool is_leveling)
+{
+    group->is_paused = true;
+    group->is_leveling = is_leveling;
+    if (is_parallel(group)) {
+        raft_apply_in_order(group->raft, is_leveling);
+        group_mark_dirty(group);
+    }
+}
+
+// It is level, and stays so until the pause ends.
+void group_copy_begins(struct group *group)
+{
+    group->is_leveling = false;
+    if (is_parallel(group)) {
+        raft_apply_in_order(group->raft, false);
+    }
+}
+
+void group_resume(struct group *group)
+{
+    group->is_paused = false;
+    group_copy_begins(group);
+}
+
+static bool may_dispatch(const struct group *group)
+{
+    if (group->is_halted) {
+        return false;
+    }
+    return !group->is_paused || (group->is_leveling && !raft_is_level(group->raft));
+}
+
+// The next entries to apply, of which there are some, go into the job.
+static void take_next(struct group *group, struct apply_job *job)
+{
+    struct raft_range range = {.first = group->apply_next, .last = group->apply_last};
+    if (!is_parallel(group)) {
+        group->apply_next = fill(group, job, range);
+        return;
+    }
+    bool has_some = raft_apply_take(group->raft, APPLY_ITEMS_MAX, &range);
+    ASSERT(has_some);
+    for (uint64_t next = range.first; next <= range.last;) {
+        next = fill(group, job, (struct raft_range){.first = next, .last = range.last});
+    }
+}
+
+static bool has_next(const struct group *group)
+{
+    return is_parallel(group) ? raft_has_to_apply(group->raft)
+                              : group->apply_next <= group->apply_last;
+}
+
+// Is everything applied that is known to be committed?
+bool group_is_applied(const struct group *group)
+{
+    return group->jobs_out == 0 && !has_next(group);
 }
 
 // Hands committed entries on, as many as there are jobs for.
 void apply_dispatch(struct group *group)
 {
     struct reactor *reactor = group->reactor;
-    while (group->apply_next <= group->apply_last && !group->is_paused && !group->is_halted) {
+    while (may_dispatch(group) && has_next(group)) {
         struct apply_job *job = apply_take_job(reactor, group, APPLY_ENTRIES);
         if (job == NULL) {
             group_mark_dirty(group); // again when one came back
             return;
         }
-        fill(group, job);
+        take_next(group, job);
         start(reactor, job);
     }
     reads_serve(group);

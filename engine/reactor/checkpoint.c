@@ -203,7 +203,7 @@ static bool begin(struct group *group, struct raft_entry_id covers)
         return false;
     }
     reactor->checkpointing = group;
-    group->is_paused = true;
+    group_pause(group, covers.index == 0);
     checkpoint->is_open = true;
     checkpoint->covers = covers;
     checkpoint->state = CHECKPOINT_COPYING;
@@ -260,7 +260,7 @@ static void finish(struct group *group, bool is_durable)
     checkpoint->retry_ns = is_durable ? 0 : reactor->now_ns + RETRY_AFTER_NS;
     checkpoint->state = CHECKPOINT_IDLE;
     reactor->checkpointing = NULL;
-    group->is_paused = false;
+    group_resume(group);
     group_mark_dirty(group);
     if (group->snapshot.in_must_persist) {
         snapshot_persisted(group);
@@ -386,10 +386,11 @@ bool checkpoint_poll(struct reactor *reactor)
         on_completion(group, completion.result);
         return true;
     }
-    if (group->jobs_out > 0) {
+    if (group->jobs_out > 0 || (group->is_leveling && !group_is_level(group))) {
         return false; // what was handed to a worker comes first
     }
     if (!checkpoint->stream.is_active) {
+        group_copy_begins(group);
         if (checkpoint->covers.index == 0) {
             checkpoint->covers = raft_id_at(group->raft, group->applied);
         }

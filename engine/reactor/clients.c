@@ -195,8 +195,9 @@ void on_propose(struct group *group, const struct net_endpoint *remote,
     }
     struct raft_view view;
     raft_view(group->raft, &view);
-    const struct raft_input input = {.kind = RAFT_IN_PROPOSE,
-                                     .propose = {.heads = heads, .count = count}};
+    struct raft_input input = {.kind = RAFT_IN_PROPOSE,
+                               .propose = {.heads = heads, .count = count}};
+    group_fill_footprints(group, &input, payloads);
     enum raft_outcome outcome = group_step(group, &input, payloads, 0);
     if (outcome != RAFT_OK) {
         reactor->counters.proposals_busy += outcome == RAFT_BUSY ? count : 0;

@@ -2,6 +2,7 @@
 #include "engine/reactor/internal.h"
 
 #include "engine/base/mark.h"
+#include "engine/core/conflict.h"
 
 void group_mark_dirty(struct group *group)
 {
@@ -45,6 +46,36 @@ void group_forget_origins(struct group *group, uint64_t first, uint64_t last)
     for (uint64_t index = first; index <= last; index++) {
         group->origins[index & mask].slot = 0;
     }
+}
+
+// What the commands of a proposal touch, as the state machine declares it. One that declares ranges
+// nobody can mean conflicts with everything: slow, never wrong.
+void group_fill_footprints(struct group *group, struct raft_input *input,
+                           const uint8_t *const *payloads)
+{
+    struct reactor *reactor = group->reactor;
+    if (!is_parallel(group)) {
+        return;
+    }
+    ASSERT_CMP(input->propose.count, <=, WIRE_ENTRIES_MAX);
+    struct app_footprint ranges[RAFT_FOOTPRINTS_MAX];
+    for (uint32_t at = 0; at < input->propose.count; at++) {
+        struct raft_footprint *out = reactor->footprints + (size_t)at * RAFT_FOOTPRINTS_MAX;
+        const struct raft_entry_head *head = &input->propose.heads[at];
+        int32_t count = head->kind != RAFT_ENTRY_COMMAND
+                            ? -1
+                            : group->app->ops->footprint(payloads[at], head->bytes, ranges,
+                                                         RAFT_FOOTPRINTS_MAX);
+        bool is_valid = count >= 0 && count <= RAFT_FOOTPRINTS_MAX;
+        for (int32_t range = 0; is_valid && range < count; range++) {
+            out[range] = (struct raft_footprint){ranges[range].start, ranges[range].length};
+            is_valid = raft_footprint_is_valid(out[range]);
+        }
+        reactor->counters.footprints_all += !is_valid;
+        reactor->footprint_counts[at] = is_valid ? (uint8_t)count : RAFT_FOOTPRINT_ALL;
+    }
+    input->propose.footprints = reactor->footprints;
+    input->propose.footprint_counts = reactor->footprint_counts;
 }
 
 // What came with an input: entries from index `first` on, all of one term. Without payloads: what
@@ -110,6 +141,10 @@ enum raft_outcome group_step(struct group *group, const struct raft_input *input
         wal_truncate(reactor->wal, group->id, accept.truncate_from);
     }
     if (accept.range.first <= accept.range.last) {
+        if (is_parallel(group)) {
+            wal_note_commit(reactor->wal, group->id, raft_commit_to_note(group->raft));
+            wal_stage(reactor->wal, group->id, accept.is_staged);
+        }
         bool is_proposal = input->kind == RAFT_IN_PROPOSE;
         const struct content content = {.heads = payloads == NULL ? NULL
                                                  : is_proposal    ? input->propose.heads
@@ -118,6 +153,9 @@ enum raft_outcome group_step(struct group *group, const struct raft_input *input
                                         .first = is_proposal ? accept.range.first : payloads_first};
         group_forget_origins(group, accept.range.first, accept.range.last);
         place(group, &accept, &content);
+        if (accept.is_staged) {
+            wal_stage(reactor->wal, group->id, false);
+        }
     }
     group_mark_dirty(group);
     return outcome;
@@ -307,13 +345,18 @@ static void on_role_change(struct group *group)
     }
 }
 
-// The floor that recovery may take for committed. Only as far as our own log is durable: where it
-// is not, recovery might find an older entry in the committed one's place.
-static void note_commit(struct group *group, uint64_t commit)
+// The SYNC record of a parallel group, when there is room for it: an install waits until then.
+static void put_sync(struct group *group)
 {
-    struct raft_view view;
-    raft_view(group->raft, &view);
-    wal_note_commit(group->reactor->wal, group->id, commit < view.synced ? commit : view.synced);
+    if (group->sync.term == 0) {
+        return;
+    }
+    if (!wal_has_room(group->reactor->wal, 1, 0)) {
+        group_mark_dirty(group);
+        return;
+    }
+    wal_sync(group->reactor->wal, group->id, &group->sync);
+    group->sync.term = 0;
 }
 
 static void collect(struct group *group)
@@ -332,9 +375,13 @@ static void collect(struct group *group)
     for (uint32_t at = 0; at < effects->send_count; at++) {
         send_entries(group, &effects->sends[at]);
     }
+    if (effects->sync_due) {
+        group->sync = effects->sync;
+    }
+    put_sync(group);
     if (effects->apply.first <= effects->apply.last) {
         group->apply_last = effects->apply.last;
-        note_commit(group, effects->apply.last);
+        wal_note_commit(reactor->wal, group->id, raft_commit_to_note(group->raft));
     }
     reads_aborted(group, effects->reads_aborted_upto);
     if (effects->reads_granted) {

@@ -255,13 +255,16 @@ struct group {
     bool is_dirty;
     bool is_halted;      // corrupt memory or state: serves nothing any more
     enum raft_role role; // as last told
-    uint64_t apply_next; // next index to hand to apply
-    uint64_t apply_last; // committed up to
-    uint64_t applied;
+    uint64_t apply_next; // next index to hand to apply (strict groups)
+    uint64_t apply_last; // committed up to (strict groups)
+    uint64_t applied;    // floor
     uint32_t jobs_out;
     bool is_checkpoint_damaged;
-    bool is_incomplete; // the newest checkpoint is of a node that missed entries
-    bool is_paused;     // no new apply jobs: a checkpoint is copied or restored
+    bool is_incomplete;          // the newest checkpoint is of a node that missed entries
+    bool is_paused;              // no new apply jobs: a checkpoint is copied or restored
+    bool has_entries, has_syncs; // recovery found some
+    bool is_leveling; // ... but those that fill holes below what is applied, before it is copied
+    struct raft_sync sync; // to be written when there is room; term 0: none
     uint32_t worker;
     uint32_t read_first, read_last; // list of read_request; UINT32_MAX: empty
     bool is_serving_reads;
@@ -274,6 +277,14 @@ struct group {
         uint64_t segment, next; // entries below next are not in this segment any more
     } moved;
 };
+
+bool group_is_level(const struct group *group);
+void group_fill_footprints(struct group *group, struct raft_input *input,
+                           const uint8_t *const *payloads);
+void group_pause(struct group *group, bool is_leveling);
+void group_copy_begins(struct group *group);
+void group_resume(struct group *group);
+bool group_is_applied(const struct group *group);
 
 // --------------------------------------------------------------------------------------------------
 // tail.c
@@ -337,6 +348,9 @@ struct reactor {
     uint8_t *answer;
     struct answer_out answer_out;
 
+    struct raft_footprint *footprints; // of one proposal (parallel groups)
+    uint8_t *footprint_counts;
+
     struct mail *mails;
     struct rte_ring *mail_ring, *free_mail_ring;
 
@@ -351,6 +365,11 @@ struct reactor {
     struct reactor_counters counters;
     struct timing timing;
 };
+
+static inline bool is_parallel(const struct group *group)
+{
+    return group->reactor->config.order == RAFT_ORDER_PARALLEL;
+}
 
 // outbox.c
 bool lane_locate(struct reactor *reactor, struct lane *lane);
@@ -460,7 +479,7 @@ uint64_t snapshot_pin(const struct group *group);
 
 // timing.c
 void timing_begin(struct group *group, uint64_t index);
-void timing_answered(struct group *group, uint64_t applied);
+void timing_answered(struct group *group, uint64_t first, uint64_t last);
 void timing_forget(struct group *group);
 void timing_end(struct reactor *reactor);
 

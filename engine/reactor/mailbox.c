@@ -228,8 +228,8 @@ static enum wire_status propose(struct reactor *reactor, struct mail *mail, stru
     if (view.role != RAFT_LEADER || reactor->is_draining) {
         return WIRE_NOT_LEADER;
     }
-    const struct raft_input input = {.kind = RAFT_IN_PROPOSE,
-                                     .propose = {.heads = &head, .count = 1}};
+    struct raft_input input = {.kind = RAFT_IN_PROPOSE, .propose = {.heads = &head, .count = 1}};
+    group_fill_footprints(group, &input, &payload);
     if (!group_takes_proposals(group, 1, mail->bytes) ||
         group_step(group, &input, &payload, 0) != RAFT_OK) {
         reactor->counters.proposals_busy++;

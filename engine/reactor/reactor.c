@@ -113,6 +113,9 @@ static struct raft_config raft_settings(const struct reactor_config *config)
                                    .log_entries = config->log_entries,
                                    .window_entries = config->window_entries,
                                    .window_bytes = config->window_bytes,
+                                   .span_entries = config->log_entries / 4 < RAFT_WINDOW_MAX
+                                                       ? config->log_entries / 4
+                                                       : RAFT_WINDOW_MAX,
                                    .seed = config->seed};
     memcpy(settings.voters, config->nodes, sizeof(settings.voters));
     return settings;
@@ -171,6 +174,16 @@ static int open_groups(struct reactor *reactor, char *reason, size_t reason_byte
     return 0;
 }
 
+static int restore_entry(struct group *group, const struct wal_record *record)
+{
+    group->has_entries = true;
+    if (is_parallel(group) && record->is_staged) {
+        return raft_restore_staged(group->raft, record->id, &record->head, record->body);
+    }
+    return raft_restore_entry(group->raft, record->id, record->prev_term, &record->head,
+                              record->body);
+}
+
 static void on_record(void *context, const struct wal_record *record)
 {
     struct reactor *reactor = context;
@@ -180,17 +193,40 @@ static void on_record(void *context, const struct wal_record *record)
     }
     switch (record->kind) {
     case WAL_RECORD_ENTRY:
-        if (raft_restore_entry(group->raft, record->id, record->prev_term, &record->head,
-                               record->body) != 0) {
+        if (restore_entry(group, record) != 0) {
             reactor->has_overflow = true;
         }
         break;
     case WAL_RECORD_TRUNCATE:
         raft_restore_truncate(group->raft, record->id.index);
         break;
-    case WAL_RECORD_SYNC: // strict groups have none
+    case WAL_RECORD_SYNC:
+        group->has_syncs = true;
+        if (is_parallel(group)) {
+            raft_restore_sync(group->raft, &record->sync);
+        }
         break;
     }
+}
+
+// A group keeps the order it was created with.
+static int check_orders(const struct reactor *reactor, char *reason, size_t reason_bytes)
+{
+    for (uint32_t slot = 0; slot < reactor->group_count; slot++) {
+        const struct group *group = &reactor->groups[slot];
+        struct raft_hard_state hard_state = wal_hard_state(reactor->wal, group->id);
+        bool was_parallel = group->has_syncs || hard_state.sync_term != 0;
+        bool was_strict =
+            !was_parallel && (group->has_entries || group->checkpoint.durable.index > 0);
+        if (is_parallel(group) ? was_strict : was_parallel) {
+            snprintf(reason, reason_bytes,
+                     "group %u of this log was created with order: %s; give that, or begin with an "
+                     "empty directory",
+                     group->id, was_strict ? "strict" : "parallel");
+            return -EINVAL;
+        }
+    }
+    return 0;
 }
 
 // A volatile log forgets: after its first start a node does not hold what it once acknowledged. So
@@ -289,11 +325,15 @@ static int take_memory(struct reactor *reactor)
     reactor->groups = calloc(count, sizeof(*reactor->groups));
     reactor->by_id = calloc(reactor->config.groups_total, sizeof(struct group *));
     reactor->dirty = calloc((size_t)count * 2, sizeof(*reactor->dirty));
+    reactor->footprints =
+        calloc((size_t)WIRE_ENTRIES_MAX * RAFT_FOOTPRINTS_MAX, sizeof(*reactor->footprints));
+    reactor->footprint_counts = calloc(WIRE_ENTRIES_MAX, sizeof(*reactor->footprint_counts));
     reactor->checkpoint_buffer = take(CHECKPOINT_CHUNK_BYTES);
     reactor->assembly_memory =
         take(assembly_memory_bytes(sizes->assembly_buffers, sizes->payload_bytes_max));
     if (items == NULL || positions == NULL || reactor->groups == NULL || reactor->by_id == NULL ||
         reactor->dirty == NULL || reactor->checkpoint_buffer == NULL ||
+        reactor->footprints == NULL || reactor->footprint_counts == NULL ||
         reactor->assembly_memory == NULL) {
         return -ENOMEM;
     }
@@ -339,6 +379,11 @@ int reactor_open(const struct reactor_config *config, struct reactor **out, char
         reactor_close(reactor);
         return error;
     }
+    error = check_orders(reactor, reason, reason_bytes);
+    if (error != 0) {
+        reactor_close(reactor);
+        return error;
+    }
     restore_groups(reactor);
     reason[0] = '\0';
     *out = reactor;
@@ -373,6 +418,8 @@ void reactor_close(struct reactor *reactor)
     free(reactor->wal_memory);
     free(reactor->assembly_memory);
     free(reactor->checkpoint_buffer);
+    free(reactor->footprints);
+    free(reactor->footprint_counts);
     free(reactor->heap_items);
     free(reactor->heap_positions);
     free(reactor->dirty);
@@ -411,8 +458,7 @@ bool reactor_is_drained(const struct reactor *reactor)
                       reactor->outbox.pending_count == 0;
     for (uint32_t slot = 0; slot < reactor->group_count && is_drained; slot++) {
         const struct group *group = &reactor->groups[slot];
-        is_drained = group->jobs_out == 0 &&
-                     (group->applied >= group->apply_last || group->is_halted) &&
+        is_drained = (group_is_applied(group) || (group->is_halted && group->jobs_out == 0)) &&
                      group->role != RAFT_LEADER;
     }
     return is_drained;
@@ -441,7 +487,7 @@ int reactor_group_status(struct reactor *reactor, uint16_t id, bool want_digest,
     raft_view(group->raft, &status->raft);
     status->raft.failed |= group->is_halted;
     // A state that was installed and is not told to the core yet is ahead of what `applied` says.
-    want_digest &= group->applied == status->raft.applied;
+    want_digest &= group->applied == status->raft.applied && raft_is_level(group->raft);
     status->peer_count = raft_peer_views(group->raft, status->peers, RAFT_NODES_MAX);
     if (group->jobs_out == 0) {
         status->sessions = session_count(group->sessions);

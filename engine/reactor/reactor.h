@@ -129,6 +129,7 @@ struct reactor_counters {
     uint64_t refused[WIRE_REFUSALS]; // frames and messages by reason
     uint64_t outcomes[RAFT_OUTCOMES];
     uint64_t messages_in, messages_out, entries_in, entries_out;
+    uint64_t footprints_all; // parallel groups: commands that conflict with everything
     uint64_t proposals, proposals_busy, proposals_refused, replies, reads, duplicates;
     uint64_t applied, applied_payload_bytes;
     uint64_t appends_dropped_log_full, sends_cut_short;

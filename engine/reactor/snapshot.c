@@ -38,7 +38,7 @@ static void forget_out(struct group *group)
     struct snapshot *snapshot = &group->snapshot;
     if (snapshot->is_building) {
         stream_end(&snapshot->stream);
-        group->is_paused = false;
+        group_resume(group);
         group_mark_dirty(group);
     }
     free(snapshot->data);
@@ -94,7 +94,7 @@ void snapshot_want(struct group *group, uint64_t peers)
     if (snapshot->users > 0 && !snapshot->is_ready && !snapshot->is_building && !group->is_paused &&
         group->applied > 0) {
         snapshot->is_building = true;
-        group->is_paused = true;
+        group_pause(group, true);
     }
 }
 
@@ -130,10 +130,11 @@ static bool reserve(struct snapshot *snapshot, uint64_t bytes)
 static void build(struct group *group)
 {
     struct snapshot *snapshot = &group->snapshot;
-    if (group->jobs_out > 0) {
+    if (group->jobs_out > 0 || (group->is_leveling && !group_is_level(group))) {
         return;
     }
     if (!snapshot->stream.is_active) {
+        group_copy_begins(group);
         snapshot->covers = raft_id_at(group->raft, group->applied);
         stream_begin(&snapshot->stream, group);
     }
@@ -147,7 +148,7 @@ static void build(struct group *group)
         return;
     }
     stream_end(&snapshot->stream);
-    group->is_paused = false;
+    group_resume(group);
     group_mark_dirty(group);
     snapshot->is_building = false;
     snapshot->is_ready = count == 0;
@@ -408,7 +409,7 @@ static void install(struct group *group)
         tell_core(group);
         return;
     }
-    group->is_paused = true;
+    group_pause(group, false);
     snapshot->in_must_persist = true;
 }
 
@@ -421,7 +422,7 @@ void snapshot_persisted(struct group *group)
         snapshot->in_must_persist = false;
         tell_core(group);
     } else {
-        group->is_paused = true;
+        group_pause(group, false);
     }
 }
 

@@ -136,10 +136,9 @@ static bool move_entry(struct group *group, uint64_t index, const struct raft_en
     struct reactor *reactor = group->reactor;
     struct wal *wal = reactor->wal;
     const uint8_t *payload = wal_payload(wal, entry->body);
-    bool is_read = group->jobs_out > 0 && index > group->applied && index < group->apply_next;
-    struct raft_view view;
-    raft_view(group->raft, &view);
-    if (index > view.synced || is_read ||
+    bool is_given = is_parallel(group) || index < group->apply_next;
+    bool is_read = group->jobs_out > 0 && index > group->applied && is_given;
+    if (!entry->is_durable || is_read ||
         !wal_has_room(wal, 1 + reactor->group_count, entry->head.bytes)) {
         return false;
     }
@@ -150,7 +149,7 @@ static bool move_entry(struct group *group, uint64_t index, const struct raft_en
         return false;
     }
     const struct raft_entry_id id = {.term = entry->term, .index = index};
-    uint64_t prev_term = raft_id_at(group->raft, index - 1).term;
+    uint64_t prev_term = is_parallel(group) ? entry->term : raft_id_at(group->raft, index - 1).term;
     uint64_t body = wal_append(wal, group->id, entry->epoch, id, prev_term, &entry->head, payload);
     MARK(live_entry_is_written_again);
     raft_entry_relocated(group->raft, index, body);
@@ -177,7 +176,7 @@ static bool move_group(struct group *group, uint64_t segment, uint64_t last, str
         if (entry == NULL || entry->body < segment || entry->body >= segment_end) {
             continue;
         }
-        if (next > view.last) {
+        if (next > view.last && !is_parallel(group)) {
             raft_forget_beyond_hole(group->raft);
             last = view.last;
             break;
@@ -209,6 +208,15 @@ static bool is_pinned_by(struct group *group, uint64_t last, bool is_tight, bool
     return true;
 }
 
+// While a parallel group installs the log of a new term, that log's entries and the record that
+// makes them count stay where they are.
+static bool may_move_entries_of(const struct group *group)
+{
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    return !view.is_installing;
+}
+
 // Frees the segment as far as it can in this iteration. True when nothing live is left in it.
 static bool free_segment(struct reactor *reactor, uint64_t segment, uint64_t used, bool *was_busy)
 {
@@ -224,7 +232,8 @@ static bool free_segment(struct reactor *reactor, uint64_t segment, uint64_t use
         struct group *group = &reactor->groups[slot];
         uint64_t last = wal_last_in_segment(reactor->wal, segment, group->id);
         if (last == 0 || !is_pinned_by(group, last, is_tight, was_busy) ||
-            (must_move && move_group(group, segment, last, &budget))) {
+            (must_move && may_move_entries_of(group) &&
+             move_group(group, segment, last, &budget))) {
             continue;
         }
         is_free = false;

@@ -18,11 +18,12 @@ void timing_begin(struct group *group, uint64_t index)
     }
 }
 
-// Everything up to `applied` is answered, by this iteration's end.
-void timing_answered(struct group *group, uint64_t applied)
+// The entries first..last are answered, by this iteration's end.
+void timing_answered(struct group *group, uint64_t first, uint64_t last)
 {
     struct timing *timing = &group->reactor->timing;
-    timing->is_answered |= timing->group == group && timing->index <= applied;
+    timing->is_answered |=
+        timing->group == group && timing->index >= first && timing->index <= last;
 }
 
 // Nobody will answer the group's entries from here.

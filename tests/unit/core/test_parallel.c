@@ -592,7 +592,7 @@ static void open_run(uint64_t seed)
     node_count = chance(25) ? 5 : 3;
     command_count = answered_high = mail_count = now = 0;
     cut = 0;
-    rough.loss_percent = chance(50) ? (uint32_t)prng_below(&prng, 25) : 0;
+    rough.loss_percent = chance(50) ? (uint32_t)prng_below(&prng, 25) : 0U;
     rough.late_percent = (uint32_t)prng_below(&prng, 15);
     rough.late_ns = (2 + prng_below(&prng, 100)) * TICK_NS;
     rough.write_percent = 3 + (uint32_t)prng_below(&prng, 80);
