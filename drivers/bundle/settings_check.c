@@ -330,9 +330,6 @@ static int check_log(const struct pontoon_config *config, why reason)
 
 static int check_apply(const struct pontoon_config *config, why reason)
 {
-    if (config->order == PONTOON_PARALLEL) {
-        return settings_refuse(reason, 0, "order: parallel is not in this version; give strict");
-    }
     if (strcmp(config->app, "kv") != 0 && strcmp(config->app, "block") != 0 &&
         strcmp(config->app, "null") != 0) {
         return settings_refuse(reason, 0,

@@ -84,7 +84,8 @@ static const struct settings_knob top_knobs[] = {
     {CONFIG("groups", groups), .kind = SETTINGS_NUMBER, .min = 1, .max = PONTOON_GROUPS_MAX,
      .value = 1, .meaning = "number of Raft groups; ids are 0 to groups - 1"},
     {CONFIG("order", order), .kind = SETTINGS_WORD, .words = order_words, .value = PONTOON_STRICT,
-     .meaning = "strict Raft, or parallel (not in this version)"},
+     .meaning =
+         "strict Raft, or parallel: what does not conflict is not ordered (for good, at creation)"},
     {CONFIG("app", app), .kind = SETTINGS_TEXT, .text = "kv",
      .meaning = "state machine: kv (key-value store), block (a volume) or null (counts)"},
     {CONFIG("app_memory_mib", app_memory_mib), .kind = SETTINGS_NUMBER, .min = 1, .max = 1048576,

@@ -151,8 +151,9 @@ static int write_config(struct cluster *cluster, char *reason, size_t reason_byt
     if (file == NULL) {
         return fail(reason, reason_bytes, cluster->config, errno);
     }
-    fprintf(file, "cluster: %llu\nlink: %s\ndurability: %s\n%snodes:\n",
+    fprintf(file, "cluster: %llu\nlink: %s\ndurability: %s\norder: %s\n%snodes:\n",
             (unsigned long long)cluster->number, cluster->link, cluster->durability,
+            cluster->order == NULL ? "strict" : cluster->order,
             cluster->settings == NULL ? "" : cluster->settings);
     for (int id = 1; id <= CLUSTER_NODES; id++) {
         write_member(file, cluster, id, id, true);

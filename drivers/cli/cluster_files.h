@@ -14,6 +14,7 @@ enum { CLUSTER_NODES = 3, CLUSTER_PATH_BYTES = 160 };
 struct cluster {
     const char *link;       // memif, af_packet, udp
     const char *durability; // memory, fsync
+    const char *order;      // strict, parallel; NULL: strict
     const char *settings;   // further lines of the configuration; NULL: none
     const char *name;       // its directory is NAME-XXXXXX; NULL: pontoon-demo
     bool is_isolated;       // a network namespace of its own on every link (af_packet always has)

@@ -35,6 +35,12 @@ static const struct cli_option options[] = {
      .words = "memory|fsync",
      .fallback = "fsync",
      .summary = "whether entries are on disk before they count"},
+    {.name = "order",
+     .kind = CLI_WORD,
+     .argument = "KIND",
+     .words = "strict|parallel",
+     .fallback = "strict",
+     .summary = "whether entries that do not conflict are ordered"},
     {.name = "data",
      .kind = CLI_TEXT,
      .argument = "DIR",
@@ -339,8 +345,8 @@ static void print_table(const struct demo *demo, const char *json_path)
 {
     json_t *report = json_load_file(json_path, 0, NULL);
     json_t *latency = json_object_get(report, "latency_us");
-    printf("\n  links              %s, durability %s, order strict, 3 nodes + client\n",
-           demo->cluster.link, demo->cluster.durability);
+    printf("\n  links              %s, durability %s, order %s, 3 nodes + client\n",
+           demo->cluster.link, demo->cluster.durability, demo->cluster.order);
     printf("  data               %llu files, %.1f MB, replicated in %.2f s (a leader's death "
            "included)\n",
            (unsigned long long)demo->files, (double)demo->bytes / 1e6, demo->load_s);
@@ -377,6 +383,7 @@ static int run(const struct cli_arguments *arguments)
     static struct demo demo;
     demo.cluster.link = cli_text(arguments, "link");
     demo.cluster.durability = cli_text(arguments, "durability");
+    demo.cluster.order = cli_text(arguments, "order");
     demo.data = cli_text(arguments, "data");
     demo.seconds = cli_number(arguments, "seconds");
     demo.started_ns = now_ns();

@@ -110,8 +110,7 @@ static void values_out_of_range_are_refused(void)
          ":1: types: must be a list; begin each item with \"- \""},
         {NODE1 "app: sql\n", ": app: there is no state machine \"sql\"; give kv, block or null"},
         {NODE1 "app_file: true\n",
-         ": app_file: kv keeps its state in memory; only block has a file"},
-        {NODE1 "order: parallel\n", ": order: parallel is not in this version; give strict"});
+         ": app_file: kv keeps its state in memory; only block has a file"});
 }
 
 static void impossible_members_are_refused(void)

@@ -590,7 +590,8 @@ static void open_run(uint64_t seed)
     run_seed = seed;
     prng_init(&prng, seed);
     node_count = chance(25) ? 5 : 3;
-    command_count = answered_high = mail_count = now = 0;
+    command_count = answered_high = now = 0;
+    mail_count = 0;
     cut = 0;
     rough.loss_percent = chance(50) ? (uint32_t)prng_below(&prng, 25) : 0U;
     rough.late_percent = (uint32_t)prng_below(&prng, 15);
