@@ -18,7 +18,7 @@ readonly FOR_MORE="lib=nbdkit:nbdkit-plugin-dev nbdkit:nbdkit"
 readonly FOR_TESTS="hugeadm:libhugetlbfs-bin clang:clang
     file=/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a:libclang-rt-dev clang-format:clang-format shellcheck:shellcheck ip:iproute2
     mkfs.ext4:e2fsprogs losetup:mount setarch:util-linux dpdk-telemetry.py:dpdk-dev nbdfuse:libnbd-bin
-    nbdcopy:libnbd-bin fio:fio e2fsck:e2fsprogs fstrim:util-linux"
+    nbdcopy:libnbd-bin fio:fio e2fsck:e2fsprogs fstrim:util-linux spin:spin"
 
 dry_run=false
 case "${1-}" in
