@@ -16,9 +16,12 @@
 #include "engine/wal/wal_state.h"
 #include "tests/sim/linear.h"
 
+// However short election timeouts are, a leader whose log is full has that long to give way.
+#define HEAL_MIN_NS (1600 * SIM_MS)
 #define IDLE_POLL_NS SIM_MS // a loop that nothing wakes still looks around this often
 
 enum {
+    HEAL_TIMEOUTS = 40,
     STABLE_TERMS = 2,       // an election or two may still be under way
     SERVED_MIN = 2,         // operations of each client in the last phases
     DIGEST_EVERY = 1 << 14, // events
@@ -283,6 +286,7 @@ void sim_node_start(struct sim_node *node)
     int error = 0;
     uint64_t dies_in = node->dies_in;
     node->dies_in = 0;
+    heap_remove(&sim->events, SIM_EVENT_NODE + node->id - 1u); // it may come back early
     for (uint32_t which = 0; which < sim->options.reactors; which++) {
         sim_disk_revive(&node->seats[which]->disk, true);
         sim_disk_revive(&node->seats[which]->checkpoint_disk, true);
@@ -606,15 +610,21 @@ static void report_late(struct sim *sim)
     }
 }
 
-static void demand(struct sim *sim, bool (*holds)(struct sim *sim), uint64_t for_ns,
-                   const char *what)
+static void demand_as(struct sim *sim, const char *invariant, bool (*holds)(struct sim *sim),
+                      uint64_t for_ns, const char *what)
 {
     if (!run_until(sim, holds, for_ns)) {
         if (sim->is_verbose) {
             report_late(sim);
         }
-        sim_fail(sim, "liveness", "%s not within %lu ms", what, for_ns / SIM_MS);
+        sim_fail(sim, invariant, "%s not within %lu ms", what, for_ns / SIM_MS);
     }
+}
+
+static void demand(struct sim *sim, bool (*holds)(struct sim *sim), uint64_t for_ns,
+                   const char *what)
+{
+    demand_as(sim, "liveness", holds, for_ns, what);
 }
 
 static uint64_t highest_term(struct sim *sim)
@@ -629,18 +639,31 @@ static uint64_t highest_term(struct sim *sim)
     return highest;
 }
 
+// Who runs and holds all it ever acknowledged. Result: how many.
+static uint32_t list_whole(struct sim *sim, uint16_t ids[SIM_NODES_MAX])
+{
+    uint32_t count = 0;
+    for (uint16_t id = 1; id <= sim->options.nodes; id++) {
+        const struct sim_node *node = &sim->nodes[id - 1];
+        if (node->is_up && !node->is_stopping && is_intact(sim, id)) {
+            ids[count++] = id;
+        }
+    }
+    return count;
+}
+
+static void set_cut(struct sim *sim, uint16_t from, uint16_t to, bool is_cut)
+{
+    sim->links[from][to].cuts += is_cut ? 1u : 0;
+    sim->links[from][to].cuts -= is_cut ? 0 : 1u;
+}
+
 // Where more than a majority is up and whole, one link between two of them may stay cut for good:
 // everybody still reaches a majority (FAULTS N5; the outage of 2020).
 static bool cut_one_link(struct sim *sim, uint16_t *a, uint16_t *b)
 {
     uint16_t up[SIM_NODES_MAX];
-    uint32_t count = 0;
-    for (uint16_t id = 1; id <= sim->options.nodes; id++) {
-        const struct sim_node *node = &sim->nodes[id - 1];
-        if (node->is_up && !node->is_stopping && is_intact(sim, id)) {
-            up[count++] = id;
-        }
-    }
+    uint32_t count = list_whole(sim, up);
     if (count <= majority(sim) || prng_chance(&sim->prng, 1, 2)) {
         return false;
     }
@@ -648,13 +671,13 @@ static bool cut_one_link(struct sim *sim, uint16_t *a, uint16_t *b)
     uint32_t second = (first + 1 + (uint32_t)prng_below(&sim->prng, count - 1)) % count;
     *a = up[first];
     *b = up[second];
-    sim->links[*a][*b].cuts++;
-    sim->links[*b][*a].cuts++;
+    set_cut(sim, *a, *b, true);
+    set_cut(sim, *b, *a, true);
     return true;
 }
 
 // A leader is there, and whoever does not hear it leaves it alone: terms stop growing.
-static void demand_stability(struct sim *sim)
+static void demand_stability(struct sim *sim, uint16_t a, uint16_t b)
 {
     uint64_t term = highest_term(sim);
     run_until(sim, NULL, 10 * sim->options.election_max_ns);
@@ -662,6 +685,52 @@ static void demand_stability(struct sim *sim)
     SIM_CHECK(sim, now <= term + STABLE_TERMS, "stability",
               "one link is cut, and in ten election timeouts terms grew from %lu to %lu", term,
               now);
+    set_cut(sim, a, b, false);
+    set_cut(sim, b, a, false);
+}
+
+static uint16_t leader_of(struct sim *sim, uint16_t group)
+{
+    uint16_t leader = 0;
+    uint64_t term = 0;
+    for (uint16_t id = 1; id <= sim->options.nodes; id++) {
+        const struct raft *raft = sim_raft(sim, id, group);
+        if (raft != NULL && raft->role == RAFT_LEADER && raft->term >= term) {
+            leader = id;
+            term = raft->term;
+        }
+    }
+    return leader;
+}
+
+static bool is_relieved(struct sim *sim)
+{
+    return leader_of(sim, 0) != sim->deaf && has_committed(sim);
+}
+
+// A leader that hears nobody, though everybody hears it, steps down, and another takes over (N4).
+static void demand_relief(struct sim *sim)
+{
+    sim->deaf = leader_of(sim, 0);
+    for (uint16_t id = 1; id <= sim->options.nodes && sim->deaf != 0; id++) {
+        set_cut(sim, id, sim->deaf, true);
+    }
+    demand_as(sim, "check-quorum", is_relieved, HEAL_TIMEOUTS * sim->options.election_max_ns,
+              "a leader that hears nobody is relieved");
+    for (uint16_t id = 1; id <= sim->options.nodes && sim->deaf != 0; id++) {
+        set_cut(sim, id, sim->deaf, false);
+    }
+}
+
+// All replicas are equal, nobody asks for anything, and then one link fails.
+static void run_calm(struct sim *sim)
+{
+    uint16_t up[SIM_NODES_MAX], a, b;
+    if (cut_one_link(sim, &a, &b)) {
+        demand_stability(sim, a, b);
+    } else if (list_whole(sim, up) > majority(sim) && prng_chance(&sim->prng, 1, 2)) {
+        demand_relief(sim);
+    }
 }
 
 static void run_quorum(struct sim *sim)
@@ -677,7 +746,9 @@ static void run_quorum(struct sim *sim)
     // A stranded leader may first have to notice, a log be installed, a candidate lose to its
     // equal: bounded all the same.
     bool is_cut = cut_one_link(sim, &a, &b);
-    demand(sim, has_committed, 40 * sim->options.election_max_ns, "a commit in every group");
+    uint64_t patience_ns = HEAL_TIMEOUTS * sim->options.election_max_ns;
+    demand(sim, has_committed, patience_ns > HEAL_MIN_NS ? patience_ns : HEAL_MIN_NS,
+           "a commit in every group");
     sim->result->heal_ns = sim->now_ns - from_ns;
     sim->result->heal_timeouts =
         (uint32_t)(sim->result->heal_ns * 100 / sim->options.election_max_ns);
@@ -685,9 +756,7 @@ static void run_quorum(struct sim *sim)
     demand(sim, is_served, 10 * SIM_S, "every client served");
     clients_active(sim, false);
     if (is_cut) {
-        demand_stability(sim);
-        sim->links[a][b].cuts--;
-        sim->links[b][a].cuts--;
+        demand_stability(sim, a, b);
     }
 }
 
@@ -701,6 +770,8 @@ static void run_all(struct sim *sim)
     clients_active(sim, false);
     if (!sim->result->is_halted) {
         demand(sim, is_level, 20 * SIM_S, "all replicas equal and all clients answered");
+        run_calm(sim);
+        demand(sim, is_level, 20 * SIM_S, "all replicas equal again");
         run_until(sim, NULL, 50 * SIM_MS); // late frames, marks, checkpoints
         demand(sim, sim_is_at_rest, 4 * SIM_S, "no checkpoint is kept for others");
     }

@@ -89,6 +89,7 @@ enum sim_fault_kind {
     SIM_CLOG,
     SIM_FILTER,
     SIM_REPLAY,
+    SIM_STRAGGLERS,
     SIM_FORGERY,
     SIM_DISK_SLOW,
     SIM_DISK_STUCK,
@@ -183,7 +184,7 @@ struct sim_net {
 // One direction between two nodes (0: all clients).
 struct sim_link {
     uint32_t cuts; // by how many faults
-    uint32_t loss_ppm, duplicate_ppm, corrupt_ppm;
+    uint32_t loss_ppm, duplicate_ppm, corrupt_ppm, straggler_ppm;
     uint64_t delay_ns, jitter_ns; // on top
     uint64_t clogged_until_ns;
     uint32_t filter; // bit 1 << message type: dropped
@@ -307,6 +308,7 @@ struct sim_client {
 
 struct sim_id {
     uint64_t term;
+    uint64_t in_term; // the leader's who committed it
     uint32_t crc;
     bool is_known;
 };
@@ -317,6 +319,11 @@ struct sim_known_entry { // (term, index) is the same entry everywhere, and has 
     uint32_t holders; // bit (id - 1): that node, being intact, had it when it counted as durable
 };
 
+struct sim_term {
+    uint16_t leader;               // seen to lead in it; 0: nobody
+    uint16_t votes[SIM_NODES_MAX]; // granted and sent, by voter; 0: none
+};
+
 struct sim_truth {                   // of a group
     struct sim_id *committed;        // by index
     uint64_t *chains;                // state after it; 0: not applied anywhere
@@ -324,8 +331,8 @@ struct sim_truth {                   // of a group
     uint64_t commit_before;          // ... when the last phase began
     struct sim_known_entry *entries; // open addressing
     uint64_t entries_mask, entries_count;
-    uint16_t *leaders; // by term
-    uint64_t terms;
+    struct sim_term *terms; // by term
+    uint64_t terms_count;
     uint64_t digest_index, digest;
 };
 
@@ -367,6 +374,9 @@ struct sim_clock {
     int32_t drift_ppm;         // -1000000: frozen
 };
 
+// What happens to a node moments after it came to lead, or stood.
+enum sim_trap { SIM_TRAP_CUT_OFF, SIM_TRAP_CRASH, SIM_TRAP_PAUSE };
+
 struct sim_node {
     struct sim *sim;
     uint16_t id;
@@ -377,9 +387,10 @@ struct sim_node {
     uint64_t paused_until_ns, workers_until_ns, slow_until_ns;
     uint64_t restart_ns;
     uint32_t dies_in;   // disk requests of its next start
-    bool is_trap_crash; // what the trap that is set for it does
+    enum sim_trap trap; // that is set for it
     bool is_trapped;    // cut off by one
     bool is_muted;      // its appends are dropped
+    uint16_t confidant; // ... but for those to this node; 0: to all
     struct sim_clock clock;
     struct sim_seat *seats[SIM_REACTORS_MAX];
 };
@@ -429,6 +440,7 @@ struct sim {
     struct sim_packet recordings[SIM_RECORDINGS];
     uint32_t recording_count;
     uint64_t frames_sent, frames_lost;
+    uint16_t deaf; // a leader that was cut from all it hears; 0: none
 
     uint32_t next_fault;
     uint64_t active_until_ns[SIM_FAULTS_MAX]; // 0: not active

@@ -1,7 +1,7 @@
 // What must hold, looked at after every poll of a reactor, whatever the poll did.
 //
 //   election-safety      one leader a term
-//   leader-completeness  a leader's log has everything that was committed anywhere
+//   leader-completeness  a leader's log has everything that was committed in an earlier term
 //   log-matching         the same (term, index) is the same entry with the same predecessor, on
 //   every node, for ever state-machine-safety what is committed at an index is the same everywhere,
 //   and every replica's state after it monotonic            terms, commit, applied, match never
@@ -68,6 +68,20 @@ static void grow_known(struct sim_truth *truth)
     free(old);
 }
 
+static struct sim_term *term_at(struct sim_truth *truth, uint64_t term)
+{
+    if (term >= truth->terms_count) {
+        uint64_t grown = 2 * term + 64;
+        truth->terms = realloc(truth->terms, grown * sizeof(*truth->terms));
+        ASSERT(truth->terms != NULL);
+        memset(truth->terms + truth->terms_count, 0,
+               (grown - truth->terms_count) * sizeof(*truth->terms));
+        truth->terms_count = grown;
+    }
+    return &truth->terms[term];
+}
+
+// Nobody but the leader of a term makes entries of it, and it has them first.
 static void check_entry(struct sim_seat *seat, uint16_t group, uint64_t index, uint64_t prev_term,
                         const struct raft_entry *entry)
 {
@@ -81,6 +95,10 @@ static void check_entry(struct sim_seat *seat, uint16_t group, uint64_t index, u
         *known = (struct sim_known_entry){
             .term = entry->term, .index = index, .prev_term = prev_term, .crc = entry->head.crc};
         truth->entries_count++;
+        uint16_t leader = term_at(truth, entry->term)->leader;
+        SIM_CHECK(sim, leader == 0 || leader == seat->node->id, "leaders-append",
+                  "node %u group %u: made the entry (%lu, %lu), and node %u leads in that term",
+                  seat->node->id, group, entry->term, index, leader);
     }
     SIM_CHECK(
         sim, known->crc == entry->head.crc && known->prev_term == prev_term, "log-matching",
@@ -142,7 +160,7 @@ static void check_majority(struct sim_seat *seat, uint16_t group, uint64_t index
 }
 
 static void check_committed(struct sim_seat *seat, uint16_t group, struct raft_entry_id id,
-                            uint32_t crc, bool has_crc)
+                            uint64_t in_term, uint32_t crc, bool has_crc)
 {
     struct sim *sim = seat->node->sim;
     struct sim_truth *truth = &sim->truths[group];
@@ -153,7 +171,7 @@ static void check_committed(struct sim_seat *seat, uint16_t group, struct raft_e
               "node %u group %u: committed (%lu, %lu) where (%lu, %lu) was committed before",
               seat->node->id, group, id.term, id.index, known->term, id.index);
     if (!known->is_known && has_crc) {
-        *known = (struct sim_id){.term = id.term, .crc = crc, .is_known = true};
+        *known = (struct sim_id){.term = id.term, .in_term = in_term, .crc = crc, .is_known = true};
         truth->commit = id.index > truth->commit ? id.index : truth->commit;
         check_majority(seat, group, id.index, id.term);
     }
@@ -164,38 +182,50 @@ static void check_commit(struct sim_seat *seat, uint16_t group, const struct raf
 {
     uint64_t from = seen->commit > raft->log.base.index ? seen->commit : raft->log.base.index;
     if (raft->log.base.index > seen->base) {
-        check_committed(seat, group, raft->log.base, 0, false);
+        check_committed(seat, group, raft->log.base, raft->term, 0, false);
     }
     for (uint64_t index = from + 1; index <= raft->commit; index++) {
         const struct raft_entry *entry = raft_entry_at(raft, index);
-        check_committed(seat, group, raft_id_at(raft, index), entry->head.crc, true);
+        check_committed(seat, group, raft_id_at(raft, index), raft->term, entry->head.crc, true);
     }
 }
 
 // ------------------------------------------------------------------------------------------------
-// leaders
+// votes and leaders
+
+// A granted vote leaves its voter: one a term, whatever happened to the voter since the last one.
+static void note_vote(struct sim *sim, uint16_t group, uint64_t term, uint16_t voter,
+                      uint16_t candidate)
+{
+    uint16_t *vote = &term_at(&sim->truths[group], term)->votes[voter - 1];
+    SIM_CHECK(sim, *vote == 0 || *vote == candidate, "election-safety",
+              "node %u group %u: votes for %u in term %lu, and voted for %u", voter, group,
+              candidate, term, *vote);
+    *vote = candidate;
+}
 
 static void check_leader(struct sim_seat *seat, uint16_t group, const struct raft *raft)
 {
     struct sim *sim = seat->node->sim;
     struct sim_truth *truth = &sim->truths[group];
-    if (raft->term >= truth->terms) {
-        uint64_t grown = 2 * raft->term + 64;
-        truth->leaders = realloc(truth->leaders, grown * sizeof(uint16_t));
-        ASSERT(truth->leaders != NULL);
-        memset(truth->leaders + truth->terms, 0, (grown - truth->terms) * sizeof(uint16_t));
-        truth->terms = grown;
-    }
-    uint16_t *leader = &truth->leaders[raft->term];
-    SIM_CHECK(sim, *leader == 0 || *leader == seat->node->id, "election-safety",
-              "group %u: nodes %u and %u lead in term %lu", group, *leader, seat->node->id,
+    struct sim_term *term = term_at(truth, raft->term);
+    uint32_t votes = 1; // its own
+    SIM_CHECK(sim, term->leader == 0 || term->leader == seat->node->id, "election-safety",
+              "group %u: nodes %u and %u lead in term %lu", group, term->leader, seat->node->id,
               raft->term);
-    *leader = seat->node->id;
+    term->leader = seat->node->id;
+    for (uint32_t voter = 0; voter < sim->options.nodes; voter++) {
+        votes += voter + 1u != seat->node->id && term->votes[voter] == seat->node->id;
+    }
+    SIM_CHECK(sim, votes > sim->options.nodes / 2, "election-safety",
+              "node %u group %u leads in term %lu, and %u of %u nodes voted for it in that term",
+              seat->node->id, group, raft->term, votes, sim->options.nodes);
     for (uint64_t index = raft->log.base.index + 1; index <= truth->commit; index++) {
         const struct raft_entry *entry =
             index <= raft->log.last ? raft_entry_at(raft, index) : NULL;
         const struct sim_id *known = &truth->committed[index];
-        SIM_CHECK(sim, !known->is_known || (entry != NULL && entry->term == known->term),
+        bool is_due = known->is_known && known->in_term < raft->term; // else it won late, rightly
+        SIM_CHECK(sim, !is_due || (entry != NULL && entry->term == known->term),
                   "leader-completeness",
                   "node %u group %u leads in term %lu without the committed entry (%lu, %lu)",
                   seat->node->id, group, raft->term, known->term, index);
@@ -251,7 +281,7 @@ static void check_promise(struct sim_seat *seat, const struct layout_message *me
     struct raft_hard_state durable = hard_on_disk(seat, message->group);
     SIM_CHECK(
         seat->node->sim,
-        durable.term > message->term ||
+        seat->node->is_damaged || durable.term > message->term ||
             (durable.term == message->term && (voted_for == 0 || durable.voted_for == voted_for)),
         "durability",
         "node %u group %u: sends a message of type %u in term %lu (vote %u), on disk are %lu and "
@@ -265,19 +295,17 @@ void sim_check_sent(struct sim_seat *seat, const uint8_t *data, uint32_t bytes)
     struct layout_envelope envelope;
     struct layout_message message;
     memcpy(&envelope, data, sizeof(envelope));
-    for (uint32_t at = sizeof(envelope); at + sizeof(message) <= bytes && !seat->node->is_damaged;
-         at += message.bytes) {
+    for (uint32_t at = sizeof(envelope); at + sizeof(message) <= bytes; at += message.bytes) {
         memcpy(&message, data + at, sizeof(message));
-        bool is_granted = message.type == RAFT_MSG_VOTE_REPLY && data[at + sizeof(message)] != 0;
+        const uint8_t *answer = data + at + sizeof(message); // the first byte of replies
         if (message.type == RAFT_MSG_VOTE || message.type == RAFT_MSG_APPEND) {
             check_promise(seat, &message, seat->node->id);
-        } else if (is_granted) {
+        } else if (message.type == RAFT_MSG_VOTE_REPLY && *answer != 0) {
             check_promise(seat, &message, envelope.destination);
-        } else if (message.type == RAFT_MSG_APPEND_REPLY) {
-            bool is_ack = data[at + sizeof(message)] == RAFT_APPEND_OK;
-            if (is_ack) {
-                check_promise(seat, &message, 0);
-            }
+            note_vote(seat->node->sim, message.group, message.term, seat->node->id,
+                      envelope.destination);
+        } else if (message.type == RAFT_MSG_APPEND_REPLY && *answer == RAFT_APPEND_OK) {
+            check_promise(seat, &message, 0);
         }
         if (message.bytes < sizeof(message)) {
             break;
@@ -309,16 +337,18 @@ static void note_holder(struct sim_seat *seat, uint16_t group, const struct raft
     }
 }
 
+// The disk is looked at once for each entry, when it comes to count: later the entry may be copied
+// to the log's head, and its place is the copy's before that is durable. (Where entries are kept in
+// memory, one that replaced another counts at once.)
 static void check_synced(struct sim_seat *seat, uint16_t group, const struct raft *raft,
                          const struct sim_seen *seen)
 {
-    bool is_cut = raft->log.epoch != seen->epoch;
-    uint64_t from = is_cut ? seen->commit : seen->synced;
+    uint64_t from = raft->log.epoch != seen->epoch ? seen->commit : seen->synced;
     note_holder(seat, group, raft, seen->is_intact ? from : 0);
     if (seat->node->sim->options.is_volatile) {
         return;
     }
-    for (uint64_t index = from + 1;
+    for (uint64_t index = seen->synced + 1;
          index <= raft->log.synced && !seat->node->is_damaged && !seat->reactor->is_failed;
          index++) {
         const struct raft_entry *entry = raft_entry_at(raft, index);
@@ -433,13 +463,13 @@ static void look(struct sim_seat *seat, struct group *group)
     bool is_cut = raft->log.epoch != seen->epoch;
     uint64_t known = is_cut ? 0 : seen->last;
     check_monotonic(seat, group->id, raft, seen);
+    if (raft->role == RAFT_LEADER && (seen->role != RAFT_LEADER || raft->term != seen->term)) {
+        check_leader(seat, group->id, raft);
+    }
     check_entries(seat, group->id, raft, known < seen->commit ? seen->commit : known);
     check_synced(seat, group->id, raft, seen);
     check_hard_state(seat, group->id, raft);
     check_commit(seat, group->id, raft, seen);
-    if (raft->role == RAFT_LEADER && (seen->role != RAFT_LEADER || raft->term != seen->term)) {
-        check_leader(seat, group->id, raft);
-    }
     if (is_cut || seen->looks++ % INVARIANTS_EVERY == 0) {
         raft_check_invariants(raft);
     }
@@ -642,7 +672,7 @@ void sim_check_close(struct sim *sim)
         free(sim->truths[group].committed);
         free(sim->truths[group].chains);
         free(sim->truths[group].entries);
-        free(sim->truths[group].leaders);
+        free(sim->truths[group].terms);
     }
     for (uint32_t number = 0; number < SIM_SEATS; number++) {
         for (uint32_t group = 0; group < SIM_GROUPS_MAX; group++) {

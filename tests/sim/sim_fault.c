@@ -28,6 +28,7 @@ static const struct sim_fault_row rows[SIM_FAULT_KINDS] = {
     [SIM_CLOG] = {"clog", SIM_CLASS_TRICKS, 0, 0},                      // node to peer
     [SIM_FILTER] = {"filter", SIM_CLASS_TRICKS, 0, 9},                  // which type of message
     [SIM_REPLAY] = {"replay", SIM_CLASS_TRICKS, 1, 64},                 // frames
+    [SIM_STRAGGLERS] = {"stragglers", SIM_CLASS_TRICKS, 10000, 300000}, // ppm, come very late too
     [SIM_FORGERY] = {"forgery", SIM_CLASS_TRICKS, 1, 30},               // frames
     [SIM_DISK_SLOW] = {"disk-slow", SIM_CLASS_DISK, 5, 100},            // times
     [SIM_DISK_STUCK] = {"disk-stuck", SIM_CLASS_DISK, 0, 0},
@@ -115,6 +116,8 @@ static void make_noise(struct sim *sim, const struct sim_fault *fault, bool begi
                 add(&link->duplicate_ppm, fault->strength, begins);
             } else if (fault->kind == SIM_CORRUPTION) {
                 add(&link->corrupt_ppm, fault->strength, begins);
+            } else if (fault->kind == SIM_STRAGGLERS) {
+                add(&link->straggler_ppm, fault->strength, begins);
             } else {
                 link->delay_ns += begins ? half_ns : 0 - half_ns;
                 link->jitter_ns += begins ? half_ns : 0 - half_ns;
@@ -176,21 +179,27 @@ static const struct sim_fault *active(const struct sim *sim, enum sim_fault_kind
     return NULL;
 }
 
-// Whoever stands may be muted, so that it leads with a log that nobody else has; whoever leads,
-// crashed or cut off within moments. One victim goes free when the next one is there.
+// Whoever stands may be muted, so that it leads with a log that nobody else has, or one other node;
+// whoever leads is crashed, cut off or paused within moments. One victim goes free when the next
+// one is there.
 static void hunt_leader(struct sim_node *node, enum raft_role role, const struct sim_fault *hunt)
 {
     struct sim *sim = node->sim;
     if (role == RAFT_CANDIDATE) {
         bool is_muted = prng_chance(&sim->prng, 1, 2);
+        bool has_confidant = prng_chance(&sim->prng, 1, 2);
         unmute_all(sim);
         node->is_muted = is_muted;
+        node->confidant =
+            has_confidant ? (uint16_t)(1 + prng_below(&sim->prng, sim->options.nodes)) : 0;
         return;
     }
     release_trapped(sim);
     bool may_crash = !sim->options.is_volatile; // or the group would soon have lost its memory
-    node->is_trap_crash = may_crash && prng_chance(&sim->prng, 1, 2);
-    if (!node->is_muted) {
+    bool is_crash = may_crash && prng_chance(&sim->prng, 1, 2);
+    bool is_pause = prng_chance(&sim->prng, 1, 3);
+    node->trap = is_crash ? SIM_TRAP_CRASH : is_pause ? SIM_TRAP_PAUSE : SIM_TRAP_CUT_OFF;
+    if (!node->is_muted || node->confidant != 0) {
         sim_at(sim, SIM_EVENT_TRAP + node->id - 1u,
                sim->now_ns + prng_below(&sim->prng, hunt->strength * SIM_US));
     }
@@ -205,7 +214,7 @@ void sim_fault_on_role(struct sim_node *node, enum raft_role role)
     }
     hunt = active(sim, SIM_HUNT_CANDIDATES);
     if (hunt != NULL && role == RAFT_CANDIDATE && !sim->options.is_volatile) {
-        node->is_trap_crash = true;
+        node->trap = SIM_TRAP_CRASH;
         sim_at(sim, SIM_EVENT_TRAP + node->id - 1u,
                sim->now_ns + prng_below(&sim->prng, hunt->strength * SIM_US));
     }
@@ -214,10 +223,13 @@ void sim_fault_on_role(struct sim_node *node, enum raft_role role)
 void sim_fault_trap(struct sim_node *node)
 {
     struct sim *sim = node->sim;
-    if (node->is_trap_crash) {
-        bool is_short = prng_chance(&sim->prng, 1, 2);
-        uint64_t longest_ns = is_short ? 5 * SIM_MS : 4 * sim->options.election_min_ns;
-        sim_node_crash(node, true, 1 + prng_below(&sim->prng, longest_ns));
+    bool is_short = prng_chance(&sim->prng, 1, 2);
+    uint64_t longest_ns = is_short ? 5 * SIM_MS : 4 * sim->options.election_min_ns;
+    uint64_t for_ns = 1 + prng_below(&sim->prng, longest_ns);
+    if (node->trap == SIM_TRAP_CRASH) {
+        sim_node_crash(node, true, for_ns);
+    } else if (node->trap == SIM_TRAP_PAUSE) {
+        node->paused_until_ns = sim->now_ns + for_ns;
     } else if (!node->is_trapped) {
         node->is_trapped = true;
         isolate(sim, node->id, true);
@@ -381,6 +393,7 @@ static void begin(struct sim *sim, const struct sim_fault *fault, uint64_t until
     case SIM_DUPLICATES:
     case SIM_DELAY:
     case SIM_CORRUPTION:
+    case SIM_STRAGGLERS:
         make_noise(sim, fault, true);
         break;
     case SIM_CUT_ONE_WAY:
@@ -471,6 +484,7 @@ static void end(struct sim *sim, const struct sim_fault *fault)
     case SIM_DUPLICATES:
     case SIM_DELAY:
     case SIM_CORRUPTION:
+    case SIM_STRAGGLERS:
         make_noise(sim, fault, false);
         break;
     case SIM_CUT_ONE_WAY:

@@ -18,7 +18,8 @@
 enum {
     CLIENT_PORT = 9000,
     RX_QUEUE_MAX = 2048,
-    RECORD_EVERY = 31, // of the frames sent, one is kept for replays
+    RECORD_EVERY = 31,      // of the frames sent, one is kept for replays
+    STRAGGLER_TIMEOUTS = 8, // election timeouts that the copy of a frame is late by, at most
     MILLION = 1000000,
 };
 
@@ -105,6 +106,17 @@ static void record(struct sim *sim, const struct sim_packet *packet)
     memcpy(kept->data, packet->data, packet->bytes);
 }
 
+// A second copy comes very late, perhaps of a frame that was lost. Not so many that there are no
+// frames left for what is in time.
+static void straggle(struct sim *sim, const struct sim_packet *packet, const struct sim_link *link)
+{
+    if (chance(sim, link->straggler_ppm) && sim->free_packet_count > SIM_PACKETS_MAX / 2) {
+        uint64_t timeouts = prng_between(&sim->net_prng, 1, STRAGGLER_TIMEOUTS);
+        uint64_t late_ns = prng_below(&sim->net_prng, timeouts * sim->options.election_max_ns);
+        depart(sim, packet, late_ns, false);
+    }
+}
+
 // One datagram is sent: lost, once or twice.
 static void transmit(const struct sim_net *from, const struct sim_packet *packet)
 {
@@ -120,7 +132,9 @@ static void transmit(const struct sim_net *from, const struct sim_packet *packet
     if (sim->frames != NULL) {
         sim_frames_see(sim->frames, packet->data, packet->bytes);
     }
-    bool is_muted = packet->from != 0 && sim->nodes[packet->from - 1].is_muted;
+    straggle(sim, packet, link);
+    bool is_muted = packet->from != 0 && sim->nodes[packet->from - 1].is_muted &&
+                    sim->nodes[packet->from - 1].confidant != packet->to;
     uint32_t type = link->filter == 0 && !is_muted ? 0 : type_of(packet);
     if (link->cuts > 0 || chance(sim, link->loss_ppm) ||
         (link->filter & (1u << (type & 31))) != 0 ||

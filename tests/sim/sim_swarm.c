@@ -79,6 +79,22 @@ static void draw_load(struct sim_options *options, struct prng *prng)
     options->sessions_max = options->session_pages;
 }
 
+// Little work and short timeouts: most of the time somebody stands, or has just won.
+static void draw_elections(struct sim_options *options, struct prng *prng)
+{
+    options->groups = options->reactors = 1;
+    options->workers = 0;
+    options->clients = (uint32_t)between(prng, 1, 2);
+    options->window = (uint32_t)between(prng, 1, 4);
+    options->payload_max = 200;
+    options->ballast_bytes = 0;
+    options->election_min_ns = between(prng, 8, 20) * SIM_MS;
+    options->election_max_ns = 2 * options->election_min_ns;
+    options->heartbeat_ns = options->election_min_ns / between(prng, 4, 8);
+    options->classes = 1u << SIM_CLASS_HUNT | 1u << SIM_CLASS_TRICKS;
+    options->classes |= 1u << between(prng, 0, SIM_CLASS_TRICKS);
+}
+
 static void draw_cluster(struct sim_options *options, struct prng *prng)
 {
     options->nodes = draw_nodes(prng);
@@ -180,6 +196,9 @@ void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed
     options->classes |= one_in(&prng, 4) ? (1u << SIM_CLASSES) - 1 : 1u << SIM_CLASS_CRASH;
     if (one_in(&prng, 8)) { // leaders come and go all the time: the situations of figure 8
         options->classes = 1u << SIM_CLASS_HUNT | 1u << between(&prng, 0, SIM_CLASS_TRICKS);
+    }
+    if (one_in(&prng, 8)) {
+        draw_elections(options, &prng);
     }
     uint32_t count = faults == 0 ? 0 : (uint32_t)between(&prng, 1, 2 * faults - 1);
     plan->count = count < SIM_FAULTS_MAX ? count : SIM_FAULTS_MAX;
