@@ -248,6 +248,11 @@ bool steps_fail_disk(struct steps *steps, uint16_t id)
     return step_up(steps, id, &(struct raft_input){.kind = RAFT_IN_DISK_FAILED});
 }
 
+bool steps_room(struct steps *steps, uint16_t id, bool has_room)
+{
+    return step_up(steps, id, &(struct raft_input){.kind = RAFT_IN_ROOM, .has_room = has_room});
+}
+
 // The network.
 
 void steps_cut(struct steps *steps, uint16_t from, uint16_t to, bool is_cut)

@@ -169,6 +169,7 @@ bool steps_compact(struct steps *steps, uint16_t id, uint64_t index);      // ch
 bool steps_install(struct steps *steps, uint16_t from, uint16_t to);       // from's checkpoint
 bool steps_installed(struct steps *steps, uint16_t leader, uint16_t peer); // the leader is told
 bool steps_fail_disk(struct steps *steps, uint16_t id);
+bool steps_room(struct steps *steps, uint16_t id, bool has_room); // its log takes entries, or not
 
 // A crash keeps what is durable, and of the writes under way those with the numbers given.
 bool steps_crash(struct steps *steps, uint16_t id, const uint32_t *kept, uint32_t kept_count);

@@ -509,6 +509,17 @@ static bool do_fail_disk(struct script *script, struct words *words)
     return take_node(script, words, &id) && done(script, steps_fail_disk(script->steps, id));
 }
 
+static bool do_room(struct script *script, struct words *words)
+{
+    uint16_t id;
+    if (!take_node(script, words, &id)) {
+        return false;
+    }
+    bool has_room = take_word(words, "yes");
+    return (has_room || take_word(words, "no") || refuse(script, "room NODE yes|no")) &&
+           done(script, steps_room(script->steps, id, has_room));
+}
+
 static bool do_stand_down(struct script *script, struct words *words)
 {
     uint16_t id;
@@ -586,6 +597,7 @@ static const struct command {
     {"crash", do_crash},
     {"restart", do_restart},
     {"fail_disk", do_fail_disk},
+    {"room", do_room},
     {"stand_down", do_stand_down},
     {"settle", do_settle},
     {"beat", do_beat},
