@@ -618,6 +618,35 @@ static void no_checkpoint_without_news(void)
     world_close(world);
 }
 
+// Half of a checkpoint is there when its sender falls silent, and then the log brings the follower
+// there all the same.
+static void half_a_checkpoint_goes_when_the_log_overtakes_it(void)
+{
+    static const uint8_t half[500];
+    default_options(3, false);
+    struct world *world = open_world(3);
+    world_settle(world, WORLD_S);
+    uint16_t leader = world_leader(world, 0);
+    struct group *group = reactor_group(world_reactor(world, follower(world), 0), 0);
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    const struct wire_snapshot part = {.last = {.term = view.term, .index = view.last + 10},
+                                       .total_bytes = 2 * sizeof(half),
+                                       .bytes = sizeof(half),
+                                       .data = half};
+    on_snapshot(group, leader, view.term, &part);
+    CHECK(group->snapshot.in_data != NULL);
+    world_run(world, WORLD_S / 8);
+    CHECK(group->snapshot.in_data != NULL); // the rest may come
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 8);
+    raft_view(group->raft, &view);
+    CHECK(view.commit > part.last.index);
+    CHECK(group->snapshot.in_data == NULL);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
 // --- mailbox ---
 
 static void requests_of_other_threads_are_answered(void)
@@ -857,6 +886,7 @@ int main(int argc, char **argv)
         TEST(closing_waits_for_a_checkpoint_being_written),
         TEST(a_damaged_checkpoint_is_repaired_by_peers),
         TEST(no_checkpoint_without_news),
+        TEST(half_a_checkpoint_goes_when_the_log_overtakes_it),
         TEST(requests_of_other_threads_are_answered),
         TEST(sizes_are_kept),
         TEST(a_replaced_leader_answers_unknown),
