@@ -354,7 +354,7 @@ struct sim_seen {
 };
 
 // ------------------------------------------------------------------------------------------------
-// sim.c
+// sim_node.c
 
 struct sim_seat { // of one reactor of a node
     struct sim_node *node;
@@ -504,11 +504,22 @@ static inline uint64_t sim_mix(uint64_t hash, uint64_t value)
     return hash ^ (hash >> 29);
 }
 
+void sim_phases(struct sim *sim);
+// Until it holds. False: it did not in that time.
+bool sim_run_until(struct sim *sim, bool (*holds)(struct sim *sim), uint64_t for_ns);
+
 void sim_seat_wake(struct sim_seat *seat); // something is there for it to see
+void sim_seat_poll(struct sim_seat *seat);
+void sim_worker_poll(struct sim_seat *seat, uint32_t worker);
+void sim_seat_close(struct sim_seat *seat);
 void sim_node_start(struct sim_node *node);
 void sim_node_crash(struct sim_node *node, bool is_power, uint64_t down_ns);
+void sim_node_due(struct sim_node *node); // it comes back, or goes down
+// May it not lose power yet?
+bool sim_node_is_mark_due(const struct sim_node *node);
 struct sim_seat *sim_seat_of(struct sim *sim, uint16_t node, uint16_t group); // NULL: down
 struct raft *sim_raft(struct sim *sim, uint16_t node, uint16_t group);        // NULL: down
+void sim_clock_open(struct sim_clock *clock, struct sim *sim, uint64_t base_ns);
 uint64_t sim_clock_now(const struct sim_clock *clock);
 void sim_clock_set(struct sim_clock *clock, int32_t drift_ppm, uint64_t jump_ns);
 
