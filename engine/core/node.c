@@ -82,7 +82,7 @@ struct raft *raft_init(void *memory, const struct raft_config *config, uint64_t 
     raft->term = config->hard_state.term;
     raft->voted_for = config->hard_state.voted_for;
     raft->hard_synced = raft->hard_given = config->hard_state;
-    raft->intact = config->intact;
+    rejoin_set_intact(raft, config->intact);
     raft->is_roomy = true;
     raft->log.slots = (struct raft_entry *)(void *)((char *)memory + state_bytes());
     raft->log.mask = config->log_entries - 1;
@@ -100,7 +100,7 @@ void raft_restore_identity(struct raft *raft, struct raft_hard_state hard_state,
     raft->voted_for = hard_state.voted_for;
     raft->config.boot = boot;
     raft->random_state += boot;
-    raft->intact = intact;
+    rejoin_set_intact(raft, intact);
 }
 
 void raft_message_init(const struct raft *raft, enum raft_message_type type, uint16_t to,

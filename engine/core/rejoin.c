@@ -25,6 +25,12 @@ static void update_halted(struct raft *raft)
     raft->halted = lost > raft->config.voter_count - raft->majority;
 }
 
+void rejoin_set_intact(struct raft *raft, bool is_intact)
+{
+    raft->intact = is_intact;
+    update_halted(raft);
+}
+
 // Every message tells whether its sender restarted and what it holds. (Messages of smaller boot
 // counters were dropped before.)
 void rejoin_note_peer(struct raft *raft, const struct raft_message *message)
@@ -76,8 +82,7 @@ void rejoin_advance(struct raft *raft)
 {
     if (!raft->intact && raft->rejoin_index != 0 && order_ack_floor(raft) >= raft->rejoin_index) {
         MARK(rejoined_node_counts_again);
-        raft->intact = true;
+        rejoin_set_intact(raft, true);
         raft->reply_due = true;
-        update_halted(raft);
     }
 }

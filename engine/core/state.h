@@ -259,6 +259,7 @@ size_t order_memory_bytes(const struct raft_config *config);
 void order_init(struct raft *raft, void *memory);
 
 // rejoin.c
+void rejoin_set_intact(struct raft *raft, bool is_intact);
 void rejoin_note_peer(struct raft *raft, const struct raft_message *message);
 void rejoin_advance_leader(struct raft *raft);
 void rejoin_on_append(struct raft *raft, const struct raft_append *append);
