@@ -155,7 +155,11 @@ static void print_options(const struct sim_options *options)
             printf(" %s", sim_class_name((enum sim_class) class));
         }
     }
-    printf("; node %u may be damaged\n", options->afflicted);
+    if (options->afflicted == 0) {
+        printf("; all nodes may be damaged\n");
+    } else {
+        printf("; node %u may be damaged\n", options->afflicted);
+    }
 }
 
 void report_plan(uint64_t seed, uint32_t operations, uint32_t faults)

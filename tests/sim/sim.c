@@ -113,21 +113,38 @@ bool sim_run_until(struct sim *sim, bool (*holds)(struct sim *sim), uint64_t for
 // ------------------------------------------------------------------------------------------------
 // a run
 
+static void open_seat(struct sim *sim, uint32_t number, struct sim_node *node, uint16_t which)
+{
+    struct sim_seat *seat = &sim->seats[number];
+    seat->node = node;
+    seat->number = (uint16_t)number;
+    seat->which = which;
+    seat->arena = mmap(NULL, sim->options.log_bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT(seat->arena != MAP_FAILED);
+    sim_net_init(&seat->net, sim, node->id, which);
+    sim_disk_open(&seat->disk, sim, node->id, seat->number, 2 * number);
+    sim_disk_open(&seat->checkpoint_disk, sim, node->id, seat->number, 2 * number + 1);
+}
+
 static void open_seats(struct sim *sim)
 {
-    for (uint16_t number = 0; number < sim->options.nodes * sim->options.reactors; number++) {
-        struct sim_seat *seat = &sim->seats[number];
-        seat->node = &sim->nodes[number / sim->options.reactors];
-        seat->number = number;
-        seat->which = (uint16_t)(number % sim->options.reactors);
-        seat->node->seats[seat->which] = seat;
-        seat->arena = mmap(NULL, sim->options.log_bytes, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        ASSERT(seat->arena != MAP_FAILED);
-        sim_net_init(&seat->net, sim, seat->node->id, seat->which);
-        sim_disk_open(&seat->disk, sim, seat->node->id, number, 2u * number);
-        sim_disk_open(&seat->checkpoint_disk, sim, seat->node->id, number, 2u * number + 1);
+    for (uint32_t number = 0; number < sim->options.nodes * sim->options.reactors; number++) {
+        struct sim_node *node = &sim->nodes[number / sim->options.reactors];
+        uint16_t which = (uint16_t)(number % sim->options.reactors);
+        open_seat(sim, number, node, which);
+        open_seat(sim, number + SIM_SEATS_OF_NODES, node, which);
+        node->seats[which] = &sim->seats[number];
     }
+}
+
+static void close_seat(struct sim *sim, struct sim_seat *seat)
+{
+    seat->disk.is_blocking = seat->checkpoint_disk.is_blocking = true;
+    sim_seat_close(seat);
+    sim_disk_close(&seat->disk);
+    sim_disk_close(&seat->checkpoint_disk);
+    munmap(seat->arena, sim->options.log_bytes);
 }
 
 static void open_world(struct sim *sim)
@@ -154,12 +171,8 @@ static void open_world(struct sim *sim)
 static void close_world(struct sim *sim)
 {
     for (uint32_t number = 0; number < sim->options.nodes * sim->options.reactors; number++) {
-        struct sim_seat *seat = &sim->seats[number];
-        seat->disk.is_blocking = seat->checkpoint_disk.is_blocking = true;
-        sim_seat_close(seat);
-        sim_disk_close(&seat->disk);
-        sim_disk_close(&seat->checkpoint_disk);
-        munmap(seat->arena, sim->options.log_bytes);
+        close_seat(sim, &sim->seats[number]);
+        close_seat(sim, &sim->seats[number + SIM_SEATS_OF_NODES]);
     }
     sim_clients_close(sim);
     sim_check_close(sim);
@@ -219,6 +232,7 @@ void sim_run(const struct sim_options *options, const struct sim_plan *plan,
     sim->crash_at_io = run->crash_at_io;
     sim->trace = run->trace;
     sim->frames = run->frames;
+    sim->latencies = run->latencies;
     sim->is_verbose = run->is_verbose;
     prng_init(&sim->prng, options->seed ^ 1);
     prng_init(&sim->net_prng, options->seed ^ 2);

@@ -22,6 +22,7 @@
 #include <stdio.h>
 
 #include "engine/base/heap.h"
+#include "engine/base/histogram.h"
 #include "engine/base/prng.h"
 #include "engine/client/client.h"
 #include "engine/reactor/internal.h"
@@ -41,7 +42,8 @@ enum {
     SIM_FAULTS_MAX = 128,
     SIM_RECORDINGS = 64, // frames kept to be sent again much later
     SIM_PORT = 7000,     // UDP, of class 0
-    SIM_SEATS = SIM_NODES_MAX * SIM_REACTORS_MAX,
+    SIM_SEATS_OF_NODES = SIM_NODES_MAX * SIM_REACTORS_MAX,
+    SIM_SEATS = 2 * SIM_SEATS_OF_NODES, // each has a spare one: a node may be at two places
 };
 
 #define SIM_US UINT64_C(1000)
@@ -74,12 +76,14 @@ enum sim_fault_kind {
     SIM_CRASH_IN_RECOVERY,
     SIM_CLEAN_STOP,
     SIM_PAUSE,
+    SIM_DISK_MOVED,
     SIM_SLOW_POLLS,
     SIM_WORKERS_STALL,
     SIM_CLIENT_RESTART,
     SIM_LOSS,
     SIM_DUPLICATES,
     SIM_DELAY,
+    SIM_LINK_SLOW,
     SIM_CORRUPTION,
     SIM_CUT_ONE_WAY,
     SIM_CUT_LINK,
@@ -100,6 +104,7 @@ enum sim_fault_kind {
     SIM_ROT_META,
     SIM_LOST_WRITE,
     SIM_MISDIRECTED_WRITE,
+    SIM_DISK_LIES,
     SIM_DISK_LOST,
     SIM_CLOCK_DRIFT,
     SIM_CLOCK_JUMP,
@@ -148,7 +153,7 @@ struct sim_options {
     uint64_t client_attempt_ns, client_give_up_ns;
     uint64_t duration_ns; // of the phase with faults
     uint32_t classes;     // bit 1 << enum sim_class
-    uint16_t afflicted;   // the one node whose disk may be damaged
+    uint16_t afflicted;   // the one node whose disk may be damaged; 0: all may
 };
 
 struct sim_plan {
@@ -231,11 +236,13 @@ struct sim_disk {
     uint64_t stamp;
     bool is_blocking; // requests complete at once: a node opens or closes
     bool is_dead;     // ... or died: everything fails
+    bool is_gone;     // it was taken away from under its process: nothing completes any more
     uint64_t dies_in; // requests until the node dies in its recovery; 0: never
     // faults
     uint32_t slow_factor; // 1: not slow
     uint64_t stuck_until_ns;
     bool fails_next, is_full, loses_next, misdirects_next;
+    bool is_lying; // reports what it wrote to the log as durable, and it is not
     // The log was damaged at that position, and no durable header has a mark behind it yet.
     bool is_mark_due;
     uint64_t damaged_position;
@@ -286,6 +293,7 @@ struct sim_operation {
     uint64_t token, expected;
     uint32_t answer_bytes;
     uint32_t history; // its number there
+    uint64_t began_ns;
 };
 
 struct sim_client {
@@ -383,6 +391,7 @@ struct sim_node {
     bool is_up, has_started, is_stopping;
     bool is_damaged; // its disk was
     bool is_lost;    // its vote is: it can never start again
+    bool is_liar;    // its disk lied: what it holds may be gone after a power cut
     bool is_frozen;  // left out of the liveness phase
     uint64_t paused_until_ns, workers_until_ns, slow_until_ns;
     uint64_t restart_ns;
@@ -393,6 +402,7 @@ struct sim_node {
     uint16_t confidant; // ... but for those to this node; 0: to all
     struct sim_clock clock;
     struct sim_seat *seats[SIM_REACTORS_MAX];
+    struct sim_seat *ghosts[SIM_REACTORS_MAX]; // of a process whose disk was moved; NULL: none
 };
 
 enum sim_phase { SIM_SAFETY, SIM_QUORUM, SIM_ALL };
@@ -403,6 +413,7 @@ struct sim_result {
     enum sim_end end;
     char invariant[48], text[400];
     uint64_t events, faults, operations, unknown, virtual_ns, cpu_ns, hash, io;
+    uint16_t leader;        // of group 0 when the faults ended; 0: none
     uint64_t heal_ns;       // from healing a quorum to the first commit of every group
     uint32_t heal_timeouts; // ... in election timeouts, in hundredths
     bool is_halted;         // too few intact nodes were left: no liveness demanded
@@ -421,9 +432,10 @@ struct sim {
     enum sim_phase phase;
     jmp_buf *escape;
     struct sim_result *result;
-    uint64_t crash_at_io;      // 0: never
-    FILE *trace;               // NULL: none
-    struct sim_frames *frames; // NULL: not written
+    uint64_t crash_at_io;        // 0: never
+    FILE *trace;                 // NULL: none
+    struct sim_frames *frames;   // NULL: not written
+    struct histogram *latencies; // likewise
     bool is_verbose;
 
     struct heap events;
@@ -469,6 +481,7 @@ struct sim_run_options {
     uint64_t crash_at_io;
     FILE *trace, *history;
     struct sim_frames *frames;
+    struct histogram *latencies; // of commands answered while faults happen; NULL: not wanted
     bool is_verbose;
 };
 void sim_run(const struct sim_options *options, const struct sim_plan *plan,
@@ -515,8 +528,12 @@ void sim_seat_close(struct sim_seat *seat);
 void sim_node_start(struct sim_node *node);
 void sim_node_crash(struct sim_node *node, bool is_power, uint64_t down_ns);
 void sim_node_due(struct sim_node *node); // it comes back, or goes down
-// May it not lose power yet?
-bool sim_node_is_mark_due(const struct sim_node *node);
+// May it not go down yet?
+bool sim_node_must_stay(const struct sim_node *node);
+// Its disks and its address are another machine's; the process stays there, deaf and without disk.
+void sim_node_move(struct sim_node *node, uint64_t down_ns);
+struct sim_seat *sim_seat_at(struct sim *sim, uint32_t number); // one in use, by number
+void sim_node_end_ghost(struct sim_node *node);
 struct sim_seat *sim_seat_of(struct sim *sim, uint16_t node, uint16_t group); // NULL: down
 struct raft *sim_raft(struct sim *sim, uint16_t node, uint16_t group);        // NULL: down
 void sim_clock_open(struct sim_clock *clock, struct sim *sim, uint64_t base_ns);
@@ -537,6 +554,9 @@ void sim_disk_close(struct sim_disk *disk);
 void sim_disk_wipe(struct sim_disk *disk); // as new
 void sim_disk_complete(struct sim_disk *disk, uint32_t request);
 void sim_disk_die(struct sim_disk *disk, bool is_power);
+// `to`, which is closed, has what a power cut would leave; `from` is gone.
+void sim_disk_move(struct sim_disk *from, struct sim_disk *to);
+void sim_disk_end_gone(struct sim_disk *disk); // its process ends: what it waits for fails
 void sim_disk_revive(struct sim_disk *disk, bool is_blocking);
 // Its log was damaged: no crash of the node before a durable mark passed that place.
 void sim_disk_note_damage(struct sim_disk *disk);
@@ -565,6 +585,8 @@ void sim_check_down(struct sim_seat *seat); // before it is closed
 void sim_check_up(struct sim_seat *seat);   // just opened
 // A frame leaves a node: does it promise what is not durable?
 void sim_check_sent(struct sim_seat *seat, const uint8_t *data, uint32_t bytes);
+// Does a majority without it hold all it counts as durable?
+bool sim_check_is_spare(const struct sim_node *node);
 void sim_check_applied(struct sim_app *app, uint64_t index);
 void sim_check_digests(struct sim *sim);
 bool sim_is_at_rest(struct sim *sim); // nobody keeps a checkpoint for, or of, another

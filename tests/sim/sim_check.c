@@ -565,6 +565,31 @@ void sim_check_up(struct sim_seat *seat)
     }
 }
 
+// How many others hold all that a replica counts as durable?
+static uint32_t count_spare(struct sim *sim, uint16_t self, uint16_t group)
+{
+    const struct raft *raft = sim_raft(sim, self, group);
+    uint32_t others = 0;
+    for (uint16_t id = 1; id <= sim->options.nodes; id++) {
+        bool holds = id != self;
+        for (uint64_t index = raft->log.base.index + 1; index <= raft->log.synced && holds;
+             index++) {
+            holds = holds_durably(sim, id, group, index, raft_id_at(raft, index).term);
+        }
+        others += holds;
+    }
+    return others;
+}
+
+bool sim_check_is_spare(const struct sim_node *node)
+{
+    bool is_spare = true;
+    for (uint16_t group = 0; group < node->sim->options.groups; group++) {
+        is_spare &= count_spare(node->sim, node->id, group) > node->sim->options.nodes / 2;
+    }
+    return is_spare;
+}
+
 // ------------------------------------------------------------------------------------------------
 // states and ends
 
@@ -619,7 +644,7 @@ bool sim_is_at_rest(struct sim *sim)
 {
     bool keeps = false;
     for (uint32_t number = 0; number < sim->options.nodes * sim->options.reactors; number++) {
-        const struct sim_seat *seat = &sim->seats[number];
+        const struct sim_seat *seat = sim_seat_at(sim, number);
         const struct reactor *reactor = seat->reactor;
         keeps |= seat->node->is_up && !reactor->is_failed &&
                  (keeps_checkpoint(reactor) ||
@@ -651,7 +676,7 @@ static void check_leaks_of(struct sim *sim, const struct sim_seat *seat)
 void sim_check_leaks(struct sim *sim)
 {
     for (uint32_t number = 0; number < sim->options.nodes * sim->options.reactors; number++) {
-        struct sim_seat *seat = &sim->seats[number];
+        struct sim_seat *seat = sim_seat_at(sim, number);
         if (seat->node->is_up && !seat->reactor->is_failed) {
             check_leaks_of(sim, seat);
         }

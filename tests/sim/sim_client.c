@@ -32,6 +32,10 @@ static void end(struct sim_operation *operation, enum history_outcome outcome, u
     struct sim_client *client = operation->owner;
     struct sim *sim = client->sim;
     history_return(sim->history, operation->history, sim->now_ns, outcome, read);
+    if (sim->latencies != NULL && sim->phase == SIM_SAFETY && outcome <= HISTORY_FULL &&
+        operation->action != SIM_GET) {
+        histogram_record(sim->latencies, sim->now_ns - operation->began_ns);
+    }
     operation->is_busy = false;
     client->busy--;
     client->done += outcome <= HISTORY_FULL;
@@ -183,6 +187,7 @@ static void begin(struct sim_client *client)
     }
     struct sim_operation *operation = &client->operations[slot];
     choose(client, operation);
+    operation->began_ns = sim->now_ns;
     operation->history = history_call(
         sim->history, client->place, sim->now_ns, recorded_as[operation->action],
         (uint64_t)operation->group << 32 | operation->key, operation->token, operation->expected);

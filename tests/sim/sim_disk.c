@@ -7,8 +7,9 @@
 // time, and complete in any order.
 //
 // Faults: slow (times a factor), stuck until a time, the next write fails, no room to grow, the
-// next write of the log is lost though it reports success, or lands elsewhere. Rot is done by
-// sim_fault.c in the image.
+// next write of the log is lost though it reports success, or lands elsewhere; the log's flushes do
+// nothing for a while; all of it is another machine's from now on. Rot is done by sim_fault.c in
+// the image.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,10 +216,20 @@ static void forget_before(struct sim_disk *disk, uint32_t file, uint64_t offset)
     }
 }
 
+static bool is_log(const struct sim_disk *disk, const struct disk_request *request)
+{
+    return strncmp(disk->files[request->file].name, "log.", 4) == 0;
+}
+
+static bool lies(const struct sim_disk *disk, const struct disk_request *request)
+{
+    return disk->is_lying && is_log(disk, request);
+}
+
 static void land(struct sim_disk *disk, const struct disk_request *request, uint64_t offset)
 {
     struct sim_file *file = &disk->files[request->file];
-    bool is_durable = request->op == DISK_WRITE_DURABLE;
+    bool is_durable = request->op == DISK_WRITE_DURABLE && !lies(disk, request);
     for (uint64_t at = 0; at < request->bytes; at += SECTOR_BYTES) {
         if (is_durable) {
             forget_before(disk, request->file, offset + at);
@@ -244,11 +255,6 @@ static void flush(struct sim_disk *disk, uint32_t file, uint64_t stamp)
         disk->files[dirty->file].dirty[dirty->sector / 64] |= UINT64_C(1) << dirty->sector % 64;
     }
     disk->files[file].durable_bytes = disk->files[file].bytes;
-}
-
-static bool is_log(const struct sim_disk *disk, const struct disk_request *request)
-{
-    return strncmp(disk->files[request->file].name, "log.", 4) == 0;
 }
 
 static int32_t write_result(struct sim_disk *disk, const struct disk_request *request)
@@ -323,7 +329,9 @@ static void perform(struct sim_disk *disk, struct sim_request *pending)
         }
         break;
     case DISK_FLUSH:
-        flush(disk, request->file, pending->stamp);
+        if (!lies(disk, request)) {
+            flush(disk, request->file, pending->stamp);
+        }
         break;
     }
 }
@@ -404,7 +412,7 @@ static void hand_over(struct sim_disk *disk, uint32_t number)
     disk->queued--;
     if (disk->is_blocking || disk->is_dead) {
         complete(disk, number);
-    } else {
+    } else if (!disk->is_gone) {
         sim_at(disk->sim, disk->events + number,
                due_ns > disk->stuck_until_ns ? due_ns : disk->stuck_until_ns + pending->takes_ns);
     }
@@ -484,7 +492,7 @@ void sim_disk_open(struct sim_disk *disk, struct sim *sim, uint16_t node, uint16
 void sim_disk_wipe(struct sim_disk *disk)
 {
     for (uint32_t file = 0; file < SIM_FILES_MAX; file++) {
-        if (disk->files[file].name[0] != '\0') {
+        if (disk->files[file].image != NULL) {
             remove_from(disk, file);
         }
     }
@@ -554,6 +562,24 @@ void sim_disk_die(struct sim_disk *disk, bool is_power)
     if (is_power) {
         undo(disk);
     }
+    disk->is_dead = true;
+}
+
+void sim_disk_move(struct sim_disk *from, struct sim_disk *to)
+{
+    sim_disk_die(from, true);
+    memcpy(to->files, from->files, sizeof(to->files));
+    for (uint32_t file = 0; file < SIM_FILES_MAX; file++) {
+        from->files[file].image = NULL;
+        from->files[file].dirty = NULL;
+    }
+    from->is_dead = false;
+    from->is_gone = true;
+}
+
+void sim_disk_end_gone(struct sim_disk *disk)
+{
+    disk->is_gone = false;
     disk->is_dead = true;
 }
 

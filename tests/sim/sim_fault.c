@@ -13,12 +13,15 @@ static const struct sim_fault_row rows[SIM_FAULT_KINDS] = {
     [SIM_CRASH_IN_RECOVERY] = {"crash-in-recovery", SIM_CLASS_CRASH, 1, 12}, // disk requests
     [SIM_CLEAN_STOP] = {"clean-stop", SIM_CLASS_CRASH, 0, 0},
     [SIM_PAUSE] = {"pause", SIM_CLASS_PROCESS, 0, 0},
+    // Another machine has its disks and its address; the old process sends on for that long.
+    [SIM_DISK_MOVED] = {"disk-moved", SIM_CLASS_PROCESS, 0, 0},
     [SIM_SLOW_POLLS] = {"slow-polls", SIM_CLASS_PROCESS, 0, 0},
     [SIM_WORKERS_STALL] = {"workers-stall", SIM_CLASS_PROCESS, 0, 0},
     [SIM_CLIENT_RESTART] = {"client-restart", SIM_CLASS_PROCESS, 0, 0}, // peer: which client
     [SIM_LOSS] = {"loss", SIM_CLASS_NOISE, 1000, 300000},               // ppm, on all links
     [SIM_DUPLICATES] = {"duplicates", SIM_CLASS_NOISE, 1000, 500000},   // ppm
     [SIM_DELAY] = {"delay", SIM_CLASS_NOISE, 100, 20000},               // us, half of it chance
+    [SIM_LINK_SLOW] = {"link-slow", SIM_CLASS_NOISE, 5, 100},           // times; node with all
     [SIM_CORRUPTION] = {"corruption", SIM_CLASS_NOISE, 1000, 50000},    // ppm
     [SIM_CUT_ONE_WAY] = {"cut-one-way", SIM_CLASS_PARTITION, 0, 0},     // node to peer
     [SIM_CUT_LINK] = {"cut-link", SIM_CLASS_PARTITION, 0, 0},           // node and peer
@@ -40,6 +43,7 @@ static const struct sim_fault_row rows[SIM_FAULT_KINDS] = {
     [SIM_ROT_META] = {"rot-meta", SIM_CLASS_DAMAGE, 0, 1 << 30},
     [SIM_LOST_WRITE] = {"lost-write", SIM_CLASS_DAMAGE, 0, 1 << 30}, // which reactor's
     [SIM_MISDIRECTED_WRITE] = {"misdirected-write", SIM_CLASS_DAMAGE, 0, 1 << 30},
+    [SIM_DISK_LIES] = {"disk-lies", SIM_CLASS_DAMAGE, 0, 0}, // flushes of the log do nothing
     [SIM_DISK_LOST] = {"disk-lost", SIM_CLASS_DAMAGE, 0, 0}, // with its vote: the node stays down
     [SIM_CLOCK_DRIFT] = {"clock-drift", SIM_CLASS_CLOCK, 950000, 1050000}, // ppm of its rate
     [SIM_CLOCK_JUMP] = {"clock-jump", SIM_CLASS_CLOCK, 1000, 500000},      // us, forward
@@ -122,6 +126,17 @@ static void make_noise(struct sim *sim, const struct sim_fault *fault, bool begi
                 link->delay_ns += begins ? half_ns : 0 - half_ns;
                 link->jitter_ns += begins ? half_ns : 0 - half_ns;
             }
+        }
+    }
+}
+
+static void slow_links(struct sim *sim, const struct sim_fault *fault, bool begins)
+{
+    uint64_t more_ns = fault->strength * sim->options.link_max_ns;
+    for (uint16_t other = 0; other <= sim->options.nodes; other++) {
+        if (other != fault->node) {
+            sim->links[fault->node][other].delay_ns += begins ? more_ns : 0 - more_ns;
+            sim->links[other][fault->node].delay_ns += begins ? more_ns : 0 - more_ns;
         }
     }
 }
@@ -268,6 +283,11 @@ static void set_full(struct sim_disk *disk, uint64_t is_full)
     disk->is_full = is_full != 0;
 }
 
+static void set_lying(struct sim_disk *disk, uint64_t is_lying)
+{
+    disk->is_lying = is_lying != 0;
+}
+
 static bool flip(struct sim *sim, struct sim_disk *disk, const char *name, uint64_t offset)
 {
     struct sim_file *file = sim_disk_file(disk, name);
@@ -380,6 +400,9 @@ static void begin(struct sim *sim, const struct sim_fault *fault, uint64_t until
     case SIM_PAUSE:
         node->paused_until_ns = until_ns;
         break;
+    case SIM_DISK_MOVED:
+        sim_node_move(node, 1 + prng_below(&sim->prng, fault->for_ns));
+        break;
     case SIM_SLOW_POLLS:
         node->slow_until_ns = until_ns;
         break;
@@ -395,6 +418,9 @@ static void begin(struct sim *sim, const struct sim_fault *fault, uint64_t until
     case SIM_CORRUPTION:
     case SIM_STRAGGLERS:
         make_noise(sim, fault, true);
+        break;
+    case SIM_LINK_SLOW:
+        slow_links(sim, fault, true);
         break;
     case SIM_CUT_ONE_WAY:
         cut(sim, fault->node, fault->peer, true);
@@ -450,6 +476,10 @@ static void begin(struct sim *sim, const struct sim_fault *fault, uint64_t until
     case SIM_MISDIRECTED_WRITE:
         node->seats[fault->strength % sim->options.reactors]->disk.misdirects_next = true;
         break;
+    case SIM_DISK_LIES:
+        node->is_damaged = node->is_liar = true;
+        for_disks(node, set_lying, true);
+        break;
     case SIM_DISK_LOST:
         lose_disks(node, fault->for_ns);
         break;
@@ -487,6 +517,12 @@ static void end(struct sim *sim, const struct sim_fault *fault)
     case SIM_STRAGGLERS:
         make_noise(sim, fault, false);
         break;
+    case SIM_LINK_SLOW:
+        slow_links(sim, fault, false);
+        break;
+    case SIM_DISK_MOVED:
+        sim_node_end_ghost(node);
+        break;
     case SIM_CUT_ONE_WAY:
         cut(sim, fault->node, fault->peer, false);
         break;
@@ -517,6 +553,9 @@ static void end(struct sim *sim, const struct sim_fault *fault)
         break;
     case SIM_DISK_FULL:
         for_disks(node, set_full, false);
+        break;
+    case SIM_DISK_LIES:
+        for_disks(node, set_lying, false);
         break;
     case SIM_CLOCK_DRIFT:
     case SIM_CLOCK_FREEZE:

@@ -1,5 +1,6 @@
 // The life of nodes: their clocks, how they start, crash and stop, and when their loops run.
 #include <errno.h>
+#include <string.h>
 
 #include "engine/wal/wal_state.h"
 #include "tests/sim/sim.h"
@@ -120,6 +121,11 @@ struct raft *sim_raft(struct sim *sim, uint16_t id, uint16_t group)
     return seat == NULL ? NULL : reactor_group(seat->reactor, group)->raft;
 }
 
+struct sim_seat *sim_seat_at(struct sim *sim, uint32_t number)
+{
+    return sim->nodes[number / sim->options.reactors].seats[number % sim->options.reactors];
+}
+
 // A loop looks around all the time; what comes is seen within a poll's time.
 void sim_seat_wake(struct sim_seat *seat)
 {
@@ -171,9 +177,11 @@ static void restart_after(struct sim_node *node, uint64_t down_ns)
 }
 
 // What its disks did is beyond what a log can find out as long as no later mark stands behind it.
-bool sim_node_is_mark_due(const struct sim_node *node)
+// And what a disk that lied may lose is lost for good unless others have it: no node can see alone
+// that it remembers less than it promised.
+bool sim_node_must_stay(const struct sim_node *node)
 {
-    bool is_due = false;
+    bool is_due = node->is_up && node->is_liar && !sim_check_is_spare(node);
     for (uint32_t which = 0; which < node->sim->options.reactors; which++) {
         is_due |= node->seats[which]->disk.is_mark_due;
     }
@@ -186,7 +194,7 @@ void sim_node_crash(struct sim_node *node, bool is_power, uint64_t down_ns)
     if (!node->is_up) {
         return;
     }
-    if (sim_node_is_mark_due(node)) {
+    if (sim_node_must_stay(node)) {
         node->restart_ns = 0;
         sim_at(sim, SIM_EVENT_NODE + node->id - 1u, sim->now_ns + 2 * SIM_MS);
         return;
@@ -285,6 +293,45 @@ void sim_node_due(struct sim_node *node)
 }
 
 // ------------------------------------------------------------------------------------------------
+// a node at two places
+
+static struct sim_seat *spare_of(struct sim_seat *seat)
+{
+    return seat->number < SIM_SEATS_OF_NODES ? seat + SIM_SEATS_OF_NODES
+                                             : seat - SIM_SEATS_OF_NODES;
+}
+
+void sim_node_move(struct sim_node *node, uint64_t down_ns)
+{
+    if (!node->is_up || node->is_stopping || node->ghosts[0] != NULL || sim_node_must_stay(node)) {
+        return;
+    }
+    for (uint32_t which = 0; which < node->sim->options.reactors; which++) {
+        struct sim_seat *from = node->seats[which], *to = spare_of(from);
+        sim_check_down(from);
+        sim_disk_move(&from->disk, &to->disk);
+        sim_disk_move(&from->checkpoint_disk, &to->checkpoint_disk);
+        memcpy(to->seen, from->seen, sizeof(to->seen));
+        memset(from->seen, 0, sizeof(from->seen));
+        node->ghosts[which] = from;
+        node->seats[which] = to;
+    }
+    node->is_up = false;
+    restart_after(node, down_ns);
+}
+
+void sim_node_end_ghost(struct sim_node *node)
+{
+    for (uint32_t which = 0; which < SIM_REACTORS_MAX && node->ghosts[which] != NULL; which++) {
+        struct sim_seat *ghost = node->ghosts[which];
+        sim_disk_end_gone(&ghost->disk);
+        sim_disk_end_gone(&ghost->checkpoint_disk);
+        sim_seat_close(ghost);
+        node->ghosts[which] = NULL;
+    }
+}
+
+// ------------------------------------------------------------------------------------------------
 // the loops of a node
 
 static bool has_more_to_do(const struct reactor *reactor)
@@ -293,11 +340,24 @@ static bool has_more_to_do(const struct reactor *reactor)
            reactor->checkpointing != NULL || reactor->answer_out.is_active;
 }
 
+// What it does counts for nothing; what it sends must do no harm.
+static void poll_ghost(struct sim_seat *seat)
+{
+    struct sim *sim = seat->node->sim;
+    uint64_t deadline_ns;
+    reactor_poll(seat->reactor, &deadline_ns);
+    sim_at(sim, SIM_EVENT_SEAT + seat->number, sim->now_ns + 1 + prng_below(&sim->prng, SIM_MS));
+}
+
 void sim_seat_poll(struct sim_seat *seat)
 {
     struct sim_node *node = seat->node;
     struct sim *sim = node->sim;
     uint64_t deadline_ns;
+    if (node->seats[seat->which] != seat) {
+        poll_ghost(seat);
+        return;
+    }
     if (node->paused_until_ns > sim->now_ns) {
         sim_at(sim, SIM_EVENT_SEAT + seat->number, node->paused_until_ns);
         return;
@@ -309,7 +369,7 @@ void sim_seat_poll(struct sim_seat *seat)
     SIM_CHECK(sim, seat->net.rx_out == 0, "leak", "node %u keeps %u received frames", node->id,
               seat->net.rx_out);
     sim_check_seat(seat);
-    if (node->is_stopping && reactor_is_drained(seat->reactor) && !sim_node_is_mark_due(node)) {
+    if (node->is_stopping && reactor_is_drained(seat->reactor) && !sim_node_must_stay(node)) {
         bool is_drained = true;
         for (uint32_t which = 0; which < sim->options.reactors; which++) {
             is_drained &= reactor_is_drained(node->seats[which]->reactor);

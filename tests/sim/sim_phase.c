@@ -14,6 +14,7 @@
 
 enum {
     HEAL_TIMEOUTS = 40,
+    HALT_TIMEOUTS = 10,
     STABLE_TERMS = 2, // an election or two may still be under way
     SERVED_MIN = 2,   // operations of each client in the last phases
 };
@@ -57,7 +58,7 @@ static bool keep_quorum(struct sim *sim)
         // What went down with its memory has to be told by the others: it comes back in the last
         // phase.
         bool must_stay = sim->options.is_volatile;
-        if (can_go && !must_stay && kept > majority(sim) && !sim_node_is_mark_due(node) &&
+        if (can_go && !must_stay && kept > majority(sim) && !sim_node_must_stay(node) &&
             prng_chance(&sim->prng, 1, 2)) {
             intact -= is_intact(sim, id);
             kept--;
@@ -293,6 +294,7 @@ static void run_quorum(struct sim *sim)
 {
     uint16_t a = 0, b = 0;
     sim->phase = SIM_QUORUM;
+    sim->result->leader = leader_of(sim, 0);
     sim_faults_end_all(sim);
     if (!keep_quorum(sim)) {
         sim->result->is_halted = true;
@@ -316,6 +318,28 @@ static void run_quorum(struct sim *sim)
     }
 }
 
+// Too few replicas of a group hold all they ever acknowledged: nobody leads it, nothing is
+// invented, and every node says so (FAULTS S12).
+static void demand_halt(struct sim *sim)
+{
+    sim_run_until(sim, NULL, HALT_TIMEOUTS * sim->options.election_max_ns);
+    for (uint16_t group = 0; group < sim->options.groups; group++) {
+        uint32_t lost = 0;
+        for (uint16_t id = 1; id <= sim->options.nodes; id++) {
+            const struct raft *raft = sim_raft(sim, id, group);
+            lost += raft != NULL && !raft->intact;
+        }
+        for (uint16_t id = 1; id <= sim->options.nodes; id++) {
+            const struct raft *raft = sim_raft(sim, id, group);
+            bool is_due = lost > sim->options.nodes - majority(sim) && raft != NULL;
+            SIM_CHECK(sim, !is_due || (raft->halted && raft->role != RAFT_LEADER), "halt",
+                      "node %u group %u: %u nodes lost entries, and it does not say that the group "
+                      "has halted",
+                      id, group, lost);
+        }
+    }
+}
+
 static void run_all(struct sim *sim)
 {
     sim->phase = SIM_ALL;
@@ -324,7 +348,9 @@ static void run_all(struct sim *sim)
         sim_node_start(&sim->nodes[at]);
     }
     clients_active(sim, false);
-    if (!sim->result->is_halted) {
+    if (sim->result->is_halted) {
+        demand_halt(sim);
+    } else {
         demand(sim, is_level, 20 * SIM_S, "all replicas equal and all clients answered");
         run_calm(sim);
         demand(sim, is_level, 20 * SIM_S, "all replicas equal again");

@@ -106,7 +106,7 @@ static void draw_cluster(struct sim_options *options, struct prng *prng)
     draw_times(options, prng);
     draw_load(options, prng);
     options->duration_ns = between(prng, 1500, 4000) * SIM_MS;
-    options->afflicted = (uint16_t)between(prng, 1, options->nodes);
+    options->afflicted = one_in(prng, 8) ? 0 : (uint16_t)between(prng, 1, options->nodes);
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -143,7 +143,13 @@ static bool is_possible(const struct sim_options *options, enum sim_fault_kind k
     if (kind == SIM_POWER_CUT_ALL || kind == SIM_DISK_FAILS) {
         return !options->is_volatile;
     }
-    if (is_damage(kind)) { // a majority must be left that was never damaged
+    if (kind == SIM_DISK_MOVED) {
+        return !options->is_volatile && options->nodes > 1; // alone, both would serve
+    }
+    if (kind == SIM_DISK_LIES && options->afflicted == 0) {
+        return false; // what one loses, others must have
+    }
+    if (is_damage(kind)) {
         return options->nodes >= 3 && (!options->is_volatile || kind == SIM_ROT_META);
     }
     return kind != SIM_WORKERS_STALL || options->workers > 0;
@@ -161,7 +167,10 @@ static void draw_fault(const struct sim_options *options, struct prng *prng,
     }
     fault->for_ns = some_time(options, prng);
     fault->for_ns *= sim_fault_row(fault->kind)->class == SIM_CLASS_HUNT ? 5 : 1;
-    fault->node = is_damage(fault->kind) ? options->afflicted : any_node(options, prng);
+    fault->node = any_node(options, prng);
+    if (is_damage(fault->kind) && options->afflicted != 0) {
+        fault->node = options->afflicted;
+    }
     fault->peer = fault->kind == SIM_CLIENT_RESTART
                       ? (uint16_t)between(prng, 0, options->clients - 1)
                       : another_node(options, prng, fault->node);
