@@ -233,6 +233,7 @@ void sim_run(const struct sim_options *options, const struct sim_plan *plan,
     sim->trace = run->trace;
     sim->frames = run->frames;
     sim->latencies = run->latencies;
+    sim->latencies_from_ns = run->latencies_from_ns;
     sim->is_verbose = run->is_verbose;
     prng_init(&sim->prng, options->seed ^ 1);
     prng_init(&sim->net_prng, options->seed ^ 2);

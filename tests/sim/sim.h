@@ -173,6 +173,7 @@ struct sim_packet {
     uint8_t *data;
     uint32_t bytes;
     uint32_t next; // in a receive queue
+    bool is_late;  // a straggler
 };
 
 struct sim_net {
@@ -436,6 +437,7 @@ struct sim {
     FILE *trace;                 // NULL: none
     struct sim_frames *frames;   // NULL: not written
     struct histogram *latencies; // likewise
+    uint64_t latencies_from_ns;
     bool is_verbose;
 
     struct heap events;
@@ -452,7 +454,8 @@ struct sim {
     struct sim_packet recordings[SIM_RECORDINGS];
     uint32_t recording_count;
     uint64_t frames_sent, frames_lost;
-    uint16_t deaf; // a leader that was cut from all it hears; 0: none
+    uint32_t late_frames; // stragglers under way
+    uint16_t deaf;        // a leader that was cut from all it hears; 0: none
 
     uint32_t next_fault;
     uint64_t active_until_ns[SIM_FAULTS_MAX]; // 0: not active
@@ -481,7 +484,8 @@ struct sim_run_options {
     uint64_t crash_at_io;
     FILE *trace, *history;
     struct sim_frames *frames;
-    struct histogram *latencies; // of commands answered while faults happen; NULL: not wanted
+    struct histogram *latencies; // of commands while faults happen; NULL: not wanted
+    uint64_t latencies_from_ns;  // ... that began then or later
     bool is_verbose;
 };
 void sim_run(const struct sim_options *options, const struct sim_plan *plan,
@@ -529,7 +533,7 @@ void sim_node_start(struct sim_node *node);
 void sim_node_crash(struct sim_node *node, bool is_power, uint64_t down_ns);
 void sim_node_due(struct sim_node *node); // it comes back, or goes down
 // May it not go down yet?
-bool sim_node_must_stay(const struct sim_node *node);
+bool sim_node_must_stay(const struct sim_node *node, bool is_power);
 // Its disks and its address are another machine's; the process stays there, deaf and without disk.
 void sim_node_move(struct sim_node *node, uint64_t down_ns);
 struct sim_seat *sim_seat_at(struct sim *sim, uint32_t number); // one in use, by number
@@ -580,9 +584,10 @@ void sim_fault_trap(struct sim_node *node);                         // the trap 
 
 void sim_check_open(struct sim *sim);
 void sim_check_close(struct sim *sim);
-void sim_check_seat(struct sim_seat *seat); // after each poll
-void sim_check_down(struct sim_seat *seat); // before it is closed
-void sim_check_up(struct sim_seat *seat);   // just opened
+void sim_check_seat(struct sim_seat *seat);  // after each poll
+void sim_check_ghost(struct sim_seat *seat); // likewise, of what counts for nothing
+void sim_check_down(struct sim_seat *seat);  // before it is closed
+void sim_check_up(struct sim_seat *seat);    // just opened
 // A frame leaves a node: does it promise what is not durable?
 void sim_check_sent(struct sim_seat *seat, const uint8_t *data, uint32_t bytes);
 // Does a majority without it hold all it counts as durable?

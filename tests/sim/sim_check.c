@@ -484,6 +484,18 @@ static void look(struct sim_seat *seat, struct group *group)
     note(seen, raft);
 }
 
+void sim_check_ghost(struct sim_seat *seat)
+{
+    for (uint32_t slot = 0; slot < seat->reactor->group_count; slot++) {
+        const struct group *group = &seat->reactor->groups[slot];
+        const struct raft *raft = group->raft;
+        struct sim_seen *seen = &seat->seen[group->id];
+        bool is_cut = !seen->is_known || raft->log.epoch != seen->epoch;
+        check_entries(seat, group->id, raft, is_cut ? 0 : seen->last);
+        note(seen, raft);
+    }
+}
+
 void sim_check_seat(struct sim_seat *seat)
 {
     for (uint32_t slot = 0; slot < seat->reactor->group_count; slot++) {
@@ -565,16 +577,21 @@ void sim_check_up(struct sim_seat *seat)
     }
 }
 
-// How many others hold all that a replica counts as durable?
+// How many others hold all that a replica counts as durable? (Not what was replaced since:
+// something else is committed in its place.)
 static uint32_t count_spare(struct sim *sim, uint16_t self, uint16_t group)
 {
+    const struct sim_truth *truth = &sim->truths[group];
     const struct raft *raft = sim_raft(sim, self, group);
     uint32_t others = 0;
     for (uint16_t id = 1; id <= sim->options.nodes; id++) {
         bool holds = id != self;
         for (uint64_t index = raft->log.base.index + 1; index <= raft->log.synced && holds;
              index++) {
-            holds = holds_durably(sim, id, group, index, raft_id_at(raft, index).term);
+            uint64_t term = raft_id_at(raft, index).term;
+            bool is_replaced = index <= truth->commit && truth->committed[index].is_known &&
+                               truth->committed[index].term != term;
+            holds = is_replaced || holds_durably(sim, id, group, index, term);
         }
         others += holds;
     }

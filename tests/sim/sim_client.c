@@ -32,7 +32,8 @@ static void end(struct sim_operation *operation, enum history_outcome outcome, u
     struct sim_client *client = operation->owner;
     struct sim *sim = client->sim;
     history_return(sim->history, operation->history, sim->now_ns, outcome, read);
-    if (sim->latencies != NULL && sim->phase == SIM_SAFETY && outcome <= HISTORY_FULL &&
+    bool is_timed = sim->latencies != NULL && operation->began_ns >= sim->latencies_from_ns;
+    if (is_timed && sim->phase == SIM_SAFETY && outcome <= HISTORY_FULL &&
         operation->action != SIM_GET) {
         histogram_record(sim->latencies, sim->now_ns - operation->began_ns);
     }

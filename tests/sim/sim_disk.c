@@ -525,9 +525,15 @@ static void land_in_part(struct sim_disk *disk, const struct disk_request *reque
     }
 }
 
+// How much of what no flush covers is kept: often nothing.
+static uint64_t draw_keep_percent(struct sim *sim)
+{
+    return prng_chance(&sim->disk_prng, 1, 4) ? 0 : prng_below(&sim->disk_prng, 101);
+}
+
 static void undo(struct sim_disk *disk)
 {
-    uint64_t keep_percent = prng_below(&disk->sim->disk_prng, 101);
+    uint64_t keep_percent = draw_keep_percent(disk->sim);
     while (disk->dirty_count > 0) {
         const struct sim_dirty *dirty = &disk->dirty[disk->dirty_count - 1];
         if (!prng_chance(&disk->sim->disk_prng, keep_percent, 100)) {

@@ -60,6 +60,7 @@ static void depart(struct sim *sim, const struct sim_packet *packet, uint64_t de
     sent->data = malloc(packet->bytes);
     sent->next = NONE;
     memcpy(sent->data, packet->data, packet->bytes);
+    sim->late_frames += packet->is_late;
     if (is_corrupt) {
         corrupt(sim, sent->data, sent->bytes);
     }
@@ -113,7 +114,9 @@ static void straggle(struct sim *sim, const struct sim_packet *packet, const str
     if (chance(sim, link->straggler_ppm) && sim->free_packet_count > SIM_PACKETS_MAX / 2) {
         uint64_t timeouts = prng_between(&sim->net_prng, 1, STRAGGLER_TIMEOUTS);
         uint64_t late_ns = prng_below(&sim->net_prng, timeouts * sim->options.election_max_ns);
-        depart(sim, packet, late_ns, false);
+        struct sim_packet late = *packet;
+        late.is_late = true;
+        depart(sim, &late, late_ns, false);
     }
 }
 
@@ -206,6 +209,7 @@ void sim_net_arrive(struct sim *sim, uint32_t number)
 {
     struct sim_packet *packet = &sim->packets[number];
     struct sim_net *net = receiver(sim, packet);
+    sim->late_frames -= packet->is_late;
     if (net == NULL || net->rx_count == RX_QUEUE_MAX) {
         free_packet(sim, number);
         return;

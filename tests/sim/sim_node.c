@@ -177,15 +177,15 @@ static void restart_after(struct sim_node *node, uint64_t down_ns)
 }
 
 // What its disks did is beyond what a log can find out as long as no later mark stands behind it.
-// And what a disk that lied may lose is lost for good unless others have it: no node can see alone
-// that it remembers less than it promised.
-bool sim_node_must_stay(const struct sim_node *node)
+// And what a disk that lied may lose with its power is lost for good unless others have it: no node
+// can see alone that it remembers less than it promised.
+bool sim_node_must_stay(const struct sim_node *node, bool is_power)
 {
-    bool is_due = node->is_up && node->is_liar && !sim_check_is_spare(node);
+    bool must = node->is_up && is_power && node->is_liar && !sim_check_is_spare(node);
     for (uint32_t which = 0; which < node->sim->options.reactors; which++) {
-        is_due |= node->seats[which]->disk.is_mark_due;
+        must |= node->seats[which]->disk.is_mark_due;
     }
-    return is_due;
+    return must;
 }
 
 void sim_node_crash(struct sim_node *node, bool is_power, uint64_t down_ns)
@@ -194,7 +194,7 @@ void sim_node_crash(struct sim_node *node, bool is_power, uint64_t down_ns)
     if (!node->is_up) {
         return;
     }
-    if (sim_node_must_stay(node)) {
+    if (sim_node_must_stay(node, is_power)) {
         node->restart_ns = 0;
         sim_at(sim, SIM_EVENT_NODE + node->id - 1u, sim->now_ns + 2 * SIM_MS);
         return;
@@ -230,8 +230,8 @@ static void fail_start(struct sim_node *node, int error, const char *reason)
     for (uint32_t which = 0; which < sim->options.reactors; which++) {
         struct sim_seat *seat = node->seats[which];
         has_died |= seat->disk.is_dead || seat->checkpoint_disk.is_dead;
-        sim_disk_die(&seat->disk, true);
-        sim_disk_die(&seat->checkpoint_disk, true);
+        sim_disk_die(&seat->disk, !node->is_liar);
+        sim_disk_die(&seat->checkpoint_disk, !node->is_liar);
     }
     close_seats(node);
     if (has_died) {
@@ -303,7 +303,8 @@ static struct sim_seat *spare_of(struct sim_seat *seat)
 
 void sim_node_move(struct sim_node *node, uint64_t down_ns)
 {
-    if (!node->is_up || node->is_stopping || node->ghosts[0] != NULL || sim_node_must_stay(node)) {
+    if (!node->is_up || node->is_stopping || node->ghosts[0] != NULL ||
+        sim_node_must_stay(node, true)) {
         return;
     }
     for (uint32_t which = 0; which < node->sim->options.reactors; which++) {
@@ -340,12 +341,14 @@ static bool has_more_to_do(const struct reactor *reactor)
            reactor->checkpointing != NULL || reactor->answer_out.is_active;
 }
 
-// What it does counts for nothing; what it sends must do no harm.
+// What it does counts for nothing, but a leader's entries are in the world when they are sent; and
+// what it sends must do no harm.
 static void poll_ghost(struct sim_seat *seat)
 {
     struct sim *sim = seat->node->sim;
     uint64_t deadline_ns;
     reactor_poll(seat->reactor, &deadline_ns);
+    sim_check_ghost(seat);
     sim_at(sim, SIM_EVENT_SEAT + seat->number, sim->now_ns + 1 + prng_below(&sim->prng, SIM_MS));
 }
 
@@ -369,7 +372,8 @@ void sim_seat_poll(struct sim_seat *seat)
     SIM_CHECK(sim, seat->net.rx_out == 0, "leak", "node %u keeps %u received frames", node->id,
               seat->net.rx_out);
     sim_check_seat(seat);
-    if (node->is_stopping && reactor_is_drained(seat->reactor) && !sim_node_must_stay(node)) {
+    if (node->is_stopping && reactor_is_drained(seat->reactor) &&
+        !sim_node_must_stay(node, false)) {
         bool is_drained = true;
         for (uint32_t which = 0; which < sim->options.reactors; which++) {
             is_drained &= reactor_is_drained(node->seats[which]->reactor);

@@ -58,7 +58,7 @@ static bool keep_quorum(struct sim *sim)
         // What went down with its memory has to be told by the others: it comes back in the last
         // phase.
         bool must_stay = sim->options.is_volatile;
-        if (can_go && !must_stay && kept > majority(sim) && !sim_node_must_stay(node) &&
+        if (can_go && !must_stay && kept > majority(sim) && !sim_node_must_stay(node, true) &&
             prng_chance(&sim->prng, 1, 2)) {
             intact -= is_intact(sim, id);
             kept--;
@@ -340,6 +340,11 @@ static void demand_halt(struct sim *sim)
     }
 }
 
+static bool has_no_late_frames(struct sim *sim)
+{
+    return sim->late_frames == 0;
+}
+
 static void run_all(struct sim *sim)
 {
     sim->phase = SIM_ALL;
@@ -354,7 +359,8 @@ static void run_all(struct sim *sim)
         demand(sim, is_level, 20 * SIM_S, "all replicas equal and all clients answered");
         run_calm(sim);
         demand(sim, is_level, 20 * SIM_S, "all replicas equal again");
-        sim_run_until(sim, NULL, 50 * SIM_MS); // late frames, marks, checkpoints
+        demand(sim, has_no_late_frames, 20 * sim->options.election_max_ns, "the last frame");
+        sim_run_until(sim, NULL, 50 * SIM_MS); // what it brought about, marks, checkpoints
         demand(sim, sim_is_at_rest, 4 * SIM_S, "no checkpoint is kept for others");
     }
     sim_check_digests(sim);
