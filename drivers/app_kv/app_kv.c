@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct app_kv {
     struct kv_checkpoint checkpoint; // between begin and end of either direction
     void *memory;
     uint64_t memory_bytes;
+    _Atomic uint64_t room; // of `room`, as of the last batch
 };
 
 static struct app_kv *of(struct app *app)
@@ -55,6 +57,23 @@ static uint32_t execute(struct kv_store *store, const struct step *step)
     return step->is_valid ? kv_store_execute(store, step->hash, &step->command) : KV_MALFORMED;
 }
 
+// Bytes and pairs that are left, in the smaller measure: a command adds at most a pair, and takes
+// less than its payload and APP_COMMAND_BYTES.
+static void note_room(struct app_kv *kv)
+{
+    const struct kv_limits *limits = &kv->store.limits;
+    uint64_t bytes = limits->capacity_bytes - kv->store.bytes;
+    uint64_t pairs = limits->pairs_max - kv->store.pairs;
+    uint64_t by_pairs =
+        pairs < UINT64_MAX / APP_COMMAND_BYTES ? pairs * APP_COMMAND_BYTES : UINT64_MAX;
+    atomic_store_explicit(&kv->room, bytes < by_pairs ? bytes : by_pairs, memory_order_relaxed);
+}
+
+static uint64_t room(const struct app *app)
+{
+    return atomic_load_explicit(&((const struct app_kv *)app)->room, memory_order_relaxed);
+}
+
 // A pipeline of three stages, so that the cache misses of a command (its slot, then its record) are
 // under way while others are executed: it is understood LEAD_SLOT + LEAD_RECORD entries before its
 // turn, and its record asked for LEAD_RECORD before. The same in passes over batches of 32 took
@@ -75,6 +94,7 @@ static void apply(struct app *app, const struct app_entry *entries, uint32_t cou
         }
         results[i] = execute(store, &steps[i % STEPS]);
     }
+    note_room(of(app));
 }
 
 static int32_t answer_get(struct kv_store *store, struct kv_bytes key, void *answer,
@@ -127,9 +147,7 @@ static int32_t read_query(struct app *app, const void *bytes, uint32_t count, vo
 }
 
 // The key's hash without its lowest bit: [start, start + 1) must not wrap. A malformed command
-// touches nothing. Capacity is shared by all keys: the order of two commands of different keys
-// shows when the store is full between them; an order that is not the log's must therefore be the
-// same everywhere, or stop short of full.
+// touches nothing. Capacity is shared by all keys: see `room`.
 static int32_t footprint(const void *payload, uint32_t bytes, struct app_footprint *ranges,
                          uint32_t max)
 {
@@ -141,6 +159,18 @@ static int32_t footprint(const void *payload, uint32_t bytes, struct app_footpri
         return -1;
     }
     ranges[0].start = kv_hash_key(command.key.data, command.key.bytes) >> 1;
+    ranges[0].length = 1;
+    return 1;
+}
+
+static int32_t query_footprint(const void *bytes, uint32_t count, struct app_footprint *ranges,
+                               uint32_t max)
+{
+    struct kv_query query;
+    if (!kv_command_decode_query(bytes, count, &query) || query.kind != KV_QUERY_GET || max < 1) {
+        return -1;
+    }
+    ranges[0].start = kv_hash_key(query.key.data, query.key.bytes) >> 1;
     ranges[0].length = 1;
     return 1;
 }
@@ -182,8 +212,10 @@ static int restore_end(struct app *app)
 {
     if (!kv_checkpoint_finish(&of(app)->checkpoint)) {
         kv_store_clear(&of(app)->store);
+        note_room(of(app));
         return -EBADMSG;
     }
+    note_room(of(app));
     return 0;
 }
 
@@ -198,6 +230,8 @@ static const struct app_ops ops = {
     .apply = apply,
     .read = read_query,
     .footprint = footprint,
+    .query_footprint = query_footprint,
+    .room = room,
     .digest = digest,
     .checkpoint_begin = checkpoint_begin,
     .checkpoint_read = checkpoint_read,
@@ -249,6 +283,7 @@ int app_kv_open(const struct app_kv_config *config, struct app **app, char *reas
     kv->memory = memory;
     kv->memory_bytes = memory_bytes;
     kv_store_init(&kv->store, memory, memory_bytes);
+    note_room(kv);
     *app = &kv->app;
     return 0;
 }

@@ -100,14 +100,32 @@ static uint64_t depend_on(struct raft *raft, uint64_t index, const struct raft_e
         MARK(entry_depends_on_everything);
         return conflict_add_all(&parallel->by_key, index);
     }
-    uint64_t by_key = conflict_add(&parallel->by_key, index, ranges, count, raft->commit);
+    uint64_t by_key = conflict_add(&parallel->by_key, index, ranges, count, raft->applied);
     if (head->client == 0) {
         return by_key;
     }
     const struct raft_footprint command = {.start = mix(head->client) + head->sequence,
                                            .length = 1};
-    uint64_t by_command = conflict_add(&parallel->by_command, index, &command, 1, raft->commit);
+    uint64_t by_command = conflict_add(&parallel->by_command, index, &command, 1, raft->applied);
     return by_key > by_command ? by_key : by_command;
+}
+
+// The newest entry that touches what is read: older ones that do are before it in the log. What the
+// index has forgotten is applied. Up to the floor, where the term began, everything counts.
+uint64_t raft_read_needs(const struct raft *raft, const struct raft_footprint *ranges,
+                         uint32_t count)
+{
+    const struct raft_parallel *parallel = raft->parallel;
+    ASSERT(parallel != NULL);
+    if (parallel->phase != PARALLEL_SERVE) {
+        return UINT64_MAX; // the index is of another term
+    }
+    uint64_t needs = parallel->by_key.floor;
+    for (uint32_t at = 0; at < count; at++) {
+        uint64_t newest = conflict_find(&parallel->by_key, ranges[at]);
+        needs = newest > needs ? newest : needs;
+    }
+    return needs;
 }
 
 void depend_on_propose(struct raft *raft, const struct raft_input *input, uint64_t first)

@@ -279,6 +279,12 @@ uint64_t raft_payload_bytes(const struct raft *raft, uint64_t after, uint64_t up
     return log_bytes_between(&raft->log, after, upto < raft->log.last ? upto : raft->log.last);
 }
 
+uint64_t raft_bytes_under_way(const struct raft *raft, uint64_t *count)
+{
+    *count = raft->log.last - raft->applied;
+    return log_bytes_between(&raft->log, raft->applied, raft->log.last);
+}
+
 uint64_t raft_term_run(const struct raft *raft, uint64_t first, uint64_t last)
 {
     uint64_t term = log_term_at(&raft->log, first), index = first;

@@ -236,6 +236,11 @@ void raft_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *effec
 // none now. They may lie behind entries that are not committed yet, with which they do not
 // conflict. Each is given once; RAFT_IN_APPLIED follows for each range, in the order given.
 bool raft_apply_take(struct raft *raft, uint32_t max, struct raft_range *range);
+// Parallel groups, the leader: a read that was accepted now and looks at these ranges may be served
+// when everything up to the result is applied (or up to the index it is granted with, if that is
+// smaller).
+uint64_t raft_read_needs(const struct raft *raft, const struct raft_footprint *ranges,
+                         uint32_t count);
 bool raft_has_to_apply(const struct raft *raft); // would it give any?
 // Parallel groups: from now on only entries that continue the applied ones are given (true), so
 // that a checkpoint can be taken: when view.applied_high equals view.applied.
@@ -267,6 +272,9 @@ struct raft_entry *raft_entry_span_to_place(struct raft *raft, uint64_t first, u
 void raft_entry_relocated(struct raft *raft, uint64_t index, uint64_t body);
 // Gives up what waits beyond a hole (it was never acknowledged, and will be asked for again).
 void raft_forget_beyond_hole(struct raft *raft);
+// Payload bytes, and the number, of the entries that are not applied yet, as far as the log has no
+// hole.
+uint64_t raft_bytes_under_way(const struct raft *raft, uint64_t *count);
 // Payload bytes of the entries behind `after`, up to `upto`, as far as the log has no hole.
 uint64_t raft_payload_bytes(const struct raft *raft, uint64_t after, uint64_t upto);
 // Header of an append to `to` that starts at `first`; the caller sets count (entries of one term,

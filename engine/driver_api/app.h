@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { APP_FOOTPRINTS_MAX = 8 };
+enum { APP_FOOTPRINTS_MAX = 8, APP_COMMAND_BYTES = 256 };
 
 struct app_entry {
     uint64_t index;
@@ -42,6 +42,15 @@ struct app_ops {
     // everything. Pure; any thread.
     int32_t (*footprint)(const void *payload, uint32_t bytes, struct app_footprint *ranges,
                          uint32_t max);
+    // The same for a query: what it looks at. NULL: everything.
+    int32_t (*query_footprint)(const void *query, uint32_t bytes, struct app_footprint *ranges,
+                               uint32_t max);
+    // Commands that touch different ranges may be applied in another order than the log's (parallel
+    // groups), so nothing they share may show it: not even that the state is full. As long as the
+    // payloads of all commands under way, with APP_COMMAND_BYTES each, fit into this, none of them
+    // may be refused for want of room; beyond it the engine orders all commands. NULL: without
+    // limit. Any thread; may be as old as the last batch.
+    uint64_t (*room)(const struct app *app);
     // Digest of the whole state: equal states give equal digests on every replica, build and
     // history.
     uint64_t (*digest)(struct app *app);

@@ -48,6 +48,20 @@ void group_forget_origins(struct group *group, uint64_t first, uint64_t last)
     }
 }
 
+// Do all commands under way fit into the state machine, whatever their order?
+static bool has_app_room(const struct group *group, const struct raft_input *input)
+{
+    if (group->app->ops->room == NULL) {
+        return true;
+    }
+    uint64_t count, need = raft_bytes_under_way(group->raft, &count);
+    for (uint32_t at = 0; at < input->propose.count; at++) {
+        need += input->propose.heads[at].bytes;
+    }
+    need += (count + input->propose.count) * APP_COMMAND_BYTES;
+    return need <= group->app->ops->room(group->app);
+}
+
 // What the commands of a proposal touch, as the state machine declares it. One that declares ranges
 // nobody can mean conflicts with everything: slow, never wrong.
 void group_fill_footprints(struct group *group, struct raft_input *input,
@@ -58,6 +72,11 @@ void group_fill_footprints(struct group *group, struct raft_input *input,
         return;
     }
     ASSERT_CMP(input->propose.count, <=, WIRE_ENTRIES_MAX);
+    if (!has_app_room(group, input)) {
+        MARK(commands_are_ordered_near_the_full_state);
+        reactor->counters.footprints_all += input->propose.count;
+        return; // without footprints everything conflicts
+    }
     struct app_footprint ranges[RAFT_FOOTPRINTS_MAX];
     for (uint32_t at = 0; at < input->propose.count; at++) {
         struct raft_footprint *out = reactor->footprints + (size_t)at * RAFT_FOOTPRINTS_MAX;

@@ -115,7 +115,9 @@ struct apply_job {
 struct read_request {
     struct group *group;
     uint64_t number; // the core's, of this group
-    uint64_t index;  // may be served once applied reaches this; 0: not granted yet
+    bool is_granted;
+    uint64_t index; // may be served once applied reaches this
+    uint64_t needs; // ... which is enough for what it looks at
     struct origin origin;
     uint64_t request; // the client's
     uint32_t next;    // list of the group, or free list; UINT32_MAX: end

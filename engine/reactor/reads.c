@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/base/crc32c.h"
+#include "engine/core/conflict.h"
 
 #define READ_NONE UINT32_MAX
 #define ANSWER_PATIENCE_NS UINT64_C(100000000)
@@ -26,6 +27,29 @@ int reads_open(struct reactor *reactor)
     }
     reactor->free_read = 0;
     return 0;
+}
+
+// How far must be applied for the answer, if that is known to be less than everything: a parallel
+// group's reads do not wait for holes below entries that they do not look at.
+static uint64_t needs_of(const struct group *group, const void *query, uint32_t bytes)
+{
+    struct app_footprint declared[RAFT_FOOTPRINTS_MAX];
+    struct raft_footprint ranges[RAFT_FOOTPRINTS_MAX];
+    const struct app_ops *ops = group->app->ops;
+    if (!is_parallel(group) || ops->query_footprint == NULL) {
+        return UINT64_MAX;
+    }
+    int32_t count = ops->query_footprint(query, bytes, declared, RAFT_FOOTPRINTS_MAX);
+    if (count < 0 || count > RAFT_FOOTPRINTS_MAX) {
+        return UINT64_MAX;
+    }
+    for (int32_t at = 0; at < count; at++) {
+        ranges[at] = (struct raft_footprint){declared[at].start, declared[at].length};
+        if (!raft_footprint_is_valid(ranges[at])) {
+            return UINT64_MAX;
+        }
+    }
+    return raft_read_needs(group->raft, ranges, (uint32_t)count);
 }
 
 // Takes a read in. WIRE_DONE: it waits; else it was refused and nothing waits.
@@ -59,6 +83,7 @@ enum wire_status read_request(struct group *group, struct origin origin, uint64_
                                   .next = READ_NONE,
                                   .bytes = bytes};
     memcpy(read->query, query, bytes);
+    read->needs = needs_of(group, query, bytes);
     if (group->read_first == READ_NONE) {
         group->read_first = slot;
     } else {
@@ -175,8 +200,10 @@ void reads_granted(struct group *group, uint64_t upto, uint64_t index)
         if (reactor->reads[slot].number > upto) {
             break;
         }
-        if (reactor->reads[slot].index == 0) {
-            reactor->reads[slot].index = index;
+        struct read_request *read = &reactor->reads[slot];
+        if (!read->is_granted) {
+            read->is_granted = true;
+            read->index = read->needs < index ? read->needs : index;
         }
     }
 }
@@ -191,7 +218,7 @@ void reads_aborted(struct group *group, uint64_t upto)
     while (*link != READ_NONE && reactor->reads[*link].number <= upto) {
         uint32_t slot = *link;
         struct read_request *read = &reactor->reads[slot];
-        if (read->index != 0) {
+        if (read->is_granted) {
             last = slot;
             link = &read->next;
             continue;
@@ -217,7 +244,7 @@ void reads_serve(struct group *group)
     while (group->read_first != READ_NONE && !group->is_paused && !group->is_halted) {
         uint32_t slot = group->read_first;
         struct read_request *read = &reactor->reads[slot];
-        if (read->index == 0 || read->index > group->applied) {
+        if (!read->is_granted || read->index > group->applied) {
             break;
         }
         if (reactor->is_answering) {

@@ -61,7 +61,8 @@ struct node {
     uint64_t applied_high;
     struct raft_range job; // taken, not reported yet
     bool has_job, wants_checkpoint;
-    uint64_t read_needs; // highest index answered when the pending read was asked for
+    uint64_t read_needs;               // highest index answered when the pending read was asked for
+    uint64_t range_needs, range_index; // the same of those it looks at; what the core made of that
     uint64_t read_number;
 };
 
@@ -80,6 +81,7 @@ static struct command commands[COMMANDS_MAX + 1];
 static uint64_t command_count;
 static uint64_t truth[INDEXES_MAX]; // by index, of what was applied anywhere
 static uint64_t answered_high;
+static bool is_answered[INDEXES_MAX];
 static uint64_t *stands; // [term][index]: what a log of sync_term `term` has there
 static struct mail *mails;
 static uint32_t mail_count;
@@ -150,8 +152,9 @@ static void apply(struct node *node, uint64_t index)
     node->applied_high = node->applied_high > index ? node->applied_high : index;
     struct raft_view view;
     raft_view(node->raft, &view);
-    if (view.role == RAFT_LEADER && index > answered_high) {
-        answered_high = index;
+    if (view.role == RAFT_LEADER) {
+        answered_high = answered_high > index ? answered_high : index;
+        is_answered[index] = true;
     }
     commits_seen++;
 }
@@ -321,6 +324,7 @@ static void collect(struct node *node)
     if (effects.reads_granted && effects.reads_upto >= node->read_number &&
         node->read_number != 0) {
         REQUIRE(effects.reads_index >= node->read_needs);
+        REQUIRE(node->range_index >= node->range_needs);
         node->read_number = 0;
     }
     if (effects.reads_aborted_upto >= node->read_number) {
@@ -554,6 +558,15 @@ static void read(struct node *node)
         raft_view(node->raft, &view);
         node->read_number = view.reads_last;
         node->read_needs = answered_high;
+        const struct raft_footprint range = {prng_below(&prng, 40), 1 + prng_below(&prng, 4)};
+        commands[0] = (struct command){.ranges = {range}, .count = 1};
+        node->range_index = raft_read_needs(node->raft, &range, 1);
+        node->range_needs = 0;
+        for (uint64_t index = 1; index <= answered_high; index++) {
+            if (is_answered[index] && do_conflict(0, truth[index])) {
+                node->range_needs = index;
+            }
+        }
     }
 }
 
@@ -601,6 +614,7 @@ static void open_run(uint64_t seed)
     rough.crash_every = 80 + prng_below(&prng, 1000);
     rough.cut_every = 40 + prng_below(&prng, 400);
     memset(truth, 0, sizeof(truth));
+    memset(is_answered, 0, sizeof(is_answered));
     memset(stands, 0, (size_t)TERMS_MAX * INDEXES_MAX * sizeof(*stands));
     for (uint32_t at = 0; at < node_count; at++) {
         struct record *records = nodes[at].disk.records;
