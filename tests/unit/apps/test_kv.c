@@ -794,9 +794,52 @@ static void memory_out_of_range_is_refused(void)
     odd->ops->close(odd);
 }
 
+// What fits into the room that is told is never refused, however full the store is; and the room
+// shrinks to nothing worth having.
+static void what_fits_into_the_room_is_taken(void)
+{
+    static uint8_t noise[3000];
+    struct app *app = open_kv(8 * MIB);
+    uint32_t refused = 0;
+    char key[16];
+    for (uint32_t i = 0; i < 40000; i++) {
+        uint32_t bytes = i * 2654435761u >> 21; // 0 to 2047
+        const struct kv_command command = {
+            .operation = KV_PUT, .key = key_of(i % 20000, key), .value = {noise, bytes}};
+        bool fits = kv_command_bytes(&command) + APP_COMMAND_BYTES <= app->ops->room(app);
+        uint32_t result = apply_one(app, &command);
+        CHECK(!fits || result == KV_OK);
+        refused += result == KV_FULL;
+    }
+    CHECK(refused > 1000);
+    CHECK(app->ops->room(app) < 4096);
+    app->ops->close(app);
+}
+
+static void a_query_looks_at_its_key(void)
+{
+    struct app *app = open_kv(8 * MIB);
+    uint8_t query[KV_QUERY_BYTES_MAX];
+    struct app_footprint of_query, of_put;
+    uint32_t bytes = kv_command_encode_query(
+        &(struct kv_query){.kind = KV_QUERY_GET, .key = text("key")}, query, sizeof(query));
+    CHECK_EQUAL(app->ops->query_footprint(query, bytes, &of_query, 1), 1);
+    uint8_t *payload = encode(
+        &(struct kv_command){.operation = KV_PUT, .key = text("key"), .value = text("v")}, &bytes);
+    CHECK_EQUAL(app->ops->footprint(payload, bytes, &of_put, 1), 1);
+    CHECK(of_query.start == of_put.start && of_query.length == of_put.length);
+    free(payload);
+    bytes = kv_command_encode_query(&(struct kv_query){.kind = KV_QUERY_STATISTICS}, query,
+                                    sizeof(query));
+    CHECK(app->ops->query_footprint(query, bytes, &of_query, 1) < 0);
+    app->ops->close(app);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
+        TEST(what_fits_into_the_room_is_taken),
+        TEST(a_query_looks_at_its_key),
         TEST(agrees_with_a_slow_twin),
         TEST(commands_do_what_they_say),
         TEST(largest_pair_fits_one_command),
