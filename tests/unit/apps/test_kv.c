@@ -798,14 +798,14 @@ static void memory_out_of_range_is_refused(void)
 // shrinks to nothing worth having.
 static void what_fits_into_the_room_is_taken(void)
 {
-    static uint8_t noise[3000];
+    static uint8_t value[3000];
     struct app *app = open_kv(8 * MIB);
     uint32_t refused = 0;
-    char key[16];
+    char key[KV_KEY_BYTES_MAX];
     for (uint32_t i = 0; i < 40000; i++) {
         uint32_t bytes = i * 2654435761u >> 21; // 0 to 2047
         const struct kv_command command = {
-            .operation = KV_PUT, .key = key_of(i % 20000, key), .value = {noise, bytes}};
+            .operation = KV_PUT, .key = key_of(i % 20000, key), .value = {value, bytes}};
         bool fits = kv_command_bytes(&command) + APP_COMMAND_BYTES <= app->ops->room(app);
         uint32_t result = apply_one(app, &command);
         CHECK(!fits || result == KV_OK);
