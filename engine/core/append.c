@@ -154,8 +154,7 @@ enum raft_outcome on_append(struct raft *raft, uint64_t now_ns, const struct raf
         struct raft_message reply;
         raft_message_init(raft, RAFT_MSG_APPEND_REPLY, message->from, &reply);
         MARK(append_of_an_old_term);
-        reply.append_reply = (struct raft_append_reply){.result = RAFT_APPEND_REJECTED};
-        reply.append_reply.conflict.index = raft->log.last + 1;
+        reply.append_reply = order_answer_to_old_term(raft);
         raft_out(raft, &reply);
         return RAFT_STALE;
     }

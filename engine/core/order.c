@@ -118,6 +118,16 @@ void order_fill_acks(struct raft *raft, struct raft_append_reply *reply)
     }
 }
 
+// What a leader of an old term is told beside the new term: nothing of what is here counts for it.
+struct raft_append_reply order_answer_to_old_term(const struct raft *raft)
+{
+    if (raft->parallel != NULL) { // (there is no such thing as a log that does not match)
+        return (struct raft_append_reply){.result = RAFT_APPEND_OK};
+    }
+    return (struct raft_append_reply){.result = RAFT_APPEND_REJECTED,
+                                      .conflict.index = raft->log.last + 1};
+}
+
 enum raft_outcome order_on_append(struct raft *raft, const struct raft_append *append,
                                   struct raft_accept *accept)
 {

@@ -242,6 +242,7 @@ void order_fill_hard_state(const struct raft *raft, struct raft_hard_state *stat
 void order_fill_view(const struct raft *raft, struct raft_view *view);
 bool order_acks_due(const struct raft *raft);
 void order_fill_acks(struct raft *raft, struct raft_append_reply *reply);
+struct raft_append_reply order_answer_to_old_term(const struct raft *raft);
 bool order_takes_vote(struct raft *raft, const struct raft_message *message);
 void order_report(struct raft *raft, struct raft_vote_reply *reply);
 void order_win(struct raft *raft);

@@ -232,6 +232,9 @@ static void step(struct node *node, const struct raft_input *input)
 static void post(const struct raft_message *message, const struct raft_entry_head *heads,
                  bool is_checkpoint)
 {
+    // What the wire has no words for (engine/wire/FORMAT.md): a log that does not match.
+    REQUIRE(message->type != RAFT_MSG_APPEND_REPLY ||
+            message->append_reply.result == RAFT_APPEND_OK);
     bool is_cut = ((cut >> (message->from - 1)) & 1) != ((cut >> (message->to - 1)) & 1);
     if (is_cut || chance(rough.loss_percent)) {
         return;
