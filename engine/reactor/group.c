@@ -180,6 +180,14 @@ enum raft_outcome group_step(struct group *group, const struct raft_input *input
     return outcome;
 }
 
+// The term that entries travel under. Those of a parallel group are, or with a supply become,
+// entries of the message's term, whatever log they are in here.
+static uint64_t travel_term(const struct group *group, const struct raft_message *message,
+                            uint64_t term)
+{
+    return is_parallel(group) ? message->term : term;
+}
+
 // Sends one entry that is larger than a frame, in fragments. False when frames ran out: all of it
 // counts as unsent, but the next attempt goes on where this one ended (else an entry of more
 // fragments than the driver takes at once would never be whole).
@@ -192,7 +200,7 @@ static bool send_fragments(struct group *group, struct lane *lane, uint64_t inde
     const uint8_t *payload = wal_payload(reactor->wal, entry->body);
     struct raft_message message;
     raft_append_header(group->raft, lane->node, index, &message);
-    message.append.entries_term = entry->term;
+    message.append.entries_term = travel_term(group, &message, entry->term);
     message.append.count = 1;
     uint32_t piece = wire_fragment_bytes(lane_frame_bytes(reactor, lane));
     const struct raft_entry_id id = {.term = entry->term, .index = index};
@@ -254,7 +262,7 @@ static uint64_t send_message(struct group *group, struct lane *lane, uint64_t fi
     uint32_t bytes = used - count * WIRE_HEAD_BYTES;
     struct raft_message message;
     raft_append_header(group->raft, lane->node, first, &message);
-    message.append.entries_term = term;
+    message.append.entries_term = travel_term(group, &message, term);
     message.append.count = count;
     struct wire_append_writer append;
     if (count == 0 || !wire_append_open(&append, writer, group->id, &message, count, bytes)) {
