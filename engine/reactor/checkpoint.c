@@ -18,9 +18,12 @@
 
 enum { HEADER_BYTES = 4096 };
 
-// Made by a node that does not hold everything it once acknowledged. It does not after the next
-// start either: what it gets back later must not make it forget that.
-enum { HEADER_INCOMPLETE = 1 };
+enum {
+    // Made by a node that does not hold everything it once acknowledged. It does not after the next
+    // start either: what it gets back later must not make it forget that.
+    HEADER_INCOMPLETE = 1,
+    HEADER_PARALLEL = 2, // of a parallel group; its log may have nothing yet that says so
+};
 
 // The first block of a checkpoint file; the stream follows at HEADER_BYTES.
 struct header {
@@ -31,7 +34,7 @@ struct header {
     uint64_t generation;
     uint64_t term, index; // of the last entry covered
     uint64_t stream_bytes;
-    uint32_t flags; // HEADER_INCOMPLETE
+    uint32_t flags; // HEADER_INCOMPLETE, HEADER_PARALLEL
     uint32_t crc;   // of everything before
 };
 _Static_assert(sizeof(struct header) == 64, "on disk");
@@ -42,6 +45,8 @@ _Static_assert(sizeof(struct header) == 64, "on disk");
 static void header_fill(const struct group *group, struct header *header)
 {
     const struct checkpoint *checkpoint = &group->checkpoint;
+    uint32_t flags = checkpoint->is_incomplete ? HEADER_INCOMPLETE : 0;
+    flags |= is_parallel(group) ? HEADER_PARALLEL : 0;
     *header = (struct header){.magic = CHECKPOINT_MAGIC,
                               .cluster = group->reactor->config.cluster,
                               .node = group->reactor->config.node,
@@ -50,7 +55,7 @@ static void header_fill(const struct group *group, struct header *header)
                               .term = checkpoint->covers.term,
                               .index = checkpoint->covers.index,
                               .stream_bytes = checkpoint->stream.bytes,
-                              .flags = checkpoint->is_incomplete ? HEADER_INCOMPLETE : 0};
+                              .flags = flags};
     header->crc = crc32c(0, header, offsetof(struct header, crc));
 }
 
@@ -160,6 +165,7 @@ static int load_newest(struct group *group)
         group->checkpoint.durable =
             (struct raft_entry_id){.term = header->term, .index = header->index};
         group->is_incomplete = (header->flags & HEADER_INCOMPLETE) != 0;
+        group->was_parallel = (header->flags & HEADER_PARALLEL) != 0;
     }
     return error == 0 || error == -ENOMEM || error == -EIO ? error : -EBADMSG;
 }

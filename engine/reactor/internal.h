@@ -262,10 +262,11 @@ struct group {
     uint64_t applied;    // floor
     uint32_t jobs_out;
     bool is_checkpoint_damaged;
-    bool is_incomplete;          // the newest checkpoint is of a node that missed entries
-    bool is_paused;              // no new apply jobs: a checkpoint is copied or restored
-    bool has_entries, has_syncs; // recovery found some
-    bool is_leveling; // ... but those that fill holes below what is applied, before it is copied
+    bool is_incomplete; // the newest checkpoint is of a node that missed entries
+    bool is_paused;     // no new apply jobs: a checkpoint is copied or restored
+    bool has_entries;   // recovery found some
+    bool was_parallel;  // ... and something that only parallel groups write
+    bool is_leveling;   // ... but those that fill holes below what is applied, before it is copied
     struct raft_sync sync; // to be written when there is room; term 0: none
     uint32_t worker;
     uint32_t read_first, read_last; // list of read_request; UINT32_MAX: empty

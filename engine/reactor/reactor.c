@@ -177,6 +177,7 @@ static int open_groups(struct reactor *reactor, char *reason, size_t reason_byte
 static int restore_entry(struct group *group, const struct wal_record *record)
 {
     group->has_entries = true;
+    group->was_parallel |= record->is_staged;
     if (is_parallel(group) && record->is_staged) {
         return raft_restore_staged(group->raft, record->id, &record->head, record->body);
     }
@@ -201,7 +202,7 @@ static void on_record(void *context, const struct wal_record *record)
         raft_restore_truncate(group->raft, record->id.index);
         break;
     case WAL_RECORD_SYNC:
-        group->has_syncs = true;
+        group->was_parallel = true;
         if (is_parallel(group)) {
             raft_restore_sync(group->raft, &record->sync);
         }
@@ -215,7 +216,7 @@ static int check_orders(const struct reactor *reactor, char *reason, size_t reas
     for (uint32_t slot = 0; slot < reactor->group_count; slot++) {
         const struct group *group = &reactor->groups[slot];
         struct raft_hard_state hard_state = wal_hard_state(reactor->wal, group->id);
-        bool was_parallel = group->has_syncs || hard_state.sync_term != 0;
+        bool was_parallel = group->was_parallel || hard_state.sync_term != 0;
         bool was_strict =
             !was_parallel && (group->has_entries || group->checkpoint.durable.index > 0);
         if (is_parallel(group) ? was_strict : was_parallel) {
