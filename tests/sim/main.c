@@ -21,7 +21,8 @@ struct arguments {
     uint64_t first, last;
     uint64_t seconds; // 0: no limit
     uint32_t operations, faults, jobs;
-    const char *keep; // faults: "3,17,21"; NULL: all
+    const char *order; // of the groups; NULL: as the seed says
+    const char *keep;  // faults: "3,17,21"; NULL: all
     bool is_range, minimises, is_verbose, stops, shows_lines, shows_marks, shows_plan;
     const char *history, *trace, *frames, *required_marks;
     uint64_t crash_at_io;
@@ -32,6 +33,7 @@ static const char usage[] =
     "       sim --seeds A..B [--jobs J]       all of them, and a summary\n"
     "  --operations N    of the clients, while faults happen (500)\n"
     "  --faults N        on average (50)\n"
+    "  --order O         strict or parallel, whatever the seed says\n"
     "  --crash-at-io K   the node that hands in the K-th disk request loses power at that moment\n"
     "  --keep A,B,...    only these faults of the plan (as --plan and --minimise number them)\n"
     "  --minimise        after a failure: leave out faults as long as the same invariant breaks\n"
@@ -99,6 +101,7 @@ static struct arguments parse(int count, char **words)
         JOBS,
         OPS,
         FAULTY,
+        ORDER,
         CRASH,
         KEEP,
         MINIMISE,
@@ -118,6 +121,7 @@ static struct arguments parse(int count, char **words)
                                             {"jobs", 1, NULL, JOBS},
                                             {"operations", 1, NULL, OPS},
                                             {"faults", 1, NULL, FAULTY},
+                                            {"order", 1, NULL, ORDER},
                                             {"crash-at-io", 1, NULL, CRASH},
                                             {"keep", 1, NULL, KEEP},
                                             {"minimise", 0, NULL, MINIMISE},
@@ -153,6 +157,9 @@ static struct arguments parse(int count, char **words)
             break;
         case FAULTY:
             arguments.faults = (uint32_t)whole("--faults", optarg, SIM_FAULTS_MAX);
+            break;
+        case ORDER:
+            arguments.order = optarg;
             break;
         case CRASH:
             arguments.crash_at_io = whole("--crash-at-io", optarg, UINT64_MAX);
@@ -200,6 +207,10 @@ static struct arguments parse(int count, char **words)
     if (arguments.shows_lines && arguments.last - arguments.first >= LINES_MAX) {
         refuse("--lines is for at most a million seeds", "");
     }
+    if (arguments.order != NULL && strcmp(arguments.order, "strict") != 0 &&
+        strcmp(arguments.order, "parallel") != 0) {
+        refuse("--order wants strict or parallel, not", arguments.order);
+    }
     if (!has_seed || optind < count || arguments.jobs == 0 || arguments.operations == 0) {
         refuse("wants --seed N or --seeds A..B, and a number of jobs and operations above", "0");
     }
@@ -243,13 +254,23 @@ static void close_output(FILE *file, const char *path)
     }
 }
 
+static void make_plan(const struct arguments *arguments, uint64_t seed, struct sim_options *options,
+                      struct sim_plan *plan)
+{
+    sim_swarm(options, plan, seed, arguments->operations, arguments->faults);
+    if (arguments->order != NULL) {
+        options->order =
+            strcmp(arguments->order, "strict") == 0 ? RAFT_ORDER_STRICT : RAFT_ORDER_PARALLEL;
+    }
+}
+
 static void run_seed(const struct arguments *arguments, uint64_t seed, struct sim_result *result)
 {
     static struct sim_options options;
     static struct sim_plan plan;
     static struct sim_frames frames; // of all seeds that this process runs
     frames.directory = arguments->frames;
-    sim_swarm(&options, &plan, seed, arguments->operations, arguments->faults);
+    make_plan(arguments, seed, &options, &plan);
     if (arguments->keep != NULL) {
         keep_only(&plan, arguments->keep);
     }
@@ -281,7 +302,7 @@ static void minimise(const struct arguments *arguments, uint64_t seed,
     static struct sim_plan plan, fewer;
     const struct sim_run_options run = {.crash_at_io = arguments->crash_at_io};
     struct sim_result result;
-    sim_swarm(&options, &plan, seed, arguments->operations, arguments->faults);
+    make_plan(arguments, seed, &options, &plan);
     for (uint32_t length = plan.count; length > 0; length /= 2) {
         for (uint32_t first = 0; first < plan.count; first += length) {
             fewer = plan;
@@ -467,7 +488,10 @@ int main(int count, char **words)
     const struct arguments arguments = parse(count, words);
     struct sim_result result;
     if (arguments.shows_plan) {
-        report_plan(arguments.first, arguments.operations, arguments.faults);
+        static struct sim_options options;
+        static struct sim_plan plan;
+        make_plan(&arguments, arguments.first, &options, &plan);
+        report_plan(&options, &plan);
         return 0;
     }
     if (arguments.is_range) {

@@ -140,16 +140,18 @@ static void print_fault(const struct sim_plan *plan, uint32_t at)
 
 static void print_options(const struct sim_options *options)
 {
-    printf("seed %lu: %u nodes, %u groups, %u reactors, %u workers, %u clients x %u, %s, %u keys, "
-           "entries up to %u bytes, frames of %u, log %lu KiB, %u entries, window %u, elections "
-           "%lu..%lu ms, disk %lu..%lu us, links %lu..%lu us, polls %lu us, faults of",
-           options->seed, options->nodes, options->groups, options->reactors, options->workers,
-           options->clients, options->window, options->is_volatile ? "memory" : "fsync",
-           options->keys, options->payload_max, options->frame_bytes, options->log_bytes >> 10,
-           options->log_entries, options->window_entries, options->election_min_ns / SIM_MS,
-           options->election_max_ns / SIM_MS, options->disk_min_ns / SIM_US,
-           options->disk_max_ns / SIM_US, options->link_min_ns / SIM_US,
-           options->link_max_ns / SIM_US, options->poll_ns / SIM_US);
+    printf(
+        "seed %lu: %s, %u nodes, %u groups, %u reactors, %u workers, %u clients x %u, %s, %u keys, "
+        "entries up to %u bytes, frames of %u, log %lu KiB, %u entries, window %u, elections "
+        "%lu..%lu ms, disk %lu..%lu us, links %lu..%lu us, polls %lu us, faults of",
+        options->seed, options->order == RAFT_ORDER_STRICT ? "strict" : "parallel", options->nodes,
+        options->groups, options->reactors, options->workers, options->clients, options->window,
+        options->is_volatile ? "memory" : "fsync", options->keys, options->payload_max,
+        options->frame_bytes, options->log_bytes >> 10, options->log_entries,
+        options->window_entries, options->election_min_ns / SIM_MS,
+        options->election_max_ns / SIM_MS, options->disk_min_ns / SIM_US,
+        options->disk_max_ns / SIM_US, options->link_min_ns / SIM_US, options->link_max_ns / SIM_US,
+        options->poll_ns / SIM_US);
     for (uint32_t class = 0; class < SIM_CLASSES; class ++) {
         if ((options->classes >> class & 1) != 0) {
             printf(" %s", sim_class_name((enum sim_class) class));
@@ -162,14 +164,11 @@ static void print_options(const struct sim_options *options)
     }
 }
 
-void report_plan(uint64_t seed, uint32_t operations, uint32_t faults)
+void report_plan(const struct sim_options *options, const struct sim_plan *plan)
 {
-    static struct sim_options options;
-    static struct sim_plan plan;
-    sim_swarm(&options, &plan, seed, operations, faults);
-    print_options(&options);
-    for (uint32_t at = 0; at < plan.count; at++) {
-        print_fault(&plan, at);
+    print_options(options);
+    for (uint32_t at = 0; at < plan->count; at++) {
+        print_fault(plan, at);
     }
 }
 

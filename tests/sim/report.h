@@ -25,7 +25,7 @@ void report_sum(struct report_totals *sum, const struct report_totals *parts, ui
 // False: marks are required, and one was never visited.
 bool report_summary(const struct report_totals *totals, uint64_t seconds, bool shows_marks,
                     bool requires_marks);
-void report_plan(uint64_t seed, uint32_t operations, uint32_t faults);
+void report_plan(const struct sim_options *options, const struct sim_plan *plan);
 void report_minimal(const struct sim_options *options, const struct sim_plan *plan, uint64_t seed);
 
 #endif

@@ -25,6 +25,7 @@
 #include "engine/base/histogram.h"
 #include "engine/base/prng.h"
 #include "engine/client/client.h"
+#include "engine/core/parallel.h"
 #include "engine/reactor/internal.h"
 #include "tests/sim/history.h"
 
@@ -36,6 +37,7 @@ enum {
     SIM_CLIENTS_MAX = 8,
     SIM_WINDOW_MAX = 16, // operations of a client under way
     SIM_KEYS_MAX = 8,    // of a group
+    SIM_LOG_ENTRIES_MAX = 1024,
     SIM_PACKETS_MAX = 8192,
     SIM_REQUESTS_MAX = 32, // of a disk, under way
     SIM_FILES_MAX = 2 * SIM_GROUPS_MAX + 4,
@@ -135,6 +137,7 @@ struct sim_fault {
 
 struct sim_options {
     uint64_t seed;
+    enum raft_order order;
     uint32_t nodes, groups, reactors, workers, clients;
     bool is_volatile;
     uint32_t frame_bytes, log_entries, window_entries;
@@ -256,13 +259,20 @@ struct sim_app {
     struct app app; // first
     struct sim *sim;
     uint16_t node, group;
-    struct {
-        uint64_t chain;                // hash of all commands, indexes and results so far
-        uint64_t last;                 // index of the last command
+    struct sim_state {
+        uint64_t chain;                // strict: hash of all commands, indexes and results so far
+        uint64_t last;                 // highest index of a command
         uint64_t tokens[SIM_KEYS_MAX]; // 0: absent
+        uint64_t chains[SIM_KEYS_MAX]; // parallel: the same of the commands that touch the key
     } state;
     uint64_t stream_offset;
     bool is_streaming;
+    // Parallel: what it applied since it was restored, by index, as far back as an order can
+    // differ.
+    struct {
+        uint64_t index;
+        uint32_t touches;
+    } applied[SIM_LOG_ENTRIES_MAX];
 };
 
 enum sim_action { SIM_GET, SIM_PUT, SIM_DELETE, SIM_CAS };
@@ -271,15 +281,21 @@ struct sim_command { // the payload begins with it
     uint32_t action; // enum sim_action
     uint32_t key;
     uint64_t token, expected;
-    uint32_t client, generation;
-    uint64_t number; // of this client, from 1
+    uint32_t client;
+    uint32_t touches; // parallel: a bit a key, `key` among them; SIM_TOUCHES_ALL: names none
+    uint64_t number;  // of this client, from 1
 };
+#define SIM_TOUCHES_ALL UINT32_MAX
 
 struct sim_query {
     uint32_t key;
     uint32_t answer_bytes;
 };
 int sim_app_open(struct sim *sim, uint16_t node, uint16_t group, struct app **app);
+// What a command does to a state, and its result.
+uint32_t sim_app_execute(struct sim_state *state, const struct sim_command *command);
+void sim_app_chain(struct sim_state *state, enum raft_order order, uint64_t index,
+                   const struct sim_command *command, uint32_t result);
 uint8_t sim_filler(uint64_t number, uint32_t offset);
 
 // ------------------------------------------------------------------------------------------------
@@ -333,6 +349,16 @@ struct sim_term {
     uint16_t votes[SIM_NODES_MAX]; // granted and sent, by voter; 0: none
 };
 
+struct sim_installed { // a term of a parallel group
+    uint64_t end;      // of its recovered log
+    uint32_t nodes;    // bit (id - 1): that node, being intact, had all of it durably in that term
+};
+
+struct sim_places {    // where the commands of a client were executed
+    uint64_t *indexes; // by number; 0: nowhere
+    uint64_t capacity;
+};
+
 struct sim_truth {                   // of a group
     struct sim_id *committed;        // by index
     uint64_t *chains;                // state after it; 0: not applied anywhere
@@ -343,6 +369,11 @@ struct sim_truth {                   // of a group
     struct sim_term *terms; // by term
     uint64_t terms_count;
     uint64_t digest_index, digest;
+    struct sim_installed *installed; // by term
+    uint64_t installed_terms;
+    struct sim_command *executed; // by index, of `capacity`; number 0: none
+    uint64_t executed_last;
+    struct sim_places places[SIM_CLIENTS_MAX];
 };
 
 // One replica as last looked at.
@@ -357,9 +388,18 @@ struct sim_seen {
     uint32_t looks;
     uint64_t match_term; // a leader's view of its peers, in that term
     uint64_t match[RAFT_NODES_MAX], boot[RAFT_NODES_MAX];
-    // fsync, while down: what its disk holds durably
-    uint64_t shadow_base, shadow_last;
-    uint64_t *shadow_terms; // of shadow_base + 1 ..; 0: not held
+    // fsync, while down: what its disk holds durably; parallel: or `pending`, when that log's SYNC
+    // record was being written
+    struct sim_shadow {
+        uint64_t term; // parallel: sync_term
+        uint64_t base, last;
+        struct sim_id *ids; // of base + 1 ..
+    } shadow, pending;
+    // parallel groups (sim_parallel.c)
+    uint64_t signature, sync_term, sync_end, commit_high, applied_high;
+    enum parallel_phase phase;
+    uint64_t is_held[SIM_LOG_ENTRIES_MAX / 64], is_durable[SIM_LOG_ENTRIES_MAX / 64]; // by index
+    uint64_t is_committed[SIM_LOG_ENTRIES_MAX / 64];
 };
 
 // ------------------------------------------------------------------------------------------------
@@ -592,10 +632,29 @@ void sim_check_up(struct sim_seat *seat);    // just opened
 void sim_check_sent(struct sim_seat *seat, const uint8_t *data, uint32_t bytes);
 // Does a majority without it hold all it counts as durable?
 bool sim_check_is_spare(const struct sim_node *node);
-void sim_check_applied(struct sim_app *app, uint64_t index);
+void sim_check_applied(struct sim_app *app, uint64_t index, const struct sim_command *command);
+// Is its state what the log gives when it is applied in its order?
+void sim_check_state(struct sim_app *app);
+void sim_check_states(struct sim *sim);
 void sim_check_digests(struct sim *sim);
 bool sim_is_at_rest(struct sim *sim); // nobody keeps a checkpoint for, or of, another
 void sim_check_leaks(struct sim *sim);
+
+// Shared with sim_parallel.c.
+struct sim_known_entry *sim_check_known(struct sim_truth *truth, uint64_t term, uint64_t index);
+struct sim_known_entry *sim_check_entry(struct sim_seat *seat, uint16_t group, uint64_t index,
+                                        uint64_t prev_term, const struct raft_entry *entry);
+void sim_check_on_disk(struct sim_seat *seat, uint16_t group, uint64_t index,
+                       const struct raft_entry *entry);
+void sim_check_committed(struct sim_seat *seat, uint16_t group, struct raft_entry_id id,
+                         uint64_t in_term, uint32_t crc);
+
+// True: nothing above the floors is new, and never again will it be asked of this state.
+bool sim_parallel_is_unchanged(const struct raft *raft, struct sim_seen *seen);
+void sim_parallel_look(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                       struct sim_seen *seen);
+void sim_parallel_look_at_ghost(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                                struct sim_seen *seen);
 
 void sim_trace(struct sim_seat *seat, struct group *group, const struct sim_seen *before);
 

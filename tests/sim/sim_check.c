@@ -35,14 +35,16 @@ static void reserve(struct sim_truth *truth, uint64_t index)
     }
     truth->committed = realloc(truth->committed, grown * sizeof(*truth->committed));
     truth->chains = realloc(truth->chains, grown * sizeof(*truth->chains));
-    ASSERT(truth->committed != NULL && truth->chains != NULL);
+    truth->executed = realloc(truth->executed, grown * sizeof(*truth->executed));
+    ASSERT(truth->committed != NULL && truth->chains != NULL && truth->executed != NULL);
     uint64_t more = grown - truth->capacity;
     memset(truth->committed + truth->capacity, 0, more * sizeof(*truth->committed));
     memset(truth->chains + truth->capacity, 0, more * sizeof(*truth->chains));
+    memset(truth->executed + truth->capacity, 0, more * sizeof(*truth->executed));
     truth->capacity = grown;
 }
 
-static struct sim_known_entry *find_known(struct sim_truth *truth, uint64_t term, uint64_t index)
+struct sim_known_entry *sim_check_known(struct sim_truth *truth, uint64_t term, uint64_t index)
 {
     uint64_t at = sim_mix(term, index) & truth->entries_mask;
     while (truth->entries[at].index != 0 &&
@@ -62,7 +64,7 @@ static void grow_known(struct sim_truth *truth)
     truth->entries_mask = slots - 1;
     for (uint64_t at = 0; at < old_slots; at++) {
         if (old[at].index != 0) {
-            *find_known(truth, old[at].term, old[at].index) = old[at];
+            *sim_check_known(truth, old[at].term, old[at].index) = old[at];
         }
     }
     free(old);
@@ -81,22 +83,25 @@ static struct sim_term *term_at(struct sim_truth *truth, uint64_t term)
     return &truth->terms[term];
 }
 
-// Nobody but the leader of a term makes entries of it, and it has them first.
-static void check_entry(struct sim_seat *seat, uint16_t group, uint64_t index, uint64_t prev_term,
-                        const struct raft_entry *entry)
+// Nobody but the leader of a term makes entries of it, and it has them first. (The recovered log of
+// a term is another matter: what the leader needs no more others may still hold.)
+struct sim_known_entry *sim_check_entry(struct sim_seat *seat, uint16_t group, uint64_t index,
+                                        uint64_t prev_term, const struct raft_entry *entry)
 {
     struct sim *sim = seat->node->sim;
     struct sim_truth *truth = &sim->truths[group];
     if (2 * truth->entries_count >= truth->entries_mask) {
         grow_known(truth);
     }
-    struct sim_known_entry *known = find_known(truth, entry->term, index);
+    struct sim_known_entry *known = sim_check_known(truth, entry->term, index);
     if (known->index == 0) {
         *known = (struct sim_known_entry){
             .term = entry->term, .index = index, .prev_term = prev_term, .crc = entry->head.crc};
         truth->entries_count++;
         uint16_t leader = term_at(truth, entry->term)->leader;
-        SIM_CHECK(sim, leader == 0 || leader == seat->node->id, "leaders-append",
+        const struct raft_parallel *parallel = reactor_group(seat->reactor, group)->raft->parallel;
+        bool is_recovered = parallel != NULL && index <= parallel->sync_end;
+        SIM_CHECK(sim, leader == 0 || leader == seat->node->id || is_recovered, "leaders-append",
                   "node %u group %u: made the entry (%lu, %lu), and node %u leads in that term",
                   seat->node->id, group, entry->term, index, leader);
     }
@@ -106,31 +111,59 @@ static void check_entry(struct sim_seat *seat, uint16_t group, uint64_t index, u
         "behind %lu",
         seat->node->id, group, entry->term, index, entry->head.crc, prev_term, known->crc,
         known->prev_term);
+    return known;
 }
 
 // ------------------------------------------------------------------------------------------------
 // commit
 
-static bool holds_in_shadow(const struct sim_seen *seen, uint64_t index, uint64_t term)
+// Is what a node has at an index this entry? In a parallel group its term is that of the newest log
+// it is part of, and the node may have installed a newer one since.
+static bool is_same(const struct sim *sim, const struct sim_id *has, const struct sim_id *entry)
 {
-    return index <= seen->shadow_base ||
-           (index <= seen->shadow_last &&
-            seen->shadow_terms[index - seen->shadow_base - 1] == term);
+    bool is_strict = sim->options.order == RAFT_ORDER_STRICT;
+    return has->is_known && (is_strict ? has->term == entry->term
+                                       : has->term >= entry->term && has->crc == entry->crc);
+}
+
+static struct sim_id id_of(const struct raft_entry *entry)
+{
+    return entry == NULL || !entry->is_durable
+               ? (struct sim_id){0}
+               : (struct sim_id){.term = entry->term, .crc = entry->head.crc, .is_known = true};
+}
+
+static struct sim_id in_shadow(const struct sim_shadow *shadow, uint64_t index)
+{
+    bool is_in = index > shadow->base && index <= shadow->last;
+    return is_in ? shadow->ids[index - shadow->base - 1] : (struct sim_id){0};
+}
+
+// A log that was being installed is what a node has once that was told: what its disk completed
+// just before it was taken away, the process that is left tells (sim_parallel.c).
+static const struct sim_shadow *shadow_of(const struct sim_truth *truth,
+                                          const struct sim_seen *seen, uint16_t id)
+{
+    uint64_t term = seen->pending.term;
+    bool is_told = term != 0 && term < truth->installed_terms &&
+                   (truth->installed[term].nodes >> (id - 1) & 1) != 0;
+    return is_told ? &seen->pending : &seen->shadow;
 }
 
 static bool holds_durably(struct sim *sim, uint16_t id, uint16_t group, uint64_t index,
-                          uint64_t term)
+                          const struct sim_id *entry)
 {
     const struct raft *raft = sim_raft(sim, id, group);
+    struct sim_id has;
     if (raft == NULL) {
         uint32_t which = group % WIRE_CLASSES % sim->options.reactors;
-        return holds_in_shadow(&sim->nodes[id - 1].seats[which]->seen[group], index, term);
+        const struct sim_seen *seen = &sim->nodes[id - 1].seats[which]->seen[group];
+        const struct sim_shadow *shadow = shadow_of(&sim->truths[group], seen, id);
+        has = in_shadow(shadow, index);
+        return index <= shadow->base || is_same(sim, &has, entry);
     }
-    if (index <= raft->log.base.index) {
-        return true;
-    }
-    const struct raft_entry *entry = raft_entry_at(raft, index);
-    return entry != NULL && entry->term == term && entry->is_durable;
+    has = id_of(index <= raft->log.base.index ? NULL : raft_entry_at(raft, index));
+    return index <= raft->log.base.index || is_same(sim, &has, entry);
 }
 
 // A volatile node that crashed after its ack has lost the entry (a damaged one may have), and
@@ -142,39 +175,52 @@ static bool held_when_it_counted(struct sim *sim, uint16_t id, uint16_t group, u
     const struct raft *raft = sim_raft(sim, id, group);
     bool is_covered = raft != NULL && raft->intact && index <= raft->log.base.index;
     return is_covered ||
-           (find_known(&sim->truths[group], term, index)->holders >> (id - 1) & 1) != 0;
+           (sim_check_known(&sim->truths[group], term, index)->holders >> (id - 1) & 1) != 0;
 }
 
-static void check_majority(struct sim_seat *seat, uint16_t group, uint64_t index, uint64_t term)
+static void check_majority(struct sim_seat *seat, uint16_t group, uint64_t index,
+                           const struct sim_id *entry)
 {
     struct sim *sim = seat->node->sim;
     uint32_t holders = 0;
     for (uint16_t id = 1; id <= sim->options.nodes; id++) {
         bool may_have_lost = sim->options.is_volatile || sim->nodes[id - 1].is_damaged;
-        holders += may_have_lost ? held_when_it_counted(sim, id, group, index, term)
-                                 : holds_durably(sim, id, group, index, term);
+        holders += may_have_lost ? held_when_it_counted(sim, id, group, index, entry->term)
+                                 : holds_durably(sim, id, group, index, entry);
     }
     SIM_CHECK(sim, holders > sim->options.nodes / 2, "majority",
               "node %u group %u: entry (%lu, %lu) is committed, and %u of %u nodes hold it",
-              seat->node->id, group, term, index, holders, sim->options.nodes);
+              seat->node->id, group, entry->term, index, holders, sim->options.nodes);
 }
 
-static void check_committed(struct sim_seat *seat, uint16_t group, struct raft_entry_id id,
-                            uint64_t in_term, uint32_t crc, bool has_crc)
+void sim_check_committed(struct sim_seat *seat, uint16_t group, struct raft_entry_id id,
+                         uint64_t in_term, uint32_t crc)
 {
     struct sim *sim = seat->node->sim;
     struct sim_truth *truth = &sim->truths[group];
     reserve(truth, id.index);
     struct sim_id *known = &truth->committed[id.index];
-    SIM_CHECK(sim, !known->is_known || (known->term == id.term && (!has_crc || known->crc == crc)),
-              "state-machine-safety",
+    bool is_same_term = known->term == id.term || sim->options.order == RAFT_ORDER_PARALLEL;
+    SIM_CHECK(sim, !known->is_known || (is_same_term && known->crc == crc), "state-machine-safety",
               "node %u group %u: committed (%lu, %lu) where (%lu, %lu) was committed before",
               seat->node->id, group, id.term, id.index, known->term, id.index);
-    if (!known->is_known && has_crc) {
+    if (!known->is_known) {
         *known = (struct sim_id){.term = id.term, .in_term = in_term, .crc = crc, .is_known = true};
         truth->commit = id.index > truth->commit ? id.index : truth->commit;
-        check_majority(seat, group, id.index, id.term);
+        check_majority(seat, group, id.index, known);
     }
+}
+
+// What the log begins behind was committed; its checksum is not known any more.
+static void check_base(struct sim_seat *seat, uint16_t group, struct raft_entry_id base)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    reserve(truth, base.index);
+    const struct sim_id *known = &truth->committed[base.index];
+    SIM_CHECK(sim, !known->is_known || known->term == base.term, "state-machine-safety",
+              "node %u group %u: its log begins behind (%lu, %lu) where (%lu, %lu) was committed",
+              seat->node->id, group, base.term, base.index, known->term, base.index);
 }
 
 static void check_commit(struct sim_seat *seat, uint16_t group, const struct raft *raft,
@@ -182,11 +228,11 @@ static void check_commit(struct sim_seat *seat, uint16_t group, const struct raf
 {
     uint64_t from = seen->commit > raft->log.base.index ? seen->commit : raft->log.base.index;
     if (raft->log.base.index > seen->base) {
-        check_committed(seat, group, raft->log.base, raft->term, 0, false);
+        check_base(seat, group, raft->log.base);
     }
     for (uint64_t index = from + 1; index <= raft->commit; index++) {
         const struct raft_entry *entry = raft_entry_at(raft, index);
-        check_committed(seat, group, raft_id_at(raft, index), raft->term, entry->head.crc, true);
+        sim_check_committed(seat, group, raft_id_at(raft, index), raft->term, entry->head.crc);
     }
 }
 
@@ -202,6 +248,22 @@ static void note_vote(struct sim *sim, uint16_t group, uint64_t term, uint16_t v
               "node %u group %u: votes for %u in term %lu, and voted for %u", voter, group,
               candidate, term, *vote);
     *vote = candidate;
+}
+
+static void check_complete(struct sim_seat *seat, uint16_t group, const struct raft *raft)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    for (uint64_t index = raft->log.base.index + 1; index <= truth->commit; index++) {
+        const struct raft_entry *entry =
+            index <= raft->log.last ? raft_entry_at(raft, index) : NULL;
+        const struct sim_id *known = &truth->committed[index];
+        bool is_due = known->is_known && known->in_term < raft->term; // else it won late, rightly
+        SIM_CHECK(sim, !is_due || (entry != NULL && entry->term == known->term),
+                  "leader-completeness",
+                  "node %u group %u leads in term %lu without the committed entry (%lu, %lu)",
+                  seat->node->id, group, raft->term, known->term, index);
+    }
 }
 
 static void check_leader(struct sim_seat *seat, uint16_t group, const struct raft *raft)
@@ -220,15 +282,8 @@ static void check_leader(struct sim_seat *seat, uint16_t group, const struct raf
     SIM_CHECK(sim, votes > sim->options.nodes / 2, "election-safety",
               "node %u group %u leads in term %lu, and %u of %u nodes voted for it in that term",
               seat->node->id, group, raft->term, votes, sim->options.nodes);
-    for (uint64_t index = raft->log.base.index + 1; index <= truth->commit; index++) {
-        const struct raft_entry *entry =
-            index <= raft->log.last ? raft_entry_at(raft, index) : NULL;
-        const struct sim_id *known = &truth->committed[index];
-        bool is_due = known->is_known && known->in_term < raft->term; // else it won late, rightly
-        SIM_CHECK(sim, !is_due || (entry != NULL && entry->term == known->term),
-                  "leader-completeness",
-                  "node %u group %u leads in term %lu without the committed entry (%lu, %lu)",
-                  seat->node->id, group, raft->term, known->term, index);
+    if (raft->parallel == NULL) {
+        check_complete(seat, group, raft);
     }
 }
 
@@ -249,6 +304,9 @@ static void check_hard_state(struct sim_seat *seat, uint16_t group, const struct
         struct wal_hard_slot slot;
         memcpy(&slot, meta->image + wal_hard_offset(group, copy), sizeof(slot));
         bool is_newer = slot.term > raft->hard_synced.term;
+        SIM_CHECK(sim, slot.sync_term >= raft->hard_synced.sync_term, "durability",
+                  "node %u group %u: acts on sync_term %lu, copy %u on disk has %lu",
+                  seat->node->id, group, raft->hard_synced.sync_term, copy, slot.sync_term);
         SIM_CHECK(sim,
                   is_newer || (slot.term == raft->hard_synced.term &&
                                (slot.voted_for == raft->hard_synced.voted_for ||
@@ -290,6 +348,17 @@ static void check_promise(struct sim_seat *seat, const struct layout_message *me
         durable.voted_for);
 }
 
+// Does the answer acknowledge anything? One of a parallel group only when it says *installed*.
+static bool is_ack(const struct sim *sim, const uint8_t *answer)
+{
+    enum {
+        IS_INSTALLED = offsetof(struct layout_append_reply, is_installed) -
+                       offsetof(struct layout_append_reply, result)
+    };
+    return sim->options.order == RAFT_ORDER_STRICT ? answer[0] == RAFT_APPEND_OK
+                                                   : answer[IS_INSTALLED] != 0;
+}
+
 void sim_check_sent(struct sim_seat *seat, const uint8_t *data, uint32_t bytes)
 {
     struct layout_envelope envelope;
@@ -297,14 +366,15 @@ void sim_check_sent(struct sim_seat *seat, const uint8_t *data, uint32_t bytes)
     memcpy(&envelope, data, sizeof(envelope));
     for (uint32_t at = sizeof(envelope); at + sizeof(message) <= bytes; at += message.bytes) {
         memcpy(&message, data + at, sizeof(message));
-        const uint8_t *answer = data + at + sizeof(message); // the first byte of replies
-        if (message.type == RAFT_MSG_VOTE || message.type == RAFT_MSG_APPEND) {
+        const uint8_t *answer = data + at + sizeof(message);        // the first byte of replies
+        bool is_supply = (message.flags & LAYOUT_FLAG_SUPPLY) != 0; // of a follower, to the winner
+        if (message.type == RAFT_MSG_VOTE || (message.type == RAFT_MSG_APPEND && !is_supply)) {
             check_promise(seat, &message, seat->node->id);
         } else if (message.type == RAFT_MSG_VOTE_REPLY && *answer != 0) {
             check_promise(seat, &message, envelope.destination);
             note_vote(seat->node->sim, message.group, message.term, seat->node->id,
                       envelope.destination);
-        } else if (message.type == RAFT_MSG_APPEND_REPLY && *answer == RAFT_APPEND_OK) {
+        } else if (message.type == RAFT_MSG_APPEND_REPLY && is_ack(seat->node->sim, answer)) {
             check_promise(seat, &message, 0);
         }
         if (message.bytes < sizeof(message)) {
@@ -313,11 +383,15 @@ void sim_check_sent(struct sim_seat *seat, const uint8_t *data, uint32_t bytes)
     }
 }
 
-static void check_on_disk(struct sim_seat *seat, uint16_t group, uint64_t index,
-                          const struct raft_entry *entry)
+void sim_check_on_disk(struct sim_seat *seat, uint16_t group, uint64_t index,
+                       const struct raft_entry *entry)
 {
     struct sim *sim = seat->node->sim;
     char name[32];
+    if (sim->options.is_volatile || seat->node->is_damaged || seat->reactor->is_failed ||
+        seat->disk.is_gone) {
+        return;
+    }
     snprintf(name, sizeof(name), "log.%u", seat->which);
     uint64_t offset = (entry->body - RECORD_HEAD_BYTES) % sim->options.log_bytes;
     bool holds = sim_disk_holds(&seat->disk, name, offset, (const uint8_t *)seat->arena + offset,
@@ -332,8 +406,8 @@ static void note_holder(struct sim_seat *seat, uint16_t group, const struct raft
 {
     from = from > raft->log.base.index ? from : raft->log.base.index;
     for (uint64_t index = from + 1; index <= raft->log.synced && raft->intact; index++) {
-        find_known(&seat->node->sim->truths[group], raft_id_at(raft, index).term, index)->holders |=
-            1u << (seat->node->id - 1);
+        sim_check_known(&seat->node->sim->truths[group], raft_id_at(raft, index).term, index)
+            ->holders |= 1u << (seat->node->id - 1);
     }
 }
 
@@ -345,15 +419,10 @@ static void check_synced(struct sim_seat *seat, uint16_t group, const struct raf
 {
     uint64_t from = raft->log.epoch != seen->epoch ? seen->commit : seen->synced;
     note_holder(seat, group, raft, seen->is_intact ? from : 0);
-    if (seat->node->sim->options.is_volatile) {
-        return;
-    }
-    for (uint64_t index = seen->synced + 1;
-         index <= raft->log.synced && !seat->node->is_damaged && !seat->reactor->is_failed;
-         index++) {
+    for (uint64_t index = seen->synced + 1; index <= raft->log.synced; index++) {
         const struct raft_entry *entry = raft_entry_at(raft, index);
         if (entry != NULL) {
-            check_on_disk(seat, group, index, entry);
+            sim_check_on_disk(seat, group, index, entry);
         }
     }
 }
@@ -395,8 +464,8 @@ static void check_entries(struct sim_seat *seat, uint16_t group, const struct ra
 {
     from = from > raft->log.base.index ? from : raft->log.base.index;
     for (uint64_t index = from + 1; index <= raft->log.last; index++) {
-        check_entry(seat, group, index, raft_id_at(raft, index - 1).term,
-                    raft_entry_at(raft, index));
+        sim_check_entry(seat, group, index, raft_id_at(raft, index - 1).term,
+                        raft_entry_at(raft, index));
     }
 }
 
@@ -438,7 +507,7 @@ static void check_match(struct sim_seat *seat, uint16_t group, const struct raft
         SIM_CHECK(
             sim,
             is_safe ||
-                (find_known(truth, raft_id_at(raft, peer->match).term, peer->match)->holders >>
+                (sim_check_known(truth, raft_id_at(raft, peer->match).term, peer->match)->holders >>
                      (peer->id - 1) &
                  1) != 0,
             "durability", "node %u group %u: counts entry %lu for node %u, which never had it",
@@ -454,10 +523,12 @@ static void look(struct sim_seat *seat, struct group *group)
     struct sim *sim = seat->node->sim;
     struct sim_seen *seen = &seat->seen[group->id];
     const struct raft *raft = group->raft;
-    if (raft->role == RAFT_LEADER) {
+    bool is_parallel = raft->parallel != NULL;
+    if (raft->role == RAFT_LEADER && !is_parallel) {
         check_match(seat, group->id, raft, seen);
     }
-    if (is_unchanged(raft, seen)) {
+    bool is_new_beyond = is_parallel && !sim_parallel_is_unchanged(raft, seen);
+    if (is_unchanged(raft, seen) && !is_new_beyond) {
         return;
     }
     bool is_cut = raft->log.epoch != seen->epoch;
@@ -466,10 +537,14 @@ static void look(struct sim_seat *seat, struct group *group)
     if (raft->role == RAFT_LEADER && (seen->role != RAFT_LEADER || raft->term != seen->term)) {
         check_leader(seat, group->id, raft);
     }
-    check_entries(seat, group->id, raft, known < seen->commit ? seen->commit : known);
-    check_synced(seat, group->id, raft, seen);
     check_hard_state(seat, group->id, raft);
-    check_commit(seat, group->id, raft, seen);
+    if (is_parallel) {
+        sim_parallel_look(seat, group->id, raft, seen);
+    } else {
+        check_entries(seat, group->id, raft, known < seen->commit ? seen->commit : known);
+        check_synced(seat, group->id, raft, seen);
+        check_commit(seat, group->id, raft, seen);
+    }
     if (is_cut || seen->looks++ % INVARIANTS_EVERY == 0) {
         raft_check_invariants(raft);
     }
@@ -491,7 +566,11 @@ void sim_check_ghost(struct sim_seat *seat)
         const struct raft *raft = group->raft;
         struct sim_seen *seen = &seat->seen[group->id];
         bool is_cut = !seen->is_known || raft->log.epoch != seen->epoch;
-        check_entries(seat, group->id, raft, is_cut ? 0 : seen->last);
+        if (raft->parallel != NULL) {
+            sim_parallel_look_at_ghost(seat, group->id, raft, seen);
+        } else {
+            check_entries(seat, group->id, raft, is_cut ? 0 : seen->last);
+        }
         note(seen, raft);
     }
 }
@@ -506,18 +585,25 @@ void sim_check_seat(struct sim_seat *seat)
 // ------------------------------------------------------------------------------------------------
 // going down and coming up
 
-static void keep_shadow(struct sim_seen *seen, const struct raft *raft)
+static void keep_shadow(struct sim_shadow *shadow, const struct raft_log *log, uint64_t term)
 {
-    const struct raft_log *log = &raft->log;
-    seen->shadow_base = log->base.index;
-    seen->shadow_last = log->held;
-    free(seen->shadow_terms);
-    seen->shadow_terms = calloc(log->held - log->base.index + 1, sizeof(uint64_t));
-    ASSERT(seen->shadow_terms != NULL);
+    free(shadow->ids);
+    *shadow = (struct sim_shadow){.term = term, .base = log->base.index, .last = log->held};
+    shadow->ids = calloc(log->held - log->base.index + 1, sizeof(*shadow->ids));
+    ASSERT(shadow->ids != NULL);
     for (uint64_t index = log->base.index + 1; index <= log->held; index++) {
-        const struct raft_entry *entry = raft_entry_at(raft, index);
-        bool is_kept = entry != NULL && entry->is_durable;
-        seen->shadow_terms[index - log->base.index - 1] = is_kept ? entry->term : 0;
+        shadow->ids[index - log->base.index - 1] =
+            id_of(log_has(log, index) ? log_slot(log, index) : NULL);
+    }
+}
+
+static void keep_shadows(struct sim_seen *seen, const struct raft *raft)
+{
+    const struct raft_parallel *parallel = raft->parallel;
+    keep_shadow(&seen->shadow, &raft->log, parallel == NULL ? 0 : parallel->sync_term);
+    seen->pending.term = 0;
+    if (install_is_pending(raft)) {
+        keep_shadow(&seen->pending, &parallel->staged, parallel->sync.term);
     }
 }
 
@@ -528,7 +614,7 @@ void sim_check_down(struct sim_seat *seat)
         const struct group *group = &seat->reactor->groups[slot];
         struct sim_seen *seen = &seat->seen[group->id];
         if (!seat->node->sim->options.is_volatile) {
-            keep_shadow(seen, group->raft);
+            keep_shadows(seen, group->raft);
         }
         seen->hard = group->raft->hard_synced;
     }
@@ -547,15 +633,21 @@ static void check_recovered(struct sim_seat *seat, const struct group *group)
               "durability", "node %u group %u: started with term %lu and vote %u, knew %lu and %u",
               seat->node->id, group->id, raft->term, raft->voted_for, seen->hard.term,
               seen->hard.voted_for);
-    uint64_t from =
-        raft->log.base.index > seen->shadow_base ? raft->log.base.index : seen->shadow_base;
-    for (uint64_t index = from + 1; index <= seen->synced && !is_exempt; index++) {
-        const struct raft_entry *entry =
-            index <= raft->log.last ? raft_entry_at(raft, index) : NULL;
-        uint64_t term = seen->shadow_terms[index - seen->shadow_base - 1];
-        SIM_CHECK(sim, entry != NULL && entry->term == term, "durability",
+    const struct sim_shadow *shadow = shadow_of(&sim->truths[group->id], seen, seat->node->id);
+    if (raft->parallel != NULL && raft->parallel->sync_term == seen->pending.term) {
+        shadow = &seen->pending; // its SYNC record got there
+    }
+    SIM_CHECK(sim, is_exempt || raft->parallel == NULL || raft->parallel->sync_term == shadow->term,
+              "durability", "node %u group %u: started with the log of term %lu, had that of %lu",
+              seat->node->id, group->id, raft->parallel->sync_term, shadow->term);
+    uint64_t from = raft->log.base.index > shadow->base ? raft->log.base.index : shadow->base;
+    uint64_t last = raft->parallel == NULL ? seen->synced : shadow->last;
+    for (uint64_t index = from + 1; index <= last && !is_exempt; index++) {
+        struct sim_id had = in_shadow(shadow, index);
+        struct sim_id has = id_of(raft_entry_at(raft, index));
+        SIM_CHECK(sim, !had.is_known || is_same(sim, &has, &had), "durability",
                   "node %u group %u: entry (%lu, %lu) was durable and is not there after the start",
-                  seat->node->id, group->id, term, index);
+                  seat->node->id, group->id, had.term, index);
     }
     SIM_CHECK(sim, is_exempt || raft->intact, "durability",
               "node %u group %u: does not believe it is whole, though its disk is", seat->node->id,
@@ -570,7 +662,8 @@ void sim_check_up(struct sim_seat *seat)
         if (seen->is_known) {
             check_recovered(seat, group);
         }
-        free(seen->shadow_terms);
+        free(seen->shadow.ids);
+        free(seen->pending.ids);
         *seen = (struct sim_seen){.is_known = true, .hard = seen->hard};
         seen->epoch = UINT32_MAX; // everything is new
         look(seat, group);
@@ -586,12 +679,13 @@ static uint32_t count_spare(struct sim *sim, uint16_t self, uint16_t group)
     uint32_t others = 0;
     for (uint16_t id = 1; id <= sim->options.nodes; id++) {
         bool holds = id != self;
-        for (uint64_t index = raft->log.base.index + 1; index <= raft->log.synced && holds;
-             index++) {
-            uint64_t term = raft_id_at(raft, index).term;
-            bool is_replaced = index <= truth->commit && truth->committed[index].is_known &&
-                               truth->committed[index].term != term;
-            holds = is_replaced || holds_durably(sim, id, group, index, term);
+        for (uint64_t index = raft->log.base.index + 1; index <= raft->log.held && holds; index++) {
+            struct sim_id entry = id_of(raft_entry_at(raft, index));
+            const struct sim_id *committed = &truth->committed[index];
+            bool is_replaced =
+                index <= truth->commit && committed->is_known && !is_same(sim, committed, &entry);
+            bool counts = raft->parallel == NULL ? index <= raft->log.synced : entry.is_known;
+            holds = !counts || is_replaced || holds_durably(sim, id, group, index, &entry);
         }
         others += holds;
     }
@@ -610,16 +704,73 @@ bool sim_check_is_spare(const struct sim_node *node)
 // ------------------------------------------------------------------------------------------------
 // states and ends
 
-void sim_check_applied(struct sim_app *app, uint64_t index)
+// A command is executed at one index, by all who execute it.
+static void note_executed(struct sim_app *app, uint64_t index, const struct sim_command *command)
+{
+    struct sim_truth *truth = &app->sim->truths[app->group];
+    truth->executed[index] = *command;
+    if (truth->executed_last < index) {
+        truth->executed_last = index;
+    }
+    struct sim_places *places = &truth->places[command->client];
+    if (command->number >= places->capacity) {
+        uint64_t grown = 2 * command->number + 64;
+        places->indexes = realloc(places->indexes, grown * sizeof(uint64_t));
+        ASSERT(places->indexes != NULL);
+        memset(places->indexes + places->capacity, 0,
+               (grown - places->capacity) * sizeof(uint64_t));
+        places->capacity = grown;
+    }
+    uint64_t *place = &places->indexes[command->number];
+    SIM_CHECK(app->sim, *place == 0 || *place == index, "exactly-once",
+              "node %u group %u: command %lu of client %u is executed at %lu, and was at %lu",
+              app->node, app->group, command->number, command->client, index, *place);
+    *place = index;
+}
+
+void sim_check_applied(struct sim_app *app, uint64_t index, const struct sim_command *command)
 {
     struct sim *sim = app->sim;
     struct sim_truth *truth = &sim->truths[app->group];
     reserve(truth, index);
-    uint64_t *chain = &truth->chains[index];
-    SIM_CHECK(sim, *chain == 0 || *chain == app->state.chain, "state-machine-safety",
+    uint64_t *chain = &truth->chains[index], now = app->state.chain;
+    for (uint32_t key = 0; key < SIM_KEYS_MAX; key++) {
+        now = sim_mix(now, command->touches >> key & 1 ? app->state.chains[key] : 0);
+    }
+    SIM_CHECK(sim, *chain == 0 || *chain == now, "state-machine-safety",
               "node %u group %u: its state after index %lu is not that of others", app->node,
               app->group, index);
-    *chain = app->state.chain;
+    *chain = now;
+    note_executed(app, index, command);
+}
+
+// The state is what the log gives when it is applied in its order.
+void sim_check_state(struct sim_app *app)
+{
+    const struct sim_truth *truth = &app->sim->truths[app->group];
+    struct sim_state state = {0};
+    for (uint64_t index = 1; index <= app->state.last && index <= truth->executed_last; index++) {
+        const struct sim_command *command = &truth->executed[index];
+        if (command->number != 0) {
+            uint32_t result = sim_app_execute(&state, command);
+            sim_app_chain(&state, app->sim->options.order, index, command, result);
+        }
+    }
+    SIM_CHECK(app->sim, memcmp(&state, &app->state, sizeof(state)) == 0, "state-machine-safety",
+              "node %u group %u: its state up to index %lu is not that of the log in order",
+              app->node, app->group, app->state.last);
+}
+
+void sim_check_states(struct sim *sim)
+{
+    for (uint16_t number = 0; number < sim->options.groups; number++) {
+        for (uint16_t id = 1; id <= sim->options.nodes; id++) {
+            struct sim_seat *seat = sim_seat_of(sim, id, number);
+            if (seat != NULL) {
+                sim_check_state((struct sim_app *)reactor_group(seat->reactor, number)->app);
+            }
+        }
+    }
 }
 
 void sim_check_digests(struct sim *sim)
@@ -715,10 +866,16 @@ void sim_check_close(struct sim *sim)
         free(sim->truths[group].chains);
         free(sim->truths[group].entries);
         free(sim->truths[group].terms);
+        free(sim->truths[group].installed);
+        free(sim->truths[group].executed);
+        for (uint32_t client = 0; client < SIM_CLIENTS_MAX; client++) {
+            free(sim->truths[group].places[client].indexes);
+        }
     }
     for (uint32_t number = 0; number < SIM_SEATS; number++) {
         for (uint32_t group = 0; group < SIM_GROUPS_MAX; group++) {
-            free(sim->seats[number].seen[group].shadow_terms);
+            free(sim->seats[number].seen[group].shadow.ids);
+            free(sim->seats[number].seen[group].pending.ids);
         }
     }
 }

@@ -118,6 +118,20 @@ static int begin_read(struct sim_client *client, struct sim_operation *operation
                        operation);
 }
 
+// What a command of a parallel group touches, beside its key: often nothing, or neighbours, now and
+// then any keys, or it names none and conflicts with everything.
+static uint32_t touches_of(struct sim *sim, uint32_t key)
+{
+    if (sim->options.order == RAFT_ORDER_STRICT) {
+        return 0;
+    }
+    uint64_t chance = prng_below(&sim->load_prng, 32);
+    uint32_t any = (uint32_t)prng_next(&sim->load_prng);
+    uint32_t touches = chance < 16 ? 0 : chance < 24 ? UINT32_C(3) << key : any;
+    touches = (touches & ((UINT32_C(1) << SIM_KEYS_MAX) - 1)) | UINT32_C(1) << key;
+    return chance == 31 ? SIM_TOUCHES_ALL : touches;
+}
+
 static int begin_command(struct sim_client *client, struct sim_operation *operation)
 {
     static uint8_t payload[RAFT_PAYLOAD_BYTES_MAX];
@@ -127,6 +141,7 @@ static int begin_command(struct sim_client *client, struct sim_operation *operat
                                         .token = operation->token,
                                         .expected = operation->expected,
                                         .client = client->place,
+                                        .touches = touches_of(sim, operation->key),
                                         .number = client->number};
     uint32_t bytes = size_between(sim, sizeof(command), sim->options.payload_max);
     memcpy(payload, &command, sizeof(command));

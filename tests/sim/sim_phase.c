@@ -79,8 +79,7 @@ static bool has_committed(struct sim *sim)
         bool has = false;
         for (uint16_t id = 1; id <= sim->options.nodes; id++) {
             const struct raft *raft = sim_raft(sim, id, group);
-            has |= raft != NULL && raft->role == RAFT_LEADER && raft->commit >= raft->term_start &&
-                   raft->commit > 0;
+            has |= raft != NULL && raft->role == RAFT_LEADER && order_knows_commit(raft);
         }
         if (!has) {
             return false;
@@ -365,6 +364,7 @@ static void run_all(struct sim *sim)
     }
     sim_check_digests(sim);
     if (!sim->result->is_halted) {
+        sim_check_states(sim);
         sim_check_leaks(sim);
     }
 }

@@ -197,8 +197,10 @@ void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed
                uint32_t operations, uint32_t faults)
 {
     struct prng prng;
-    prng_init(&prng, seed);
+    prng_init(&prng, seed ^ 5);
     *options = (struct sim_options){.seed = seed, .operations = operations};
+    options->order = one_in(&prng, 3) ? RAFT_ORDER_PARALLEL : RAFT_ORDER_STRICT;
+    prng_init(&prng, seed);
     *plan = (struct sim_plan){.count = 0};
     draw_cluster(options, &prng);
     options->classes = (uint32_t)(prng_next(&prng) & prng_next(&prng)) & ((1u << SIM_CLASSES) - 1);

@@ -1,0 +1,327 @@
+// What must hold in parallel groups, in the place of log matching: looked at after every poll of a
+// reactor. The names I1 to I4 are those of engine/README.md, "Parallel groups".
+//
+//   one-log            I2: what stands at an index is the same for all who have the same sync_term;
+//                      a log that was installed has what was committed before
+//   stale-term         I1, I3: in a term above the one whose log a node has, it takes nothing more,
+//                      and nobody counts an acknowledgement that it did not give before
+//   barrier            I4: who serves has a majority that installed its log, and nobody counts as
+//                      installed who did not
+//   conflict-order     an entry is committed only behind all earlier ones that it conflicts with
+//   (apply-order       the same of what is applied: sim_app.c)
+//
+// What a node installed, or held when it could acknowledge it, is taken from the node itself; what
+// a leader believes is held against it.
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+// ------------------------------------------------------------------------------------------------
+// terms
+
+static struct sim_installed *installed_in(struct sim_truth *truth, uint64_t term)
+{
+    if (term >= truth->installed_terms) {
+        uint64_t grown = 2 * term + 64;
+        truth->installed = realloc(truth->installed, grown * sizeof(*truth->installed));
+        ASSERT(truth->installed != NULL);
+        memset(truth->installed + truth->installed_terms, 0,
+               (grown - truth->installed_terms) * sizeof(*truth->installed));
+        truth->installed_terms = grown;
+    }
+    return &truth->installed[term];
+}
+
+static bool is_set(const uint64_t *ring, uint64_t index)
+{
+    uint64_t bit = index % SIM_LOG_ENTRIES_MAX;
+    return (ring[bit / 64] >> (bit % 64) & 1) != 0;
+}
+
+static void put(uint64_t *ring, uint64_t index, bool value)
+{
+    uint64_t bit = index % SIM_LOG_ENTRIES_MAX;
+    ring[bit / 64] &= ~(UINT64_C(1) << (bit % 64));
+    ring[bit / 64] |= (uint64_t)value << (bit % 64);
+}
+
+// ------------------------------------------------------------------------------------------------
+// the log
+
+// The log of a term is installed here; perhaps the node is not intact before it is told of a
+// commit.
+static void check_install(struct sim_seat *seat, uint16_t group, const struct raft *raft)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    const struct raft_parallel *parallel = raft->parallel;
+    struct sim_installed *installed = installed_in(truth, parallel->sync_term);
+    bool is_first = installed->nodes == 0 && installed->end == 0;
+    SIM_CHECK(sim, is_first || installed->end == parallel->sync_end, "one-log",
+              "node %u group %u: the log of term %lu ends at %lu, elsewhere at %lu", seat->node->id,
+              group, parallel->sync_term, parallel->sync_end, installed->end);
+    installed->end = parallel->sync_end;
+    if (raft->intact && raft->log.synced >= parallel->sync_end &&
+        raft->term == parallel->sync_term) {
+        installed->nodes |= UINT32_C(1) << (seat->node->id - 1);
+    }
+}
+
+static void check_held(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                       struct sim_seen *seen, uint64_t index, bool is_new_log)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    const struct raft_entry *entry = raft_entry_at(raft, index);
+    bool was_held = !is_new_log && is_set(seen->is_held, index);
+    put(seen->is_held, index, entry != NULL);
+    if (entry == NULL) {
+        put(seen->is_durable, index, false);
+        return;
+    }
+    struct sim_known_entry *known = sim_check_entry(seat, group, index, 0, entry);
+    if (!was_held) {
+        const struct sim_id *committed =
+            index < truth->capacity ? &truth->committed[index] : &(const struct sim_id){0};
+        SIM_CHECK(sim,
+                  !committed->is_known || committed->term > entry->term ||
+                      committed->crc == entry->head.crc,
+                  "one-log",
+                  "node %u group %u: the log of term %lu has another entry at %lu than "
+                  "was committed in term %lu",
+                  seat->node->id, group, entry->term, index, committed->term);
+        SIM_CHECK(sim, is_new_log || seen->term == entry->term, "stale-term",
+                  "node %u group %u: in term %lu it took entry %lu of term %lu", seat->node->id,
+                  group, seen->term, index, entry->term);
+    }
+    bool was_durable = !is_new_log && is_set(seen->is_durable, index);
+    put(seen->is_durable, index, entry->is_durable);
+    if (!entry->is_durable || was_durable) {
+        return;
+    }
+    if (raft->intact && raft->term == entry->term) {
+        known->holders |= UINT32_C(1) << (seat->node->id - 1);
+    }
+    if (index > seen->synced) {
+        sim_check_on_disk(seat, group, index, entry);
+    }
+}
+
+// (A node that lost entries counts again when it holds everything: then all it has is new.)
+static void check_log(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                      struct sim_seen *seen)
+{
+    bool is_new_log = raft->log.epoch != seen->epoch ||
+                      seen->sync_term != raft->parallel->sync_term || !seen->is_intact;
+    uint64_t from = is_new_log ? 0 : seen->synced;
+    from = from > raft->log.base.index ? from : raft->log.base.index;
+    for (uint64_t index = from + 1; index <= raft->log.held; index++) {
+        check_held(seat, group, raft, seen, index, is_new_log);
+    }
+    for (uint64_t index = raft->log.held + 1; index <= seen->held; index++) {
+        put(seen->is_held, index, false);
+        put(seen->is_durable, index, false);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------
+// committing
+
+static uint32_t touches_of(const struct sim_seat *seat, const struct raft_entry *entry)
+{
+    struct sim_command command;
+    if (entry->head.kind == RAFT_ENTRY_NOOP) {
+        return 0;
+    }
+    if (entry->head.kind != RAFT_ENTRY_COMMAND || entry->head.bytes < sizeof(command)) {
+        return SIM_TOUCHES_ALL;
+    }
+    memcpy(&command, wal_payload(seat->reactor->wal, entry->body), sizeof(command));
+    return command.touches;
+}
+
+static bool do_conflict(const struct sim_seat *seat, const struct raft_entry *a,
+                        const struct raft_entry *b)
+{
+    bool is_same = a->head.kind == RAFT_ENTRY_COMMAND && b->head.kind == RAFT_ENTRY_COMMAND &&
+                   a->head.client == b->head.client && a->head.sequence == b->head.sequence &&
+                   a->head.client != 0;
+    return is_same || (touches_of(seat, a) & touches_of(seat, b)) != 0;
+}
+
+static void check_beyond(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                         uint64_t index)
+{
+    const struct raft_parallel *parallel = raft->parallel;
+    const struct raft_entry *entry = raft_entry_at(raft, index);
+    for (uint64_t before = raft->commit + 1; before < index; before++) {
+        const struct raft_entry *other = raft_entry_at(raft, before);
+        SIM_CHECK(seat->node->sim,
+                  bitmap_ring_test(&parallel->committed, before) ||
+                      (other != NULL && !do_conflict(seat, other, entry)),
+                  "conflict-order",
+                  "node %u group %u: committed %lu, not %lu, with which it conflicts",
+                  seat->node->id, group, index, before);
+    }
+}
+
+static void check_commit(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                         struct sim_seen *seen)
+{
+    const struct raft_parallel *parallel = raft->parallel;
+    uint64_t from = seen->commit > raft->log.base.index ? seen->commit : raft->log.base.index;
+    for (uint64_t index = from + 1; index <= raft->commit; index++) {
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        sim_check_committed(seat, group, raft_id_at(raft, index), raft->parallel->sync_term,
+                            entry->head.crc);
+    }
+    for (uint64_t index = raft->commit + 1;
+         index <= parallel->commit_high && raft->role == RAFT_LEADER; index++) {
+        bool was_committed = seen->commit_high >= index && is_set(seen->is_committed, index);
+        bool is_committed = bitmap_ring_test(&parallel->committed, index);
+        put(seen->is_committed, index, is_committed);
+        if (is_committed && !was_committed) {
+            const struct raft_entry *entry = raft_entry_at(raft, index);
+            const struct raft_entry_id id = {.term = entry->term, .index = index};
+            sim_check_committed(seat, group, id, id.term, entry->head.crc);
+            check_beyond(seat, group, raft, index);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------
+// leaders
+
+static void check_barrier(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                          const struct sim_seen *seen)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    const struct raft_parallel *parallel = raft->parallel;
+    uint32_t nodes = installed_in(truth, raft->term)->nodes;
+    SIM_CHECK(sim, (parallel->installed & ~nodes) == 0, "barrier",
+              "node %u group %u: believes that nodes %x installed the log of term %lu, but %x did",
+              seat->node->id, group, parallel->installed, raft->term, nodes);
+    SIM_CHECK(sim,
+              parallel->phase != PARALLEL_SERVE ||
+                  (uint32_t)__builtin_popcount(nodes) > sim->options.nodes / 2,
+              "barrier", "node %u group %u: serves in term %lu, whose log only nodes %x installed",
+              seat->node->id, group, raft->term, nodes);
+    SIM_CHECK(sim,
+              parallel->phase >= PARALLEL_SERVE || raft->commit == seen->commit ||
+                  seen->term != raft->term,
+              "barrier", "node %u group %u: committed %lu in term %lu before it serves",
+              seat->node->id, group, raft->commit, raft->term);
+}
+
+// What a leader counts was durable there while that was the node's term.
+static void check_acks(struct sim_seat *seat, uint16_t group, const struct raft *raft)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    for (uint64_t index = raft->commit + 1; index <= raft->log.last; index++) {
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        uint32_t holders = sim_check_known(truth, entry->term, index)->holders;
+        SIM_CHECK(sim, (entry->acks & ~holders) == 0, "stale-term",
+                  "node %u group %u: counts entry (%lu, %lu) for nodes %x, and %x had it in time",
+                  seat->node->id, group, entry->term, index, entry->acks, holders);
+    }
+}
+
+static void check_leader(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                         const struct sim_seen *seen)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    const struct raft_parallel *parallel = raft->parallel;
+    check_barrier(seat, group, raft, seen);
+    if (parallel->phase == PARALLEL_SERVE) {
+        check_acks(seat, group, raft);
+    }
+    bool is_complete = parallel->phase >= PARALLEL_BARRIER;
+    for (uint64_t index = raft->log.base.index + 1;
+         is_complete && seen->phase < PARALLEL_BARRIER && index <= truth->commit; index++) {
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        const struct sim_id *known = &truth->committed[index];
+        bool is_due = known->is_known && known->term < raft->term; // else it won late, rightly
+        SIM_CHECK(sim, !is_due || (entry != NULL && entry->head.crc == known->crc),
+                  "leader-completeness",
+                  "node %u group %u leads in term %lu without entry %lu, committed in term %lu",
+                  seat->node->id, group, raft->term, index, known->term);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------
+// one replica
+
+// A number that is another when something changed above the floors.
+static uint64_t sign(const struct raft *raft)
+{
+    const struct raft_parallel *parallel = raft->parallel;
+    uint64_t hash = sim_mix(parallel->sync_term, parallel->commit_high);
+    hash = sim_mix(hash, parallel->applied_high << 8 | (uint64_t)parallel->phase);
+    hash = sim_mix(hash, (uint64_t)parallel->installed << 32 | parallel->waiting);
+    for (uint64_t index = raft->log.synced + 1; index <= raft->log.held; index++) {
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        hash = sim_mix(hash, entry == NULL ? 0 : (uint64_t)entry->is_durable + 1);
+    }
+    for (uint64_t index = raft->commit + 1;
+         index <= raft->log.last && parallel->phase == PARALLEL_SERVE; index++) {
+        hash = sim_mix(hash, raft_entry_at(raft, index)->acks);
+    }
+    return hash;
+}
+
+bool sim_parallel_is_unchanged(const struct raft *raft, struct sim_seen *seen)
+{
+    uint64_t before = seen->signature;
+    seen->signature = sign(raft);
+    return seen->signature == before;
+}
+
+static void check_monotonic(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                            const struct sim_seen *seen)
+{
+    struct sim *sim = seat->node->sim;
+    const struct raft_parallel *parallel = raft->parallel;
+    // A checkpoint that is installed puts the state machine to what it holds.
+    bool is_put = parallel->applied_high == raft->applied && raft->applied > seen->applied;
+    SIM_CHECK(sim, parallel->sync_term >= seen->sync_term && parallel->sync_term <= raft->term,
+              "monotonic", "node %u group %u: in term %lu sync_term became %lu after %lu",
+              seat->node->id, group, raft->term, parallel->sync_term, seen->sync_term);
+    SIM_CHECK(sim, parallel->commit_high >= seen->commit_high || is_put, "monotonic",
+              "node %u group %u: what is committed fell from %lu to %lu", seat->node->id, group,
+              seen->commit_high, parallel->commit_high);
+    SIM_CHECK(sim, parallel->applied_high >= seen->applied_high || is_put, "monotonic",
+              "node %u group %u: what is applied fell from %lu to %lu", seat->node->id, group,
+              seen->applied_high, parallel->applied_high);
+}
+
+void sim_parallel_look(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                       struct sim_seen *seen)
+{
+    const struct raft_parallel *parallel = raft->parallel;
+    check_monotonic(seat, group, raft, seen);
+    check_install(seat, group, raft);
+    check_log(seat, group, raft, seen);
+    if (raft->role == RAFT_LEADER) {
+        check_leader(seat, group, raft, seen);
+    }
+    check_commit(seat, group, raft, seen);
+    seen->sync_term = parallel->sync_term;
+    seen->sync_end = parallel->sync_end;
+    seen->commit_high = parallel->commit_high;
+    seen->applied_high = parallel->applied_high;
+    seen->phase = parallel->phase;
+}
+
+// What was completed before its disk was taken away may be acknowledged by the process that is
+// left.
+void sim_parallel_look_at_ghost(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                                struct sim_seen *seen)
+{
+    check_install(seat, group, raft);
+    check_log(seat, group, raft, seen);
+    seen->sync_term = raft->parallel->sync_term;
+}
