@@ -55,8 +55,12 @@ struct world {
     uint32_t leader; // NODES: none yet
 
     uint64_t bytes, entries, frames; // of a payload; in all; the client sends in a turn at most
+    uint64_t keys;                   // commands name one of so many in turn; 0: none
+    uint64_t lose;                   // every so many-th frame between nodes is lost; 0: none
+    uint64_t between_nodes;          // such frames, so far
+    bool is_parallel;
     uint64_t session, proposed, answered;
-    uint8_t payload[PAYLOAD_BYTES_MAX];
+    uint8_t payloads[WIRE_ENTRIES_MAX][PAYLOAD_BYTES_MAX];
     struct wire_scratch scratch;
 };
 
@@ -98,12 +102,19 @@ static uint32_t net_acquire(struct net *net, uint16_t link, enum net_use use,
     return at;
 }
 
+static bool is_lost(struct world *world, const struct port *from, const struct port *to)
+{
+    bool is_between_nodes = from->number != CLIENT && to->number != CLIENT;
+    return is_between_nodes && world->lose != 0 && world->session != 0 &&
+           ++world->between_nodes % world->lose == 0;
+}
+
 static uint32_t net_send(struct net *net, struct net_frame *frames, uint32_t count)
 {
     struct world *world = port_of(net)->world;
     for (uint32_t at = 0; at < count; at++) {
         struct port *to = &world->ports[frames[at].remote.ipv4 - ADDRESS];
-        if (to->count == QUEUE) {
+        if (to->count == QUEUE || is_lost(world, port_of(net), to)) {
             net_release(net, &frames[at], 1);
             continue;
         }
@@ -193,6 +204,8 @@ static void open_node(struct world *world, uint32_t place)
                                     .node_count = NODES,
                                     .reactors = 1,
                                     .groups_total = 1,
+                                    .order = world->is_parallel ? RAFT_ORDER_PARALLEL
+                                                                : RAFT_ORDER_STRICT,
                                     .election_timeout_min_ns = 150000000,
                                     .election_timeout_max_ns = 300000000,
                                     .heartbeat_ns = 30000000,
@@ -298,8 +311,11 @@ static void send_commands(struct world *world)
                                                 .sequence = world->proposed + 1 + i,
                                                 .bytes = (uint32_t)world->bytes,
                                                 .kind = RAFT_ENTRY_COMMAND};
-            heads[i].crc = raft_entry_crc(&heads[i], world->payload);
-            payloads[i] = world->payload;
+            if (world->keys != 0) {
+                app_null_name_key(world->payloads[i], (world->proposed + i) % world->keys);
+            }
+            heads[i].crc = raft_entry_crc(&heads[i], world->payloads[i]);
+            payloads[i] = world->payloads[i];
         }
         if (!begin_frame(world, &frame, &writer)) {
             return;
@@ -402,15 +418,24 @@ static uint64_t run(struct world *world)
 int main(int argc, char **argv)
 {
     static struct world world = {.bytes = 64, .entries = 20000, .frames = 8};
-    const char *json_path = NULL;
+    const char *json_path = NULL, *order = "strict";
     const struct option_row rows[] = {
         {"entries", OPTION_NUMBER, &world.entries, 1, 100000000, NULL, "committed and applied"},
         {"bytes", OPTION_NUMBER, &world.bytes, 0, PAYLOAD_BYTES_MAX, NULL, "payload of an entry"},
         {"frames", OPTION_NUMBER, &world.frames, 1, 32, NULL, "the client sends in a turn"},
+        {"order", OPTION_TEXT, &order, 0, 0, NULL, "strict or parallel"},
+        {"keys", OPTION_NUMBER, &world.keys, 0, 1000000, NULL, "that commands name; 0: none"},
+        {"lose", OPTION_NUMBER, &world.lose, 0, 1000000, NULL,
+         "every so many-th frame between nodes is lost; 0: none"},
         {"json", OPTION_TEXT, &json_path, 0, 0, NULL, "file for the result as JSON"},
     };
     options_parse(rows, sizeof(rows) / sizeof(rows[0]),
                   "a scripted run of three reactors, for callgrind", argc, argv);
+    world.is_parallel = strcmp(order, "parallel") == 0;
+    if ((!world.is_parallel && strcmp(order, "strict") != 0) ||
+        (world.keys != 0 && world.bytes < APP_NULL_KEYED_BYTES)) {
+        give_up("--order is strict or parallel, and --keys needs 16 bytes");
+    }
     open_world(&world);
     elect_and_register(&world);
     uint64_t turns = run(&world);
@@ -420,6 +445,7 @@ int main(int argc, char **argv)
     result_init(&result, argc, argv);
     result_add_count(&result, "bytes", world.bytes);
     result_add_count(&result, "entries", world.entries);
+    result_add_text(&result, "order", order);
     result_add_count(&result, "turns", turns);
     result_add_count(&result, "leader_applied", leader.applied);
     result_add_count(&result, "leader_entries_out", leader.entries_out);

@@ -3,6 +3,7 @@
 #
 #     cluster_start LINK DURABILITY [LINE...]   LINEs go into the configuration as they are
 #     cluster_place                             leader on CPU 0, everybody else on CPU 1
+#     cluster_impair WORDS...                   pontoon impair (needs the line impair_runtime: true)
 #     cluster_bench JSON ARGUMENT...            pontoon bench as client 1, result into a file
 #     cluster_stop
 #
@@ -165,6 +166,10 @@ cluster_place() {
         cpu=$([ "$id" = "$CLUSTER_LEADER" ] && echo "$LEADER_CPU" || echo "$OTHERS_CPU")
         taskset -acp "$cpu" "${CLUSTER_PIDS[id - 1]}" >/dev/null
     done
+}
+
+cluster_impair() {
+    "$BUILD/pontoon" impair --config "$WORK/cluster.yaml" "$@" >/dev/null || fail "pontoon impair $*"
 }
 
 cluster_bench() {

@@ -2,29 +2,38 @@
 # Instructions an entry costs at the leader and at a follower, counted by callgrind: a scripted run
 # of twice the entries minus one of once the entries (bench_instructions.c).
 #
-#     bench/instructions.sh [--bytes N] [BUILD]      figures, and the functions that cost most
+#     bench/instructions.sh [--bytes N] [--OPTION VALUE...] [BUILD]
+#                                                    figures, and the functions that cost most; other
+#                                                    options are those of bench_instructions
 #     bench/instructions.sh --numbers BUILD WORK     LEADER FOLLOWER, for targets.sh
 set -euo pipefail
 shopt -s inherit_errexit # a failed count must not pass for 0
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 BYTES=64
+OPTIONS=()
 ENTRIES=20000
 NUMBERS=no
-case ${1:-} in
---help | -h)
-    sed -n '2,/^set /s/^# \{0,1\}//p' "$0" | sed '$d'
-    exit 0
-    ;;
---bytes)
-    BYTES=$2
-    shift 2
-    ;;
---numbers)
-    NUMBERS=yes
+while [[ ${1:-} == -* ]]; do
+    case $1 in
+    --help | -h)
+        sed -n '2,/^set /s/^# \{0,1\}//p' "$0" | sed '$d'
+        exit 0
+        ;;
+    --bytes)
+        BYTES=$2
+        shift
+        ;;
+    --numbers)
+        NUMBERS=yes
+        ;;
+    *)
+        OPTIONS+=("$1" "$2")
+        shift
+        ;;
+    esac
     shift
-    ;;
-esac
+done
 BUILD=${1:-build}
 PROGRAM=$BUILD/bench/bench_instructions
 
@@ -49,7 +58,7 @@ fi
 collected() {
     local log=$WORK/callgrind-$1-$2
     valgrind --tool=callgrind --callgrind-out-file="$log.out" --toggle-collect="$1_turn" \
-        "$PROGRAM" --bytes "$BYTES" --entries "$2" >/dev/null 2>"$log.err" || {
+        "$PROGRAM" --bytes "$BYTES" --entries "$2" "${OPTIONS[@]}" >/dev/null 2>"$log.err" || {
         tail -n 5 "$log.err" >&2
         exit 1
     }

@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 TARGETS=(rate-64 rate-256 rate-4k latency-memif latency-afpacket fsync-4k fsync-64 fsync-latency
-    loss-strict steady-alloc instructions-64)
+    loss-strict order-depth1 order-loss1 order-tail order-loss5 order-slow order-fsync steady-alloc instructions-64)
 
 describe() {
     cat <<'LIST'
@@ -28,6 +28,13 @@ fsync-4k           payload bytes written on all three, 4 KiB, deep: >= 60 % of t
 fsync-64           committed a second, 64 bytes, durable, deep: >= 1 million
 fsync-latency      one in flight, durable, median at the client: <= 1.3 x a 4 KiB durable write by three writers
 loss-strict        1 % loss and 20 us one way between nodes, depth 32: >= 75 % of its rate without the loss
+order-depth1       parallel against strict, one in flight, no loss, 20 us one way, 4 KiB: median <= 1.03 x
+order-loss1        parallel, 1 % loss and 20 us one way between nodes, depth 32, 4 KiB: >= 95 % of its rate
+                   without the loss, and p99 <= 1.5 x
+order-tail         the same, parallel against strict: p99 <= 0.6 x
+order-loss5        the same with 5 % loss: rate >= 1.5 x
+order-slow         parallel, a follower 100 x further away: p99 <= 2 x
+order-fsync        parallel against strict, durable, each entry its own write, depth 32: rate >= 1 x (the goal is 2 x)
 steady-alloc       malloc, rte_malloc and mmap of three nodes within three seconds under load: 0
 instructions-64    instructions of a 64-byte entry at the leader and at a follower, together: <= 1141, what was
                    written down last and 3 % (the goal is 600 + 300)
@@ -290,6 +297,110 @@ loss_strict() {
         "durability=memory order=strict depth=32"
 }
 
+# ------------------------------------------------------------------------------- strict, parallel
+
+# order_start ORDER DURABILITY [LINE...]: a fresh cluster whose links are 20 us long.
+order_start() {
+    local order=$1 durability=$2
+    shift 2
+    cluster_start memif "$durability" "order: $order" "impair_runtime: true" "$@"
+    cluster_impair out delay=20us
+}
+
+# order_bench JSON [DEPTH]: writes of 4 KiB under random keys.
+order_bench() {
+    cluster_bench "$1" --depth "${2:-32}" --size 4096 --conflicts 0 --seconds 3
+}
+
+# Loss on every link between nodes, where a frame leaves.
+order_lose() {
+    cluster_impair out delay=20us "loss_ppm=$1"
+}
+
+# Of a run's result, for the medians: samples of KEY.rate, KEY.p50, KEY.p99.
+order_note() {
+    local key=$1 json=$2
+    number "$json" rate >>"$WORK/samples-$key.rate"
+    number "$json" latency_us p50 >>"$WORK/samples-$key.p50"
+    number "$json" latency_us p99 >>"$WORK/samples-$key.p99"
+    say "$key: $(round "$(number "$json" rate)") a second, p50 $(number "$json" latency_us p50) us, p99 $(number "$json" latency_us p99) us"
+}
+
+order_median() {
+    local samples
+    mapfile -t samples <"$WORK/samples-$1"
+    round "$(median "${samples[@]}")" 1
+}
+
+order_medians() {
+    local key
+    for key in "$@"; do
+        echo "${key}_ops_s=$(order_median "$key.rate") ${key}_p50_us=$(order_median "$key.p50") ${key}_p99_us=$(order_median "$key.p99")"
+    done
+}
+
+# order_compare NAME KIND UNIT RELATION FACTOR LOSS_PPM DEPTH DURABILITY [LINE...]: rounds of strict and parallel, a fresh
+# cluster each. KIND is what decides: rate, p50 or p99; strict is the limit.
+order_compare() {
+    local name=$1 kind=$2 unit=$3 relation=$4 factor=$5 loss_ppm=$6 depth=$7 durability=$8 round order
+    shift 8
+    rm -f "$WORK"/samples-*
+    for round in 1 2 3; do
+        for order in strict parallel; do
+            order_start "$order" "$durability" "$@"
+            order_lose "$loss_ppm"
+            order_bench "$WORK/order.json" "$depth"
+            cluster_stop
+            order_note "$order" "$WORK/order.json"
+        done
+    done
+    local limit medians
+    limit=$(order_median "strict.$kind")
+    read -ra medians <<<"$(order_medians strict parallel | xargs)"
+    report "$name" "$(order_median "parallel.$kind")" "$unit" "$relation" \
+        "$(round "$(calculate "$factor * $limit")" 1)" "$limit" "${medians[@]}" \
+        "loss_ppm=$loss_ppm" "depth=$depth" "durability=$durability"
+}
+
+# order_disturb COMMAND...: rounds of parallel, calm and then disturbed by the command, on one cluster each.
+order_disturb() {
+    local round
+    rm -f "$WORK"/samples-*
+    for round in 1 2 3; do
+        order_start parallel memory
+        order_bench "$WORK/order.json"
+        order_note calm "$WORK/order.json"
+        "$@"
+        order_bench "$WORK/order.json"
+        order_note disturbed "$WORK/order.json"
+        cluster_stop
+    done
+}
+
+order_loss1() {
+    order_disturb order_lose 10000
+    local limit ratio medians late=()
+    limit=$(order_median calm.rate)
+    ratio=$(calculate "$(order_median disturbed.p99) / $(order_median calm.p99)")
+    awk "BEGIN { exit !($ratio <= 1.5) }" || late=(short)
+    read -ra medians <<<"$(order_medians calm disturbed | xargs)"
+    report order-loss1 "$(order_median disturbed.rate)" ops/s ge "$(round "$(calculate "0.95 * $limit")" 1)" "$limit" \
+        "p99_ratio=$(round "$ratio" 3)" "${medians[@]}" "depth=32 durability=memory order=parallel" "${late[@]}"
+}
+
+order_slow_follower() {
+    cluster_impair peer $((CLUSTER_LEADER % CLUSTER_NODES + 1)) both delay=2ms
+}
+
+order_slow() {
+    order_disturb order_slow_follower
+    local limit medians
+    limit=$(order_median calm.p99)
+    read -ra medians <<<"$(order_medians calm disturbed | xargs)"
+    report order-slow "$(order_median disturbed.p99)" us le "$(round "$(calculate "2 * $limit")" 1)" "$limit" \
+        "${medians[@]}" "depth=32 durability=memory order=parallel"
+}
+
 # -------------------------------------------------------------------------------------- allocations
 
 # Sums of a node's counters: malloc and its relatives, mmap, rte_malloc.
@@ -344,6 +455,12 @@ run_one() {
     fsync-64) fsync_64 ;;
     fsync-latency) fsync_latency ;;
     loss-strict) loss_strict ;;
+    order-depth1) order_compare order-depth1 p50 us le 1.03 0 1 memory ;;
+    order-loss1) order_loss1 ;;
+    order-tail) order_compare order-tail p99 us le 0.6 10000 32 memory ;;
+    order-loss5) order_compare order-loss5 rate ops/s ge 1.5 50000 32 memory ;;
+    order-slow) order_slow ;;
+    order-fsync) order_compare order-fsync rate ops/s ge 1 0 32 fsync "log_batch_kib: 4" "log_writes: 32" ;;
     steady-alloc) steady_alloc ;;
     instructions-64) instructions_64 ;;
     esac

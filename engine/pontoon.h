@@ -105,6 +105,8 @@ struct pontoon_config {
     enum pontoon_durability durability;
     char directory[PONTOON_PATH_BYTES]; // meta, log, checkpoints
     uint32_t log_mib;                   // arena and file
+    uint32_t log_batch_kib;             // a write to the log is closed when it holds this much
+    uint32_t log_writes;                // ... and so many are under way at once
     uint32_t checkpoint_mib; // fsync: checkpoint after this much new log (0: half of log_mib)
     bool bootstrap;          // first start: create the directory's files
 

@@ -7,9 +7,11 @@
 #include <time.h>
 
 #include "drivers/app_kv/kv_command.h"
+#include "drivers/app_null/app_null.h"
 
 enum {
     KEY_BYTES = 16,
+    HOT_KEY = 0,
     STAMPS =
         32, // answers that share one reading of the clock: 20 ns each would be a tenth of the rate
 };
@@ -250,8 +252,19 @@ static int send_read(struct load *load, struct op *op)
     return pontoon_client_read(load->client, load->group, text, bytes, on_answer, op);
 }
 
+// A command of the null state machine that names a key.
+static void name_key(struct load *load)
+{
+    bool is_hot = prng_chance(&load->prng, load->config.conflicts_percent, 100);
+    app_null_name_key(load->payload,
+                      is_hot ? HOT_KEY : HOT_KEY + 1 + prng_below(&load->prng, load->config.keys));
+}
+
 static int send_write(struct load *load, struct op *op)
 {
+    if (load->config.has_keys) {
+        name_key(load);
+    }
     if (load->config.workload == LOAD_KV) {
         op->key = pick_key(load);
         key_of(op->key, (char *)load->payload + KV_COMMAND_HEAD_BYTES);
@@ -393,6 +406,10 @@ static int make_payload(struct load *load)
     }
     if (load->config.history != NULL &&
         (load->config.workload != LOAD_KV || load->config.bytes < LOAD_TOKEN_BYTES)) {
+        return -EINVAL;
+    }
+    if (load->config.has_keys &&
+        (load->config.workload != LOAD_NULL || load->config.bytes < APP_NULL_KEYED_BYTES)) {
         return -EINVAL;
     }
     load->payload = malloc((size_t)load->payload_bytes + 1);

@@ -33,9 +33,11 @@ struct load_config {
     uint32_t depth; // closed loop: in flight; open loop: at most in flight. 1..LOAD_DEPTH_MAX
     uint64_t rate;  // open loop: operations a second; 0: closed loop
     uint32_t bytes; // of payload (NULL) or value (KV)
-    uint32_t reads_percent; // of operations that are reads
-    uint32_t groups;        // operations go to groups 0..groups-1 in turn
-    uint32_t keys;          // KV: different keys
+    uint32_t reads_percent;     // of operations that are reads
+    uint32_t groups;            // operations go to groups 0..groups-1 in turn
+    uint32_t keys;              // different keys
+    bool has_keys;              // NULL: commands name a key (app_null.h); `bytes` has room for it
+    uint32_t conflicts_percent; // ... of commands that name one hot key instead of a random one
     uint64_t warm_up_ns, window_ns;
     uint64_t drain_ns; // how long what is in flight at the end is waited for
     uint64_t seed;

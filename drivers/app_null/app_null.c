@@ -1,5 +1,5 @@
-// Every command succeeds. The state is three sums over the applied entries, so entries commute:
-// each touches nothing, and any order of apply gives the same state.
+// Every command succeeds. The state is three sums over the applied entries, so entries commute: any
+// order of apply gives the same state. Keys only decide which commands wait for each other.
 //
 // Checkpoint, little-endian: magic (8), entries (8), bytes (8), digest (8), check_payload (4),
 // CRC32C of these (4).
@@ -14,6 +14,8 @@
 #include "engine/base/crc32c.h"
 
 #define MAGIC UINT64_C(0x014C4C554E544E50) // "PNTNULL\1"
+
+#define KEYED_MAGIC UINT64_C(0x0159454B4C554E50) // "PNULKEY\1"
 
 enum { CHECKPOINT_BYTES = 40 };
 
@@ -89,14 +91,21 @@ static int32_t read_query(struct app *app, const void *query, uint32_t query_byt
     return APP_NULL_ANSWER_BYTES;
 }
 
+void app_null_name_key(void *payload, uint64_t key)
+{
+    write_u64(payload, KEYED_MAGIC);
+    write_u64((uint8_t *)payload + 8, key);
+}
+
 static int32_t footprint(const void *payload, uint32_t bytes, struct app_footprint *ranges,
                          uint32_t max)
 {
-    (void)payload;
-    (void)bytes;
-    (void)ranges;
-    (void)max;
-    return 0;
+    if (bytes < APP_NULL_KEYED_BYTES || max == 0 || read_u64(payload) != KEYED_MAGIC) {
+        return 0;
+    }
+    ranges[0] =
+        (struct app_footprint){.start = read_u64((const uint8_t *)payload + 8), .length = 1};
+    return 1;
 }
 
 static uint64_t digest_state(struct app *app)

@@ -111,6 +111,13 @@ static const struct settings_knob top_knobs[] = {
      .meaning = "fsync: an entry is acknowledged when on disk; memory: entries are never written"},
     {CONFIG("log_mib", log_mib), .kind = SETTINGS_NUMBER, .min = 16, .max = 1048576, .multiple = 4,
      .value = 256, .meaning = "log of one reactor: memory, and file of the same size"},
+    {CONFIG("log_batch_kib", log_batch_kib), .kind = SETTINGS_NUMBER, .min = 4, .max = 1024,
+     .value = 1024,
+     .meaning = "a write to the log is closed when it holds so much; 4: each entry of 4 KiB is its "
+                "own write"},
+    {CONFIG("log_writes", log_writes), .kind = SETTINGS_NUMBER, .min = 1, .max = 32, .value = 2,
+     .meaning = "writes to the log under way at once: few large ones cost least, as each ends in a "
+                "flush"},
     {CONFIG("checkpoint_mib", checkpoint_mib), .kind = SETTINGS_NUMBER, .min = 0, .max = 1048576,
      .value = 0, .meaning = "checkpoint after so much new log; 0: half of log_mib"},
 

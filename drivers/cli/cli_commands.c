@@ -7,16 +7,20 @@ extern const struct cli_command command_config_check, command_config_show, comma
     command_doctor, command_demo, command_node, command_status, command_help, command_version,
     command_kv_put, command_kv_get, command_kv_del, command_kv_cas, command_kv_load,
     command_kv_verify, command_block_create, command_block_status, command_block_serve,
-    command_bench, command_impair;
+    command_bench, command_bench_order, command_impair;
 
 const struct cli_command *const cli_commands[] = {
-    &command_demo,         &command_node,         &command_status,
-    &command_kv_put,       &command_kv_get,       &command_kv_del,
-    &command_kv_cas,       &command_kv_load,      &command_kv_verify,
-    &command_block_create, &command_block_status, &command_block_serve,
-    &command_bench,        &command_impair,       &command_doctor,
-    &command_config_check, &command_config_show,  &command_config_knobs,
-    &command_help,         &command_version,      NULL,
+    &command_demo,         &command_node,
+    &command_status,       &command_kv_put,
+    &command_kv_get,       &command_kv_del,
+    &command_kv_cas,       &command_kv_load,
+    &command_kv_verify,    &command_block_create,
+    &command_block_status, &command_block_serve,
+    &command_bench,        &command_bench_order,
+    &command_impair,       &command_doctor,
+    &command_config_check, &command_config_show,
+    &command_config_knobs, &command_help,
+    &command_version,      NULL,
 };
 
 // Does `name` ("config check") consist of the first words of argv? Result: how many words, or 0.

@@ -1,5 +1,6 @@
 #include "drivers/cli/cluster_files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -312,17 +313,65 @@ pid_t cluster_run(const struct cluster *cluster, const char *const *arguments)
     return pid;
 }
 
-json_t *cluster_status(const struct cluster *cluster, int id)
+void cluster_pin(pid_t pid, int cpu)
+{
+    char path[64];
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    for (size_t at = 0; at < (size_t)sysconf(_SC_NPROCESSORS_ONLN); at++) {
+        if (cpu < 0 || at == (size_t)cpu) {
+            CPU_SET(at, &cpus);
+        }
+    }
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *task; tasks != NULL && (task = readdir(tasks)) != NULL;) {
+        pid_t thread = (pid_t)strtol(task->d_name, NULL, 10);
+        if (thread > 0) {
+            sched_setaffinity(thread, sizeof(cpus), &cpus); // (it may have ended)
+        }
+    }
+    if (tasks != NULL) {
+        closedir(tasks);
+    }
+}
+
+void cluster_place(const struct cluster *cluster, int leader)
+{
+    int last = (int)sysconf(_SC_NPROCESSORS_ONLN) - 1;
+    for (int id = 1; id <= CLUSTER_NODES; id++) {
+        if (cluster->nodes[id] != 0) {
+            cluster_pin(cluster->nodes[id], id == leader ? 0 : last);
+        }
+    }
+}
+
+static json_t *ask(const struct cluster *cluster, int id, const char *request)
 {
     char path[CLUSTER_PATH_BYTES + 32];
     char *answer = NULL;
     snprintf(path, sizeof(path), "%s/node-%d/control", cluster->directory, id);
-    if (cluster->nodes[id] == 0 || control_ask(path, "status", &answer) != 0) {
+    if (cluster->nodes[id] == 0 || control_ask(path, request, &answer) != 0) {
         return NULL;
     }
-    json_t *status = json_loads(answer, 0, NULL);
+    json_t *said = json_loads(answer, 0, NULL);
     free(answer);
-    return status;
+    return said;
+}
+
+int cluster_impair(const struct cluster *cluster, int id, const char *words)
+{
+    char request[256];
+    snprintf(request, sizeof(request), "impair %s", words);
+    json_t *said = ask(cluster, id, request);
+    int error = said == NULL ? -ENOTCONN : json_object_get(said, "error") != NULL ? -EINVAL : 0;
+    json_decref(said);
+    return error;
+}
+
+json_t *cluster_status(const struct cluster *cluster, int id)
+{
+    return ask(cluster, id, "status");
 }
 
 int cluster_leader(const struct cluster *cluster)

@@ -43,6 +43,15 @@ int cluster_ip(const char *line);
 bool cluster_has_died(struct cluster *cluster, int id, char *line, size_t bytes);
 void cluster_signal_node(struct cluster *cluster, int id, int signal);
 
+// Moves the leader to the first CPU and everybody else to the last one: places that do not change
+// from run to run.
+void cluster_place(const struct cluster *cluster, int leader);
+// All threads of a process to one CPU; -1: to any. Who is started later inherits it.
+void cluster_pin(pid_t pid, int cpu);
+// Tells a node what faults to inject (impair_words.h; it needs `impair_runtime: true`). 0 or
+// -errno.
+int cluster_impair(const struct cluster *cluster, int id, const char *words);
+
 // Starts `pontoon ARGUMENTS... --config FILE --client 1`. Result: its pid.
 pid_t cluster_run(const struct cluster *cluster, const char *const *arguments);
 

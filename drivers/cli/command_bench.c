@@ -13,6 +13,7 @@
 #include "bench/load/load.h"
 #include "bench/load/usage.h"
 #include "bench/report/hdr_text.h"
+#include "drivers/app_null/app_null.h"
 #include "drivers/cli/cli_client.h"
 #include "drivers/cli/control.h"
 
@@ -82,7 +83,14 @@ static const struct cli_option options[] = {
      .min = 1,
      .max = 1000000000,
      .fallback = "100000",
-     .summary = "kv: different keys"},
+     .summary = "kv, and null with --conflicts: different keys"},
+    {.name = "conflicts",
+     .kind = CLI_NUMBER,
+     .argument = "PERCENT",
+     .min = 0,
+     .max = 100,
+     .summary = "null: every command names a key, and so many of them the same one: they conflict "
+                "in groups of order parallel (default: no keys)"},
     {.name = "groups",
      .kind = CLI_NUMBER,
      .argument = "N",
@@ -432,6 +440,18 @@ static uint64_t seed_of(const struct bench *bench)
     return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
+static int check_keys(const struct cli_arguments *arguments)
+{
+    if (cli_is_given(arguments, "conflicts") &&
+        (strcmp(cli_text(arguments, "workload"), "null") != 0 ||
+         cli_number(arguments, "size") < APP_NULL_KEYED_BYTES)) {
+        return cli_fail(arguments, CLI_USAGE,
+                        "--conflicts needs --workload null and a --size of at least %d",
+                        APP_NULL_KEYED_BYTES);
+    }
+    return CLI_OK;
+}
+
 static int open_history(struct bench *bench)
 {
     const char *path = cli_text(bench->arguments, "history");
@@ -476,6 +496,9 @@ static void fill_load(struct bench *bench)
         .reads_percent = (uint32_t)cli_number(arguments, "reads"),
         .groups = (uint32_t)(groups < config->groups ? groups : config->groups),
         .keys = (uint32_t)cli_number(arguments, "keys"),
+        .has_keys = cli_is_given(arguments, "conflicts"),
+        .conflicts_percent =
+            cli_is_given(arguments, "conflicts") ? (uint32_t)cli_number(arguments, "conflicts") : 0,
         .warm_up_ns = cli_number(arguments, "warm-up") * SECOND_NS,
         .window_ns = cli_number(arguments, "seconds") * SECOND_NS,
         .drain_ns = UINT64_C(15) * SECOND_NS,
@@ -528,7 +551,8 @@ static int run(const struct cli_arguments *arguments)
                          : cli_number(arguments, "depth");
     const struct pontoon_client_options client_options = {.depth_max = (uint32_t)depth,
                                                           .give_up_ns = UINT64_C(10) * SECOND_NS};
-    int code = open_history(&bench);
+    int code = check_keys(arguments);
+    code = code == CLI_OK ? open_history(&bench) : code;
     if (code == CLI_OK) {
         code = cli_client_open(&bench.client, arguments, &client_options);
         if (code == CLI_OK) {

@@ -93,8 +93,8 @@ static struct reactor_config reactor_settings(struct pontoon *node, uint32_t whi
         .seed = random_number(),
         .wal = {.log_bytes = log_bytes,
                 .segment_bytes = segment_bytes,
-                .batch_bytes_max = 1 << 20,
-                .in_flight_max = 2, // few large writes: each ends in a flush of the device
+                .batch_bytes_max = config->log_batch_kib << 10,
+                .in_flight_max = config->log_writes,
                 .durable_mark_delay_ns = 1000000,
                 .is_volatile = config->durability == PONTOON_MEMORY,
                 .bootstrap = config->bootstrap,

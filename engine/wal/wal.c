@@ -190,8 +190,9 @@ uint64_t wal_free_bytes(const struct wal *wal)
     return used < wal->log_bytes ? wal->log_bytes - used : 0;
 }
 
-// The worst case: every entry opens a run, batches end at batch_bytes_max, and at each segment's
-// end the largest entry that may be among them does not fit any more.
+// The worst case: every entry opens a run, batches end at batch_bytes_max (or behind each record,
+// where records are larger than that), and at each segment's end the largest entry that may be
+// among them does not fit any more.
 bool wal_has_room(const struct wal *wal, uint32_t records, uint64_t payload_bytes)
 {
     uint64_t largest = payload_bytes < wal->entry_bytes_max ? payload_bytes : wal->entry_bytes_max;
@@ -199,7 +200,8 @@ bool wal_has_room(const struct wal *wal, uint32_t records, uint64_t payload_byte
         payload_bytes + (uint64_t)records * (WAL_RECORD_OVERHEAD_BYTES + WAL_RUN_BYTES);
     uint64_t around = wal->header_bytes + wal->block_bytes;
     uint64_t borders = records_bytes / wal->segment_bytes + 1;
-    uint64_t batches = (records_bytes >> wal->batch_shift) + 1 + borders;
+    uint64_t full = records_bytes >> wal->batch_shift;
+    uint64_t batches = (full < records ? full : records) + 1 + borders;
     uint64_t waste = largest + WAL_RECORD_OVERHEAD_BYTES + WAL_RUN_BYTES + around;
     uint64_t need = records_bytes + batches * around + borders * waste;
     if (need <= wal_free_bytes(wal) && wal->failed == 0 &&

@@ -287,6 +287,34 @@ static void null_digest_covers_what_it_says(void)
     CHECK(null_digest(true, 1, "ab", 2) != null_digest(true, 1, "cd", 2));
 }
 
+// What a command of the null state machine touches: the number of ranges, and the key of the one.
+static int32_t null_footprint(const void *payload, uint32_t bytes, uint64_t *key)
+{
+    struct app *app = open_null();
+    struct app_footprint range = {.start = 0, .length = 1};
+    int32_t count = app->ops->footprint(payload, bytes, &range, 1);
+    *key = range.start;
+    CHECK_EQUAL(range.length, 1);
+    app->ops->close(app);
+    return count;
+}
+
+static void null_touches_the_key_that_a_command_names(void)
+{
+    uint8_t payload[APP_NULL_KEYED_BYTES + 1];
+    uint64_t key;
+    memset(payload, 0xAA, sizeof(payload));
+    CHECK_EQUAL(null_footprint(payload, sizeof(payload), &key), 0);
+    app_null_name_key(payload, UINT64_C(0xFEDCBA9876543210));
+    CHECK_EQUAL(payload[APP_NULL_KEYED_BYTES], 0xAA);
+    CHECK_EQUAL(memcmp(payload, "PNULKEY\1\x10\x32", 10), 0);
+    CHECK_EQUAL(null_footprint(payload, sizeof(payload), &key), 1);
+    CHECK_EQUAL(key, UINT64_C(0xFEDCBA9876543210));
+    CHECK_EQUAL(null_footprint(payload, APP_NULL_KEYED_BYTES - 1, &key), 0);
+    payload[7] ^= 1;
+    CHECK_EQUAL(null_footprint(payload, sizeof(payload), &key), 0);
+}
+
 static void null_refuses_the_other_kind_of_checkpoint(void)
 {
     struct app *app = open_null(), *checked = open_null_checked();
@@ -309,6 +337,7 @@ int main(int argc, char **argv)
         TEST(footprints_depend_on_the_command_alone),
         TEST(null_counts_entries_and_bytes),
         TEST(null_digest_covers_what_it_says),
+        TEST(null_touches_the_key_that_a_command_names),
         TEST(null_refuses_the_other_kind_of_checkpoint),
     };
     return test_run("apps contract", cases, TEST_COUNT(cases), argc, argv);

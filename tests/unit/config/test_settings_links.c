@@ -36,6 +36,8 @@ static void defaults_are_those_of_the_header(void)
     CHECK_EQUAL(config.election_timeout_max_ns, 300000000);
     CHECK_EQUAL(config.heartbeat_ns, 30000000);
     CHECK_EQUAL(config.log_mib, 256);
+    CHECK_EQUAL(config.log_batch_kib, 1024);
+    CHECK_EQUAL(config.log_writes, 2);
     CHECK_EQUAL(config.buffers_mib, 64);
     CHECK_EQUAL(config.log_entries, 262144);
     CHECK_EQUAL(config.window_entries, 65536);
@@ -59,7 +61,8 @@ static void every_value_of_a_file_arrives(void)
          "\"null\"\napp_memory_mib: 7\n"
          "log_entries: 2048\nsession_pages: 9\nwindow_entries: 100\nwindow_kib: 2000\ndurability: "
          "memory\n"
-         "log_mib: 64\ncheckpoint_mib: 5\nelection_timeout_min: 4ms\nelection_timeout_max: 9000us\n"
+         "log_mib: 64\nlog_batch_kib: 4\nlog_writes: 32\ncheckpoint_mib: 5\nelection_timeout_min: "
+         "4ms\nelection_timeout_max: 9000us\n"
          "heartbeat: 1ms\nreactors: 1\napply_workers: 2\nidle: sleep\nimpair_seed: 8\n"
          "nodes:\n  - {id: 5, directory: /d, control: /c, cores: [0], address: 127.0.0.5}\n",
          5, 0);
@@ -78,6 +81,8 @@ static void every_value_of_a_file_arrives(void)
     CHECK_EQUAL(config.window_kib, 2000);
     CHECK_EQUAL(config.durability, PONTOON_MEMORY);
     CHECK_EQUAL(config.log_mib, 64);
+    CHECK_EQUAL(config.log_batch_kib, 4);
+    CHECK_EQUAL(config.log_writes, 32);
     CHECK_EQUAL(config.checkpoint_mib, 5);
     CHECK_EQUAL(config.election_timeout_min_ns, 4000000);
     CHECK_EQUAL(config.election_timeout_max_ns, 9000000);

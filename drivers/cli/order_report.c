@@ -1,0 +1,325 @@
+#include "drivers/cli/order_report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/report/median.h"
+
+enum { PATH_BYTES = 4096 };
+
+const char *order_kind_name(enum order_kind kind)
+{
+    return kind == ORDER_STRICT ? "strict" : "parallel";
+}
+
+void order_add(struct order_samples *samples, double value)
+{
+    if (samples->count < ORDER_ROUNDS_MAX) {
+        samples->values[samples->count++] = value;
+    }
+}
+
+static struct median median_of_samples(const struct order_samples *samples)
+{
+    double sorted[ORDER_ROUNDS_MAX];
+    if (samples->count == 0) {
+        return (struct median){0};
+    }
+    memcpy(sorted, samples->values, sizeof(sorted));
+    return median_of(sorted, samples->count);
+}
+
+double order_median(const struct order_samples *samples)
+{
+    return median_of_samples(samples).median;
+}
+
+static double ratio(double value, double of)
+{
+    return of == 0 ? 0 : value / of;
+}
+
+static bool has_point(const struct order_results *results, uint32_t point)
+{
+    return results->points[point][ORDER_STRICT].rate.count > 0 &&
+           results->points[point][ORDER_PARALLEL].rate.count > 0;
+}
+
+bool order_has_axis(const struct order_results *results, const struct order_axis *axis)
+{
+    bool has_all = true;
+    for (uint32_t at = 0; at < axis->count; at++) {
+        has_all &= has_point(results, axis->points[at]);
+    }
+    return has_all;
+}
+
+// parallel / strict.
+static double rate_ratio(const struct order_results *results, uint32_t point)
+{
+    return ratio(order_median(&results->points[point][ORDER_PARALLEL].rate),
+                 order_median(&results->points[point][ORDER_STRICT].rate));
+}
+
+static double p99_ratio(const struct order_results *results, uint32_t point)
+{
+    return ratio(order_median(&results->points[point][ORDER_PARALLEL].p99_us),
+                 order_median(&results->points[point][ORDER_STRICT].p99_us));
+}
+
+// What the plot of an axis shows, in numbers.
+static void describe(const struct order_results *results, const struct order_axis *axis,
+                     char sentence[static ORDER_SENTENCE_BYTES])
+{
+    size_t used =
+        (size_t)snprintf(sentence, ORDER_SENTENCE_BYTES, "%s: parallel / strict is", axis->title);
+    for (uint32_t at = 0; at < axis->count && used < ORDER_SENTENCE_BYTES; at++) {
+        uint32_t point = axis->points[at];
+        used += (size_t)snprintf(sentence + used, ORDER_SENTENCE_BYTES - used,
+                                 "%s %.2f in rate and %.2f in p99 at %s", at == 0 ? "" : ",",
+                                 rate_ratio(results, point), p99_ratio(results, point),
+                                 axis->labels[at]);
+    }
+}
+
+// ------------------------------------------------------------------------------------------ table
+
+static void print_point(const struct order_results *results, uint32_t point)
+{
+    printf("%-15s", order_points[point].name);
+    for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
+        const struct order_result *result = &results->points[point][kind];
+        printf("  %9.0f %8.1f %8.1f", order_median(&result->rate), order_median(&result->p50_us),
+               order_median(&result->p99_us));
+    }
+    printf("  %6.2f %6.2f\n", rate_ratio(results, point), p99_ratio(results, point));
+}
+
+static void print_failovers(const struct order_results *results)
+{
+    for (uint32_t at = 0; at < ORDER_FAILOVERS; at++) {
+        const struct order_samples *samples = results->failover_ms[at];
+        if (samples[ORDER_STRICT].count > 0 && samples[ORDER_PARALLEL].count > 0) {
+            printf("failover with %.1f %% loss: strict %.0f ms, parallel %.0f ms\n",
+                   results->failover_loss_ppm[at] / 1e4, order_median(&samples[ORDER_STRICT]),
+                   order_median(&samples[ORDER_PARALLEL]));
+        }
+    }
+}
+
+void order_print(const struct order_results *results)
+{
+    char sentence[ORDER_SENTENCE_BYTES];
+    printf("\n%-15s  %-27s  %-27s  %s\n%-15s", "", "strict", "parallel", "parallel / strict", "");
+    for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
+        printf("  %9s %8s %8s", "writes/s", "p50 us", "p99 us");
+    }
+    printf("  %6s %6s\n", "rate", "p99");
+    for (uint32_t point = 0; point < order_point_count; point++) {
+        if (has_point(results, point)) {
+            print_point(results, point);
+        }
+    }
+    print_failovers(results);
+    printf("\n");
+    for (uint32_t at = 0; at < order_axis_count; at++) {
+        if (order_has_axis(results, &order_axes[at])) {
+            describe(results, &order_axes[at], sentence);
+            printf("%s\n", sentence);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------- JSON
+
+static json_t *samples_json(const struct order_samples *samples)
+{
+    struct median median = median_of_samples(samples);
+    json_t *rounds = json_array();
+    for (uint32_t at = 0; at < samples->count; at++) {
+        json_array_append_new(rounds, json_real(samples->values[at]));
+    }
+    return json_pack("{s:f, s:f, s:f, s:o}", "median", median.median, "min", median.min, "max",
+                     median.max, "rounds", rounds);
+}
+
+static json_t *result_json(const struct order_result *result)
+{
+    return json_pack("{s:o, s:o, s:o, s:o}", "rate", samples_json(&result->rate), "p50_us",
+                     samples_json(&result->p50_us), "p99_us", samples_json(&result->p99_us),
+                     "p999_us", samples_json(&result->p999_us));
+}
+
+static json_t *point_json(const struct order_results *results, uint32_t at)
+{
+    static const char *const logs[ORDER_LOGS] = {"memory", "fsync", "fsync, each its own write"};
+    const struct order_point *point = &order_points[at];
+    json_t *object = json_pack(
+        "{s:s, s:i, s:i, s:i, s:i, s:i, s:b, s:s}", "name", point->name, "depth", (int)point->depth,
+        "loss_ppm", (int)point->loss_ppm, "delay_us", (int)point->delay_us, "reorder_ppm",
+        (int)point->reorder_ppm, "conflicts_percent", (int)point->conflicts_percent,
+        "slow_follower", (int)point->has_slow_follower, "log", logs[point->log]);
+    for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
+        json_object_set_new(object, order_kind_name(kind), result_json(&results->points[at][kind]));
+    }
+    json_object_set_new(object, "rate_ratio", json_real(rate_ratio(results, at)));
+    json_object_set_new(object, "p99_ratio", json_real(p99_ratio(results, at)));
+    return object;
+}
+
+static json_t *axis_json(const struct order_results *results, const struct order_axis *axis)
+{
+    char sentence[ORDER_SENTENCE_BYTES];
+    json_t *points = json_array();
+    describe(results, axis, sentence);
+    for (uint32_t at = 0; at < axis->count; at++) {
+        json_array_append_new(points, json_string(order_points[axis->points[at]].name));
+    }
+    return json_pack("{s:s, s:s, s:o, s:s}", "name", axis->name, "title", axis->title, "points",
+                     points, "shows", sentence);
+}
+
+static json_t *failover_json(const struct order_results *results, uint32_t at)
+{
+    json_t *object = json_pack("{s:i}", "loss_ppm", (int)results->failover_loss_ppm[at]);
+    for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
+        json_object_set_new(object, order_kind_name(kind),
+                            samples_json(&results->failover_ms[at][kind]));
+    }
+    return object;
+}
+
+static json_t *results_json(const struct order_results *results)
+{
+    char date[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    json_t *points = json_array(), *axes = json_array(), *failovers = json_array();
+    for (uint32_t at = 0; at < order_point_count; at++) {
+        if (has_point(results, at)) {
+            json_array_append_new(points, point_json(results, at));
+        }
+    }
+    for (uint32_t at = 0; at < order_axis_count; at++) {
+        if (order_has_axis(results, &order_axes[at])) {
+            json_array_append_new(axes, axis_json(results, &order_axes[at]));
+        }
+    }
+    for (uint32_t at = 0; at < ORDER_FAILOVERS; at++) {
+        if (results->failover_ms[at][ORDER_STRICT].count > 0) {
+            json_array_append_new(failovers, failover_json(results, at));
+        }
+    }
+    return json_pack(
+        "{s:s, s:s, s:i, s:s, s:i, s:i, s:i, s:o, s:o, s:o}", "program", "pontoon bench order",
+        "date", date, "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN), "link", results->link,
+        "write_bytes", (int)ORDER_WRITE_BYTES, "rounds", (int)results->rounds, "seconds",
+        (int)results->seconds, "points", points, "axes", axes, "failover_ms", failovers);
+}
+
+int order_save(const struct order_results *results, const char *directory)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/order.json", directory);
+    json_t *object = results_json(results);
+    int failed = json_dump_file(object, path, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    json_decref(object);
+    return failed == 0 ? 0 : -EIO;
+}
+
+// ------------------------------------------------------------------------------------------ plots
+
+// Columns: label, then rate, p50 and p99 of strict, and the same of parallel.
+static void write_data(FILE *file, const struct order_results *results,
+                       const struct order_axis *axis)
+{
+    fprintf(file, "$%s << END\n", axis->name);
+    for (uint32_t at = 0; at < axis->count; at++) {
+        fprintf(file, "\"%s\"", axis->labels[at]);
+        for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
+            const struct order_result *result = &results->points[axis->points[at]][kind];
+            fprintf(file, " %.0f %.2f %.2f", order_median(&result->rate) / 1e3,
+                    order_median(&result->p50_us), order_median(&result->p99_us));
+        }
+        fprintf(file, "\n");
+    }
+    fprintf(file, "END\n");
+}
+
+static void write_plot(FILE *file, const struct order_results *results,
+                       const struct order_axis *axis)
+{
+    char sentence[ORDER_SENTENCE_BYTES];
+    describe(results, axis, sentence);
+    write_data(file, results, axis);
+    fprintf(file,
+            "set output \"order-%s.svg\"\n"
+            "set multiplot layout 1,2 title \"%s\"\n"
+            "set xlabel \"%s\"\n"
+            "set ylabel \"thousand writes a second\"\n"
+            "unset logscale y\nset yrange [0:*]\n"
+            "plot $%s using 2:xtic(1) title \"strict\", '' using 5 title \"parallel\"\n"
+            "set ylabel \"us at the client\"\n"
+            "set yrange [*:*]\nset logscale y\n"
+            "plot $%s using 3:xtic(1) title \"strict p50\", '' using 6 title \"parallel p50\", "
+            "'' using 4 title \"strict p99\", '' using 7 title \"parallel p99\"\n"
+            "unset multiplot\n# %s\n\n",
+            axis->name, axis->title, axis->title, axis->name, axis->name, sentence);
+}
+
+static int write_script(const struct order_results *results, const char *directory)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/order.gnuplot", directory);
+    FILE *file = fopen(path, "w");
+    if (file == NULL) {
+        return -errno;
+    }
+    fprintf(file, "set terminal svg size 1000,420 background \"white\"\n"
+                  "set style data histograms\nset style fill solid 0.7\nset boxwidth 0.9\n"
+                  "set key top left\nset grid ytics\n\n");
+    for (uint32_t at = 0; at < order_axis_count; at++) {
+        if (order_has_axis(results, &order_axes[at])) {
+            write_plot(file, results, &order_axes[at]);
+        }
+    }
+    return fclose(file) == 0 ? 0 : -errno;
+}
+
+int order_plot(const struct order_results *results, const char *directory, char *reason,
+               size_t reason_bytes)
+{
+    int error = write_script(results, directory), status = 0;
+    if (error != 0) {
+        snprintf(reason, reason_bytes, "%s/order.gnuplot: %s", directory, strerror(-error));
+        return error;
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        if (chdir(directory) == 0) {
+            execlp("gnuplot", "gnuplot", "order.gnuplot", (char *)NULL);
+        }
+        _exit(127);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        snprintf(reason, reason_bytes, "gnuplot: %s", strerror(errno));
+        return -EIO;
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+        snprintf(reason, reason_bytes,
+                 "no plots, there is no gnuplot; install gnuplot-nox and run `gnuplot "
+                 "order.gnuplot` in %s",
+                 directory);
+        return -ENOENT;
+    }
+    if (status != 0) {
+        snprintf(reason, reason_bytes, "gnuplot failed on %s/order.gnuplot", directory);
+        return -EIO;
+    }
+    return 0;
+}
