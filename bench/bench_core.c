@@ -11,11 +11,16 @@
 //     commit    leader: its own completion, two answers, collect
 //     apply     all three: applied; now and then the log is trimmed
 //
+// Beside it the conflict index of parallel groups: entries of one and of eight ranges under random
+// keys, 32 of them under way.
+//
 // Below callgrind: --rounds 1 --repeats 20 --batch N counts the instructions of one size.
 #include "bench/harness/options.h"
 #include "bench/report/median.h"
 #include "bench/report/result.h"
 #include "engine/base/assert.h"
+#include "engine/base/prng.h"
+#include "engine/core/conflict.h"
 #include "engine/core/raft.h"
 
 #include <stdio.h>
@@ -24,6 +29,8 @@
 #include <time.h>
 
 enum { SIZES = 3, ROUNDS_MAX = 100, GROUPS = 16, NODES = 3, BATCH_MAX = 64, KEY_BYTES = 24 };
+
+enum { CONFLICT_LEAVES = 256, CONFLICT_ENTRIES = 50000, CONFLICT_KEYS = 1 << 20, UNDER_WAY = 32 };
 
 enum stage {
     STAGE_PROPOSE,
@@ -51,6 +58,8 @@ struct bench {
     struct group groups[GROUPS];
     struct raft_entry_head heads[BATCH_MAX];
     struct raft_effects effects;
+    struct conflict conflict;
+    double conflict_ns[2][ROUNDS_MAX];            // entries of one range, of RAFT_FOOTPRINTS_MAX
     double samples_ns[SIZES][STAGES][ROUNDS_MAX]; // an entry
     char keys[SIZES][STAGES + 1][KEY_BYTES];
 };
@@ -207,6 +216,33 @@ static void run_round(struct bench *bench, uint32_t size, uint64_t round)
     }
 }
 
+// Nanoseconds that the conflict index takes for an entry of so many ranges.
+static double run_conflicts(struct bench *bench, uint32_t ranges)
+{
+    static struct raft_footprint footprints[CONFLICT_ENTRIES][RAFT_FOOTPRINTS_MAX];
+    struct prng prng;
+    prng_init(&prng, 1);
+    for (uint32_t at = 0; at < CONFLICT_ENTRIES * ranges; at++) {
+        footprints[at / ranges][at % ranges] =
+            (struct raft_footprint){prng_below(&prng, CONFLICT_KEYS), 1};
+    }
+    conflict_reset(&bench->conflict, 0);
+    double start_ns = clock_ns();
+    for (uint64_t index = 1; index <= CONFLICT_ENTRIES; index++) {
+        conflict_add(&bench->conflict, index, footprints[index - 1], ranges,
+                     index > UNDER_WAY ? index - UNDER_WAY : 0);
+    }
+    return (clock_ns() - start_ns) / CONFLICT_ENTRIES;
+}
+
+static void open_conflicts(struct bench *bench)
+{
+    size_t bytes = (conflict_bytes(CONFLICT_LEAVES) + 63) & ~(size_t)63;
+    void *memory = aligned_alloc(64, bytes);
+    ASSERT(memory != NULL);
+    conflict_init(&bench->conflict, memory, CONFLICT_LEAVES);
+}
+
 static void open_node(struct bench *bench, struct group *group, uint32_t node)
 {
     struct raft_config config = {.self = (uint16_t)(node + 1),
@@ -283,6 +319,12 @@ static void describe(struct bench *bench, struct result *result)
             }
         }
     }
+    if (bench->batch == 0) {
+        result_add_real(result, "conflict_1_range_ns",
+                        median_of(bench->conflict_ns[0], (size_t)bench->rounds).median, 2);
+        result_add_real(result, "conflict_8_ranges_ns",
+                        median_of(bench->conflict_ns[1], (size_t)bench->rounds).median, 2);
+    }
 }
 
 int main(int argc, char **argv)
@@ -310,7 +352,12 @@ int main(int argc, char **argv)
     for (uint32_t at = 0; at < GROUPS; at++) {
         elect(&bench, &bench.groups[at]);
     }
+    open_conflicts(&bench);
     for (uint64_t round = 0; round < bench.rounds; round++) {
+        if (bench.batch == 0) {
+            bench.conflict_ns[0][round] = run_conflicts(&bench, 1);
+            bench.conflict_ns[1][round] = run_conflicts(&bench, RAFT_FOOTPRINTS_MAX);
+        }
         for (uint32_t size = 0; size < SIZES; size++) {
             if (is_chosen(&bench, size)) {
                 run_round(&bench, size, round);

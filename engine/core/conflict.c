@@ -12,6 +12,8 @@
 #include <assert.h>
 #include <string.h>
 
+enum { SWEEP_LEAVES_MIN = 16 };
+
 struct place {
     uint32_t leaf; // in the order of leads
     uint32_t slot;
@@ -48,6 +50,7 @@ void conflict_reset(struct conflict *map, uint64_t floor)
 {
     map->floor = map->newest = floor;
     map->leaf_count = 0;
+    map->sweep_at = SWEEP_LEAVES_MIN;
     for (uint32_t at = 0; at < map->leaves_max; at++) {
         map->free_places[at] = at;
     }
@@ -131,26 +134,32 @@ static void split_leaf(struct conflict *map, uint32_t leaf)
     map->leads[leaf + 1] = high->first[0];
 }
 
-static void insert(struct conflict *map, uint64_t first, uint64_t last, uint64_t index)
+// Puts a segment in front of the one at `at`, between that and its predecessor.
+static void insert(struct conflict *map, struct place at, uint64_t first, uint64_t last,
+                   uint64_t index)
 {
     if (map->leaf_count == 0) {
         open_leaf(map, 0);
-        map->leads[0] = first;
     }
-    uint32_t leaf = count_upto(map->leads, map->leaf_count, first);
-    leaf -= leaf > 0;
-    if (leaf_at(map, leaf)->count == CONFLICT_LEAF_SEGMENTS) {
-        split_leaf(map, leaf);
-        leaf += first >= map->leads[leaf + 1];
+    if (at.slot == 0 && at.leaf > 0) {
+        at.leaf--;
+        at.slot = leaf_at(map, at.leaf)->count;
     }
-    struct conflict_leaf *in = leaf_at(map, leaf);
-    uint32_t slot = count_upto(in->first, in->count, first);
-    move_segments(in, slot + 1, in, slot, in->count - slot);
-    in->first[slot] = first;
-    in->last[slot] = last;
-    in->index[slot] = index;
+    if (leaf_at(map, at.leaf)->count == CONFLICT_LEAF_SEGMENTS) {
+        split_leaf(map, at.leaf);
+        uint32_t kept = leaf_at(map, at.leaf)->count;
+        if (at.slot > kept) {
+            at.leaf++;
+            at.slot -= kept;
+        }
+    }
+    struct conflict_leaf *in = leaf_at(map, at.leaf);
+    move_segments(in, at.slot + 1, in, at.slot, in->count - at.slot);
+    in->first[at.slot] = first;
+    in->last[at.slot] = last;
+    in->index[at.slot] = index;
     in->count++;
-    map->leads[leaf] = in->first[0];
+    map->leads[at.leaf] = in->first[0];
 }
 
 static void remove_segments(struct conflict *map, uint32_t leaf, uint32_t from, uint32_t end)
@@ -184,7 +193,9 @@ static void sweep(struct conflict *map, uint64_t forget)
                 slot = 0;
             }
             struct conflict_leaf *into = leaf_at(map, to);
-            move_segments(into, slot++, from, at, 1);
+            into->first[slot] = from->first[at];
+            into->last[slot] = from->last[at];
+            into->index[slot++] = from->index[at];
             into->count = slot;
             map->leads[to] = into->first[0];
         }
@@ -196,14 +207,17 @@ static void sweep(struct conflict *map, uint64_t forget)
     }
 }
 
-// An entry opens at most one leaf more for each of its ranges and what is left behind them.
+// An entry opens at most one leaf more for each of its ranges and what is left behind them. A small
+// map is a fast one, so what is forgotten goes whenever it has doubled, not only when it is full.
 static void make_room(struct conflict *map, uint32_t ranges, uint64_t forget)
 {
     uint32_t need = 2 * ranges + 1;
-    if (map->leaves_max - map->leaf_count >= need) {
+    if (map->leaf_count < map->sweep_at && map->leaves_max - map->leaf_count >= need) {
         return;
     }
     sweep(map, forget);
+    uint32_t twice = 2 * map->leaf_count;
+    map->sweep_at = twice > SWEEP_LEAVES_MIN ? twice : SWEEP_LEAVES_MIN;
     // At least a quarter, or the next sweep would follow at once.
     uint32_t quarter = map->leaves_max / 4;
     if (map->leaves_max - map->leaf_count < (need > quarter ? need : quarter)) {
@@ -214,9 +228,9 @@ static void make_room(struct conflict *map, uint32_t ranges, uint64_t forget)
 
 // --- entries ---
 
-// The newest writer among the segments that [first, last] touches, at least `newest`.
+// The newest writer but `self` among the segments that [first, last] touches, at least `newest`.
 static uint64_t newest_in(const struct conflict *map, uint64_t first, uint64_t last,
-                          uint64_t newest)
+                          uint64_t newest, uint64_t self)
 {
     struct place at = find(map, first);
     for (; at.leaf < map->leaf_count; at.leaf++, at.slot = 0) {
@@ -225,7 +239,8 @@ static uint64_t newest_in(const struct conflict *map, uint64_t first, uint64_t l
             if (in->first[at.slot] > last) {
                 return newest;
             }
-            newest = in->index[at.slot] > newest ? in->index[at.slot] : newest;
+            bool is_newer = in->index[at.slot] > newest && in->index[at.slot] != self;
+            newest = is_newer ? in->index[at.slot] : newest;
         }
     }
     return newest;
@@ -243,7 +258,7 @@ static void cut(struct conflict *map, uint64_t first, uint64_t last)
         uint64_t end = in->last[at.slot], index = in->index[at.slot];
         in->last[at.slot] = first - 1;
         if (end > last) {
-            insert(map, last + 1, end, index);
+            insert(map, find(map, last + 1), last + 1, end, index);
             return;
         }
         at.slot++;
@@ -271,23 +286,40 @@ static void cut(struct conflict *map, uint64_t first, uint64_t last)
     }
 }
 
+// Makes the entry the last writer of [first, last]. Nearly all ranges touch no segment, or are
+// exactly one. Result: the newest writer before it, at least `newest`. (What the entry's own ranges
+// cover already was asked before they covered it.)
+static uint64_t overlay(struct conflict *map, uint64_t first, uint64_t last, uint64_t index,
+                        uint64_t newest)
+{
+    struct place at = find(map, first);
+    struct conflict_leaf *in = at.leaf < map->leaf_count ? leaf_at(map, at.leaf) : NULL;
+    if (in == NULL || in->first[at.slot] > last) {
+        insert(map, at, first, last, index);
+        return newest;
+    }
+    newest = newest_in(map, first, last, newest, index);
+    if (in->first[at.slot] == first && in->last[at.slot] == last) {
+        in->index[at.slot] = index;
+        return newest;
+    }
+    cut(map, first, last);
+    insert(map, find(map, first), first, last, index);
+    return newest;
+}
+
 uint64_t conflict_add(struct conflict *map, uint64_t index, const struct raft_footprint *ranges,
                       uint32_t count, uint64_t forget)
 {
     ASSERT(index > map->newest && count <= RAFT_FOOTPRINTS_MAX);
     make_room(map, count, forget);
+    map->newest = index;
     uint64_t depends_on = map->floor;
     for (uint32_t at = 0; at < count; at++) {
         ASSERT(raft_footprint_is_valid(ranges[at]));
         uint64_t last = ranges[at].start + (ranges[at].length - 1);
-        depends_on = newest_in(map, ranges[at].start, last, depends_on);
+        depends_on = overlay(map, ranges[at].start, last, index, depends_on);
     }
-    for (uint32_t at = 0; at < count; at++) {
-        uint64_t last = ranges[at].start + (ranges[at].length - 1);
-        cut(map, ranges[at].start, last);
-        insert(map, ranges[at].start, last, index);
-    }
-    map->newest = index;
     return depends_on;
 }
 
@@ -300,5 +332,5 @@ uint64_t conflict_add_all(struct conflict *map, uint64_t index)
 
 uint64_t conflict_find(const struct conflict *map, struct raft_footprint range)
 {
-    return newest_in(map, range.start, range.start + (range.length - 1), map->floor);
+    return newest_in(map, range.start, range.start + (range.length - 1), map->floor, 0);
 }

@@ -6,10 +6,10 @@
 // conflicts with, and then becomes their successor. What an old writer did to a segment that a
 // newer one covers needs no memory: the newer one depends on it.
 //
-// Exact while it has room: no conflict is ever missed, and none is invented. When it is full it
-// first forgets what is applied, for which nobody waits; if that does not help it raises its floor:
-// everything at or below the floor counts as a conflict of everything later (counted, safe, slow).
-// An entry that conflicts with all others is just that: a new floor.
+// Exact while it has room: no conflict is ever missed, and none is invented. Whenever it has
+// doubled it forgets what is applied, for which nobody waits; when it is full and that does not
+// help it raises its floor: everything at or below the floor counts as a conflict of everything
+// later (counted, safe, slow). An entry that conflicts with all others is just that: a new floor.
 //
 // Source: PolarFS (VLDB 2018) §5.2, look-behind buffer; here the exact predecessor takes its place.
 // Cost: two binary searches and a shift within 64 slots, about 60 ns an entry of one range
@@ -32,8 +32,9 @@ struct conflict {
     uint64_t floor; // conflicts with everything later
     uint64_t newest;
     uint32_t leaves_max, leaf_count;
-    uint64_t *leads;  // smallest key of each leaf, ascending
-    uint32_t *places; // ... and where it is in leaves
+    uint32_t sweep_at; // leaves: time to forget
+    uint64_t *leads;   // smallest key of each leaf, ascending
+    uint32_t *places;  // ... and where it is in leaves
     uint32_t *free_places;
     struct conflict_leaf *leaves;
     uint64_t sweeps, floors_raised; // since init

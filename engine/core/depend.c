@@ -1,13 +1,15 @@
 // What a proposal depends on: the newest earlier entry that conflicts with it.
 //
-// Alone writes  depends_on, by_key, by_command, clients.
+// Alone writes  depends_on, by_key, clients.
 //
 // Two commands conflict when their footprints overlap, or when they are the same command of the
-// same client (a retry): its first copy decides the second's result. Besides, commands of one
-// client that are under way together must lie closer than any session's window is wide, or the
-// verdicts of the session table could depend on the order of applying them (session.h). One that
-// does not waits for all before it, and all behind wait for it, as do registrations and commands
-// that name no footprint.
+// same client (a retry): its first copy decides the second's result. A command whose sequence is
+// not above all others of its client under way may be such a copy: it waits for the newest of them.
+// (A first copy that is applied needs no waiting for.) Besides, commands of one client that are
+// under way together must lie closer than any session's window is wide, or the verdicts of the
+// session table could depend on the order of applying them (session.h). One that does not waits for
+// all before it, and all behind wait for it, as do registrations and commands that name no
+// footprint.
 //
 // The numbers stay here: only the leader commits out of order, and a new leader begins behind its
 // barrier, where everything is committed.
@@ -21,7 +23,6 @@ void depend_reset(struct raft *raft, uint64_t floor)
 {
     struct raft_parallel *parallel = raft->parallel;
     conflict_reset(&parallel->by_key, floor);
-    conflict_reset(&parallel->by_command, floor);
     memset(parallel->clients, 0, PARALLEL_CLIENTS_MAX * sizeof(*parallel->clients));
     parallel->counted_from = floor;
 }
@@ -58,18 +59,27 @@ static void free_row(struct raft_parallel *parallel, struct parallel_client *row
     parallel->clients[hole] = (struct parallel_client){0};
 }
 
-// Counts the command as under way. False: it is too far from others of its client.
-static bool count_command(struct raft *raft, const struct raft_entry_head *head)
+// Counts the command as under way. *is_near: it is not too far from others of its client. Result:
+// the newest of these, if it may be a copy of one, for it does not come after all of them; else 0.
+static uint64_t count_command(struct raft *raft, uint64_t index, const struct raft_entry_head *head,
+                              bool *is_near)
 {
     struct parallel_client *row = row_of(raft->parallel, head->client);
-    bool is_near = row->count == 0 || (head->sequence >= row->lowest &&
-                                       head->sequence - row->lowest < PARALLEL_SEQUENCES_MAX);
+    bool is_alone = row->count == 0;
+    bool is_copy = !is_alone && head->sequence <= row->highest;
+    uint64_t newest = row->newest;
+    *is_near = is_alone || (head->sequence >= row->lowest &&
+                            head->sequence - row->lowest < PARALLEL_SEQUENCES_MAX);
     row->client = head->client;
     row->count++;
-    if (row->count == 1 || !is_near) {
+    row->newest = index;
+    if (is_alone || !*is_near) {
         row->lowest = head->sequence;
     }
-    return is_near;
+    if (!is_copy) {
+        row->highest = head->sequence;
+    }
+    return is_copy ? newest : 0;
 }
 
 void depend_applied(struct raft *raft, uint64_t index)
@@ -94,20 +104,19 @@ static uint64_t depend_on(struct raft *raft, uint64_t index, const struct raft_e
                           const struct raft_footprint *ranges, uint32_t count)
 {
     struct raft_parallel *parallel = raft->parallel;
-    bool is_command = head->kind == RAFT_ENTRY_COMMAND;
-    bool is_near = !is_command || head->client == 0 || count_command(raft, head);
+    bool is_command = head->kind == RAFT_ENTRY_COMMAND, is_near = true;
+    uint64_t by_client =
+        is_command && head->client != 0 ? count_command(raft, index, head, &is_near) : 0;
     if (!is_command || !is_near || count == RAFT_FOOTPRINT_ALL) {
         MARK(entry_depends_on_everything);
         return conflict_add_all(&parallel->by_key, index);
     }
     uint64_t by_key = conflict_add(&parallel->by_key, index, ranges, count, raft->applied);
-    if (head->client == 0) {
-        return by_key;
+    if (by_client > by_key) {
+        MARK(command_waits_for_others_of_its_client);
+        return by_client;
     }
-    const struct raft_footprint command = {.start = mix(head->client) + head->sequence,
-                                           .length = 1};
-    uint64_t by_command = conflict_add(&parallel->by_command, index, &command, 1, raft->applied);
-    return by_key > by_command ? by_key : by_command;
+    return by_key;
 }
 
 // The newest entry that touches what is read: older ones that do are before it in the log. What the

@@ -264,8 +264,34 @@ static void commit_beyond(struct raft *raft, uint64_t index)
     give_beyond(raft, index);
 }
 
-// Moves the floor over what a majority holds, and commits what waited for that.
-static void advance_floor(struct raft *raft)
+// Commits those of `range` above the floor that wait for nothing but it. Those outside of `fresh`
+// have waited.
+static void commit_waiting(struct raft *raft, struct raft_range range, struct raft_range fresh)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    uint64_t index = range.first > raft->commit ? range.first : raft->commit + 1;
+    for (uint64_t left = parallel->waiting; left > 0 && index <= range.last; index++) {
+        index = bitmap_ring_find_set(&parallel->quorum, index, range.last + 1);
+        if (index > range.last) {
+            return;
+        }
+        if (bitmap_ring_test(&parallel->committed, index)) {
+            continue;
+        }
+        left--;
+        if (parallel->depends_on[index & raft->log.mask] <= raft->commit) {
+            if (index < fresh.first || index > fresh.last) {
+                MARK(conflict_waited_for_the_floor);
+            }
+            parallel->waiting--;
+            commit_beyond(raft, index);
+        }
+    }
+}
+
+// Moves the floor over what a majority holds, and commits what waited for that; else what came
+// lately. The floor goes first: nearly always it takes everything with it, in order.
+static void advance_commit(struct raft *raft, struct raft_range fresh)
 {
     struct raft_parallel *parallel = raft->parallel;
     uint64_t commit = raft->commit;
@@ -275,27 +301,24 @@ static void advance_floor(struct raft *raft)
         parallel->waiting -= !bitmap_ring_test(&parallel->committed, commit);
     }
     if (commit == raft->commit) {
+        commit_waiting(raft, fresh, fresh);
         return;
     }
     set_commit(raft, commit);
     give_upto_commit(raft);
-    uint64_t end = raft->log.last + 1;
-    for (uint64_t index = commit + 1, left = parallel->waiting; left > 0;) {
-        index = bitmap_ring_find_set(&parallel->quorum, index, end);
-        ASSERT_CMP(index, <, end);
-        if (!bitmap_ring_test(&parallel->committed, index)) {
-            left--;
-            if (parallel->depends_on[index & raft->log.mask] <= commit) {
-                MARK(conflict_waited_for_the_floor);
-                parallel->waiting--;
-                commit_beyond(raft, index);
-            }
-        }
-        index++;
-    }
+    commit_waiting(raft, (struct raft_range){.first = commit + 1, .last = raft->log.last}, fresh);
 }
 
-static void take_ack(struct raft *raft, uint32_t slot, uint64_t index)
+// Voters that hold it. (One instruction where the processor is known to have it, else a call.)
+static uint32_t count_acks(uint32_t acks)
+{
+    static const uint8_t bits[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
+    return (uint32_t)bits[acks & 15] + bits[acks >> 4];
+}
+
+// Notes that a voter holds the entry durably (above the floor). *fresh takes it in when that makes
+// a majority.
+static void take_ack(struct raft *raft, uint32_t slot, uint64_t index, struct raft_range *fresh)
 {
     struct raft_parallel *parallel = raft->parallel;
     struct raft_entry *entry = log_slot(&raft->log, index);
@@ -304,16 +327,13 @@ static void take_ack(struct raft *raft, uint32_t slot, uint64_t index)
         return;
     }
     entry->acks = acks;
-    if ((uint32_t)__builtin_popcount(acks) < raft->majority ||
-        bitmap_ring_test(&parallel->quorum, index)) {
+    if (count_acks(acks) < raft->majority || bitmap_ring_test(&parallel->quorum, index)) {
         return;
     }
     bitmap_ring_set(&parallel->quorum, index);
-    if (index != raft->commit + 1 && parallel->depends_on[index & raft->log.mask] <= raft->commit) {
-        commit_beyond(raft, index);
-    } else {
-        parallel->waiting++; // for the floor: the next one, or a conflict
-    }
+    parallel->waiting++; // for the floor: to pass it, or what it depends on
+    fresh->first = fresh->last == 0 ? index : fresh->first;
+    fresh->last = index;
 }
 
 // Could these be acknowledgements of what we sent?
@@ -332,18 +352,18 @@ void holes_take_acks(struct raft *raft, uint32_t slot, const struct raft_append_
     if (raft->parallel->phase != PARALLEL_SERVE) {
         return;
     }
+    struct raft_range fresh = {.first = 0, .last = 0};
     uint64_t first = peer->counted > raft->commit ? peer->counted + 1 : raft->commit + 1;
     for (uint64_t index = first; index <= reply->match; index++) {
-        take_ack(raft, slot, index);
+        take_ack(raft, slot, index, &fresh);
     }
     peer->counted = peer->counted > reply->match ? peer->counted : reply->match;
-    for (uint32_t bit = 1; bit < reply->acked_count; bit++) {
-        uint64_t index = reply->match + 1 + bit;
-        if (index > raft->commit && bitmap_test(reply->acked, bit)) {
-            take_ack(raft, slot, index);
-        }
+    uint64_t bit = first > reply->match + 1 ? first - reply->match - 1 : 1;
+    while ((bit = bitmap_find_set(reply->acked, bit, reply->acked_count)) < reply->acked_count) {
+        take_ack(raft, slot, reply->match + 1 + bit, &fresh);
+        bit++;
     }
-    advance_floor(raft);
+    advance_commit(raft, fresh);
 }
 
 // Our own copies count when they are durable, like everybody's.
@@ -363,14 +383,15 @@ void holes_on_synced(struct raft *raft, struct raft_range range)
     if (parallel->phase != PARALLEL_SERVE) {
         return;
     }
+    struct raft_range fresh = {.first = 0, .last = 0};
     uint64_t first = range.first > raft->commit ? range.first : raft->commit + 1;
     uint64_t last = range.last < raft->log.last ? range.last : raft->log.last;
     for (uint64_t index = first; index <= last; index++) {
         if (log_slot(&raft->log, index)->is_durable) {
-            take_ack(raft, raft->self_slot, index);
+            take_ack(raft, raft->self_slot, index, &fresh);
         }
     }
-    advance_floor(raft);
+    advance_commit(raft, fresh);
 }
 
 // A peer may have lost what it acknowledged: what is not committed has to be acknowledged again.
@@ -388,7 +409,7 @@ void holes_forget_peer(struct raft *raft, uint32_t slot)
     for (uint64_t index = raft->commit + 1; index <= raft->log.last; index++) {
         struct raft_entry *entry = log_slot(&raft->log, index);
         entry->acks &= (uint8_t) ~(1U << slot);
-        bool is_quorum = (uint32_t)__builtin_popcount(entry->acks) >= raft->majority;
+        bool is_quorum = count_acks(entry->acks) >= raft->majority;
         if (!is_quorum && bitmap_ring_test(&parallel->quorum, index) &&
             !bitmap_ring_test(&parallel->committed, index)) {
             MARK(quorum_of_an_entry_is_lost_again);

@@ -36,7 +36,7 @@ size_t order_memory_bytes(const struct raft_config *config)
            config->log_entries * sizeof(struct raft_entry) + RINGS * ring_bytes(config) +
            config->log_entries * (sizeof(struct raft_range) + sizeof(uint64_t)) +
            PARALLEL_CLIENTS_MAX * sizeof(struct parallel_client) +
-           2 * round_line(conflict_bytes(PARALLEL_LEAVES));
+           round_line(conflict_bytes(PARALLEL_LEAVES));
 }
 
 static void *carve(uint8_t **memory, size_t bytes)
@@ -73,8 +73,6 @@ void order_init(struct raft *raft, void *memory)
     parallel->depends_on = carve(&at, config->log_entries * sizeof(uint64_t));
     parallel->clients = carve(&at, PARALLEL_CLIENTS_MAX * sizeof(struct parallel_client));
     conflict_init(&parallel->by_key, carve(&at, conflict_bytes(PARALLEL_LEAVES)), PARALLEL_LEAVES);
-    conflict_init(&parallel->by_command, carve(&at, conflict_bytes(PARALLEL_LEAVES)),
-                  PARALLEL_LEAVES);
     raft->parallel = parallel;
     depend_reset(raft, 0);
 }

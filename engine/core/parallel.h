@@ -35,8 +35,10 @@ enum parallel_phase {
 
 // Commands under way of one client.
 struct parallel_client {
-    uint64_t client; // 0: free
-    uint64_t lowest; // sequence, since count was 0 or an entry waited for all before it
+    uint64_t client;  // 0: free
+    uint64_t lowest;  // sequence, since count was 0 or an entry waited for all before it
+    uint64_t highest; // sequence, since count was 0
+    uint64_t newest;  // index
     uint32_t count;
 };
 
@@ -76,9 +78,8 @@ struct raft_parallel {
     uint64_t ready_head, ready_tail, ready_mask;
 
     // depend.c
-    uint64_t *depends_on;       // by slot of the log
-    struct conflict by_key;     // footprints
-    struct conflict by_command; // (client, sequence)
+    uint64_t *depends_on;   // by slot of the log
+    struct conflict by_key; // footprints
     struct parallel_client *clients;
     uint64_t counted_from; // entries above count in clients
 };

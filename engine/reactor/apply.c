@@ -66,10 +66,8 @@ static bool claim(struct session_table *sessions, struct apply_item *item)
     return false;
 }
 
-// Nearly all commands continue a session in runs: claims those from items[0] on that do. Result:
-// how many were new.
-static uint32_t claim_run(struct session_table *sessions, const struct apply_item *items,
-                          uint32_t count)
+// How many of the items are commands of one session with numbers in a row, as nearly all come.
+static uint32_t run_of(const struct apply_item *items, uint32_t count)
 {
     uint32_t run = 1;
     if (items[0].kind != RAFT_ENTRY_COMMAND || items[0].client == 0) {
@@ -80,7 +78,7 @@ static uint32_t claim_run(struct session_table *sessions, const struct apply_ite
            items[run].kind == RAFT_ENTRY_COMMAND) {
         run++;
     }
-    return session_claim_run(sessions, items[0].index, items[0].client, items[0].sequence, run);
+    return run;
 }
 
 // Keeps the results of executed commands, run by run.
@@ -129,9 +127,14 @@ static void run_entries(struct reactor *reactor, struct apply_job *job, uint32_t
         job->is_corrupt = is_damaged(&job->items[at]);
         job->count = job->is_corrupt ? at : job->count; // what is before it was sound
     }
-    for (uint32_t at = 0; at < job->count;) {
+    for (uint32_t at = 0, singly_upto = 0; at < job->count;) {
         struct apply_item *item = &job->items[at];
-        uint32_t run = claim_run(group->sessions, item, job->count - at);
+        uint32_t length = at < singly_upto ? 0 : run_of(item, job->count - at);
+        uint32_t run =
+            session_claim_run(group->sessions, item->index, item->client, item->sequence, length);
+        if (run == 0 && length > 0) {
+            singly_upto = at + length; // beyond a hole of its session
+        }
         at += run == 0 ? 1 : run;
         for (uint32_t i = 0; i < run; i++) {
             claimed[count++] = item + i;
