@@ -73,6 +73,7 @@ bool bed_create(const char *link, const char *durability, const char *settings)
     for (int is_isolated = 1; is_isolated >= 0; is_isolated--) {
         bed = (struct cluster){.link = link,
                                .durability = durability,
+                               .order = getenv("PONTOON_TEST_ORDER"), // NULL: strict
                                .settings = settings,
                                .name = "pontoon-bed",
                                .is_isolated = is_isolated != 0};

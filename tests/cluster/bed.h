@@ -35,6 +35,8 @@ struct bed_view {
     char digest[20];
 };
 
+// The clusters run the order of groups that PONTOON_TEST_ORDER names (strict).
+//
 // Makes a cluster and starts none of its nodes. False, and a line that says why, where this machine
 // or user cannot have it.
 bool bed_create(const char *link, const char *durability, const char *settings);
