@@ -29,6 +29,7 @@ for file in {1..200}; do
     head -c $((file * 37)) /dev/urandom >"$directory/small/$file"
 done
 check small_tree 0 PASS "${demo[@]}" --data "$directory/small"
+check small_tree_parallel 0 PASS "${demo[@]}" --data "$directory/small" --order parallel
 
 deep=$directory/deep # paths that are too long for a key
 for level in {1..8}; do
