@@ -140,13 +140,15 @@ hidden int in_r, in_q, nacks, merged_log, merged_end, merged_floor, possible;
 
 /* Keys have no names before the first proposal: it may as well be for the first key. */
 #define IS_ANYTHING_PROPOSED (fact[0].footprint | fact[1].footprint | fact[MAX_TERM - 2].footprint | fact[MAX_TERM - 1].footprint)
-#define FIXED_KEYS(i) (KEY_SET == A -> 1 : (KEY_SET >> (2 * ((i) - 1))) & 3)
+#define KEYS_OF_INDEX(i) (KEY_SET == A -> 1 : (KEY_SET >> (2 * ((i) - 1))) & 3)
+#define FIXED_KEYS(n) \
+    (ALTERNATE && (node[n].current_term & 1) == 0 -> 3 - KEYS_OF_INDEX(NEXT_INDEX(n)) : KEYS_OF_INDEX(NEXT_INDEX(n)))
 #if KEYS_ARE_FIXED
-#define MAY_HAVE_KEYS(i, keys) ((keys) == FIXED_KEYS(i))
+#define MAY_HAVE_KEYS(n, keys) ((keys) == FIXED_KEYS(n))
 #elif KEY_SET == FREE
-#define MAY_HAVE_KEYS(i, keys) ((keys) == 1 || ((keys) == 2 && IS_ANYTHING_PROPOSED))
+#define MAY_HAVE_KEYS(n, keys) ((keys) == 1 || ((keys) == 2 && IS_ANYTHING_PROPOSED))
 #else
-#define MAY_HAVE_KEYS(i, keys) ((keys) != 2 || IS_ANYTHING_PROPOSED)
+#define MAY_HAVE_KEYS(n, keys) ((keys) != 2 || IS_ANYTHING_PROPOSED)
 #endif
 
 #include "canonical.pml"
@@ -504,7 +506,7 @@ inline pass_barrier()
 
 /* ---- 5. Serve: out of order inside the term --------------------------------------------------------------------------- */
 
-#define MAY_PROPOSE(n, keys) (SERVES(n) && NEXT_INDEX(n) <= MAX_IDX && MAY_HAVE_KEYS(NEXT_INDEX(n), keys))
+#define MAY_PROPOSE(n, keys) (SERVES(n) && NEXT_INDEX(n) <= MAX_IDX && MAY_HAVE_KEYS(n, keys))
 
 /* depends_on: the largest earlier index that conflicts, applied or not. */
 inline propose_next(who, keys)
@@ -530,7 +532,7 @@ inline propose_all(who)
 {
     do
     :: NEXT_INDEX(who) <= MAX_IDX ->
-        part = FIXED_KEYS(NEXT_INDEX(who));
+        part = FIXED_KEYS(who);
         propose_next(who, part)
     :: else -> break
     od

@@ -16,10 +16,11 @@
 #define LEADER_SYNC 256          /* I4: a leader of T has a majority with sync_term >= T */
 #define SYNC_BEHIND_TERM 512     /* I1, I3: sync_term <= current_term, and no entry is newer than sync_term */
 #define MERGE_NO_TIE 1024        /* reports of the newest sync_term never contradict each other */
-#define MERGE_NEVER_STUCK 2048   /* without faults a merge never has to wait */
+#define MERGE_NEVER_STUCK 2048   /* a merge never has to wait for more than a majority */
 #define FRESH_COMMIT 4096        /* a confirmed leader knows everything that is committed */
 #define HARM 63
 #define EVERYTHING 8191
+#define ALL_BUT_WAITING (EVERYTHING - MERGE_NEVER_STUCK)
 #define ALL_WITH_ROT (EVERYTHING - SAME_SYNC - MERGE_NEVER_STUCK)
 #ifndef CHECK
 #define CHECK HARM

@@ -87,7 +87,7 @@ value() {
 
 # Every minute, how far the search is.
 progress() {
-    echo "  $1: $(value 'States= *([^ ]+)') states, $(value 'Memory= *([^ ]+)') MiB, $(value 't= *([^ ]+)') s"
+    echo "  $1: $(value 'States= *([0-9.e+]+)') states, $(value 'Memory= *([0-9.]+)') MiB, $(value 't= *([0-9.]+)') s"
 }
 
 # What came out: the property that broke, "holds", or why the search says nothing.

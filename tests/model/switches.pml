@@ -20,6 +20,9 @@
 #ifndef KEY_SET
 #define KEY_SET ABA
 #endif
+#ifndef ALTERNATE
+#define ALTERNATE 0 /* 1: what is fixed by index is of the other key in even terms */
+#endif
 
 /* ---- faults and shape: 0 or 1 but for CORRUPT ---- */
 #ifndef CRASH
