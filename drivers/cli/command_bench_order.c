@@ -384,8 +384,9 @@ static int report(struct order_bench *bench, const char *output)
     if (error != 0) {
         return cli_fail(bench->arguments, CLI_FAILED, "%s/order.json cannot be written", output);
     }
-    error = order_plot(&bench->results, output, reason, sizeof(reason));
-    printf("\nwritten: %s/order.json%s\n", output, error == 0 ? ", order-*.svg" : "");
+    bool has_plots = order_has_plots(&bench->results);
+    error = has_plots ? order_plot(&bench->results, output, reason, sizeof(reason)) : 0;
+    printf("\nwritten: %s/order.json%s\n", output, has_plots && error == 0 ? ", order-*.svg" : "");
     if (error != 0) {
         return cli_fail(bench->arguments, error == -ENOENT ? CLI_OK : CLI_FAILED, "%s", reason);
     }

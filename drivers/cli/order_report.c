@@ -58,6 +58,15 @@ bool order_has_axis(const struct order_results *results, const struct order_axis
     return has_all;
 }
 
+bool order_has_plots(const struct order_results *results)
+{
+    bool has_any = false;
+    for (uint32_t at = 0; at < order_axis_count; at++) {
+        has_any |= order_has_axis(results, &order_axes[at]);
+    }
+    return has_any;
+}
+
 // parallel / strict.
 static double rate_ratio(const struct order_results *results, uint32_t point)
 {
@@ -111,10 +120,9 @@ static void print_failovers(const struct order_results *results)
     }
 }
 
-void order_print(const struct order_results *results)
+static void print_points(const struct order_results *results)
 {
-    char sentence[ORDER_SENTENCE_BYTES];
-    printf("\n%-15s  %-27s  %-27s  %s\n%-15s", "", "strict", "parallel", "parallel / strict", "");
+    printf("%-15s  %-27s  %-27s  %s\n%-15s", "", "strict", "parallel", "parallel / strict", "");
     for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
         printf("  %9s %8s %8s", "writes/s", "p50 us", "p99 us");
     }
@@ -124,12 +132,20 @@ void order_print(const struct order_results *results)
             print_point(results, point);
         }
     }
-    print_failovers(results);
+}
+
+void order_print(const struct order_results *results)
+{
+    char sentence[ORDER_SENTENCE_BYTES];
     printf("\n");
+    if (order_has_plots(results)) {
+        print_points(results);
+    }
+    print_failovers(results);
     for (uint32_t at = 0; at < order_axis_count; at++) {
         if (order_has_axis(results, &order_axes[at])) {
             describe(results, &order_axes[at], sentence);
-            printf("%s\n", sentence);
+            printf("\n%s\n", sentence);
         }
     }
 }
@@ -243,7 +259,7 @@ static void write_data(FILE *file, const struct order_results *results,
         fprintf(file, "\"%s\"", axis->labels[at]);
         for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
             const struct order_result *result = &results->points[axis->points[at]][kind];
-            fprintf(file, " %.0f %.2f %.2f", order_median(&result->rate) / 1e3,
+            fprintf(file, " %.3f %.2f %.2f", order_median(&result->rate) / 1e3,
                     order_median(&result->p50_us), order_median(&result->p99_us));
         }
         fprintf(file, "\n");
@@ -259,7 +275,7 @@ static void write_plot(FILE *file, const struct order_results *results,
     write_data(file, results, axis);
     fprintf(file,
             "set output \"order-%s.svg\"\n"
-            "set multiplot layout 1,2 title \"%s\"\n"
+            "set multiplot layout 1,2 title \"%s\" font \",9\"\n"
             "set xlabel \"%s\"\n"
             "set ylabel \"thousand writes a second\"\n"
             "unset logscale y\nset yrange [0:*]\n"
@@ -268,8 +284,8 @@ static void write_plot(FILE *file, const struct order_results *results,
             "set yrange [*:*]\nset logscale y\n"
             "plot $%s using 3:xtic(1) title \"strict p50\", '' using 6 title \"parallel p50\", "
             "'' using 4 title \"strict p99\", '' using 7 title \"parallel p99\"\n"
-            "unset multiplot\n# %s\n\n",
-            axis->name, axis->title, axis->title, axis->name, axis->name, sentence);
+            "unset multiplot\n\n",
+            axis->name, sentence, axis->title, axis->name, axis->name);
 }
 
 static int write_script(const struct order_results *results, const char *directory)
@@ -280,7 +296,7 @@ static int write_script(const struct order_results *results, const char *directo
     if (file == NULL) {
         return -errno;
     }
-    fprintf(file, "set terminal svg size 1000,420 background \"white\"\n"
+    fprintf(file, "set terminal svg size 1200,440 background \"white\"\n"
                   "set style data histograms\nset style fill solid 0.7\nset boxwidth 0.9\n"
                   "set key top left\nset grid ytics\n\n");
     for (uint32_t at = 0; at < order_axis_count; at++) {

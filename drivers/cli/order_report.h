@@ -44,6 +44,8 @@ void order_add(struct order_samples *samples, double value);
 double order_median(const struct order_samples *samples);
 // Was the axis measured, every point of it in both orders?
 bool order_has_axis(const struct order_results *results, const struct order_axis *axis);
+// Is there any such axis?
+bool order_has_plots(const struct order_results *results);
 
 void order_print(const struct order_results *results);
 // DIR/order.json. 0 or -errno.

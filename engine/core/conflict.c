@@ -154,7 +154,9 @@ static void insert(struct conflict *map, struct place at, uint64_t first, uint64
         }
     }
     struct conflict_leaf *in = leaf_at(map, at.leaf);
-    move_segments(in, at.slot + 1, in, at.slot, in->count - at.slot);
+    if (at.slot < in->count) {
+        move_segments(in, at.slot + 1, in, at.slot, in->count - at.slot);
+    }
     in->first[at.slot] = first;
     in->last[at.slot] = last;
     in->index[at.slot] = index;

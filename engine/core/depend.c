@@ -82,21 +82,37 @@ static uint64_t count_command(struct raft *raft, uint64_t index, const struct ra
     return is_copy ? newest : 0;
 }
 
-void depend_applied(struct raft *raft, uint64_t index)
+static bool is_counted(const struct raft_entry_head *head)
+{
+    return head->kind == RAFT_ENTRY_COMMAND && head->client != 0;
+}
+
+// These commands are no longer under way. Nearly all are of the client of the one before.
+void depend_applied(struct raft *raft, struct raft_range range)
 {
     struct raft_parallel *parallel = raft->parallel;
-    if (raft->role != RAFT_LEADER || parallel->phase != PARALLEL_SERVE ||
-        index <= parallel->counted_from) {
+    if (raft->role != RAFT_LEADER || parallel->phase != PARALLEL_SERVE) {
         return;
     }
-    const struct raft_entry_head *head = &log_slot(&raft->log, index)->head;
-    if (head->kind != RAFT_ENTRY_COMMAND || head->client == 0) {
-        return;
-    }
-    struct parallel_client *row = row_of(parallel, head->client);
-    ASSERT_CMP(row->count, >, 0);
-    if (--row->count == 0) {
-        free_row(parallel, row);
+    uint64_t index =
+        range.first > parallel->counted_from ? range.first : parallel->counted_from + 1;
+    while (index <= range.last) {
+        const struct raft_entry_head *head = &log_slot(&raft->log, index)->head;
+        uint32_t run = 1;
+        while (index + run <= range.last && is_counted(head) &&
+               log_slot(&raft->log, index + run)->head.client == head->client &&
+               log_slot(&raft->log, index + run)->head.kind == head->kind) {
+            run++;
+        }
+        index += run;
+        if (is_counted(head)) {
+            struct parallel_client *row = row_of(parallel, head->client);
+            ASSERT_CMP(row->count, >=, run);
+            row->count -= run;
+            if (row->count == 0) {
+                free_row(parallel, row);
+            }
+        }
     }
 }
 
@@ -105,8 +121,7 @@ static uint64_t depend_on(struct raft *raft, uint64_t index, const struct raft_e
 {
     struct raft_parallel *parallel = raft->parallel;
     bool is_command = head->kind == RAFT_ENTRY_COMMAND, is_near = true;
-    uint64_t by_client =
-        is_command && head->client != 0 ? count_command(raft, index, head, &is_near) : 0;
+    uint64_t by_client = is_counted(head) ? count_command(raft, index, head, &is_near) : 0;
     if (!is_command || !is_near || count == RAFT_FOOTPRINT_ALL) {
         MARK(entry_depends_on_everything);
         return conflict_add_all(&parallel->by_key, index);

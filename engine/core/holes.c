@@ -211,9 +211,7 @@ void holes_applied(struct raft *raft, struct raft_range range)
            bitmap_ring_test(&parallel->applied, raft->applied + 1)) {
         bitmap_ring_clear(&parallel->applied, ++raft->applied);
     }
-    for (uint64_t index = range.first; index <= range.last; index++) {
-        depend_applied(raft, index);
-    }
+    depend_applied(raft, range);
 }
 
 // The state machine was put to what a checkpoint holds, up to index and nothing beyond.

@@ -124,6 +124,6 @@ void holes_restored(struct raft *raft, uint64_t index);
 // depend.c
 void depend_reset(struct raft *raft, uint64_t floor);
 void depend_on_propose(struct raft *raft, const struct raft_input *input, uint64_t first);
-void depend_applied(struct raft *raft, uint64_t index);
+void depend_applied(struct raft *raft, struct raft_range range);
 
 #endif

@@ -27,6 +27,7 @@ enum {
     RECORDS_MAX = 60000,
     MAIL_MAX = 512,
     TICK_NS = 1000000,
+    COPIES_BACK = 30, // commands that a client may ask for again
 };
 
 struct command {
@@ -120,6 +121,9 @@ static bool do_conflict(uint64_t a, uint64_t b)
         return false;
     }
     const struct command *one = &commands[a], *other = &commands[b];
+    if (a == b) {
+        return true; // the first copy decides the second's result
+    }
     if (one->count == RAFT_FOOTPRINT_ALL || other->count == RAFT_FOOTPRINT_ALL) {
         return true;
     }
@@ -551,8 +555,12 @@ static void propose(struct node *node)
         for (uint32_t range = 0; range < 2; range++) {
             command->ranges[range] =
                 (struct raft_footprint){prng_below(&prng, 40), 1 + prng_below(&prng, 4)};
-            ranges[at * RAFT_FOOTPRINTS_MAX + range] = command->ranges[range];
         }
+        if (command_count > COPIES_BACK && chance(10)) {
+            id = command_count - prng_below(&prng, COPIES_BACK); // a client asks again
+            command = &commands[id];
+        }
+        memcpy(&ranges[at * RAFT_FOOTPRINTS_MAX], command->ranges, sizeof(command->ranges));
         counts[at] = command->count;
         heads[at] = (struct raft_entry_head){
             .client = 1 + id % 3, .sequence = id, .kind = RAFT_ENTRY_COMMAND};

@@ -570,6 +570,26 @@ static void fills_up_and_goes_on_when_the_tail_moves(void)
     fixture_close(fixture);
 }
 
+// Small batches are many, but never more than there are records: a record that is larger than a
+// batch is one.
+static void a_large_entry_finds_room_among_small_batches(void)
+{
+    struct fixture *fixture = fixture_open(NULL);
+    fixture->config.batch_bytes_max = 4096;
+    fixture->config.segment_bytes = 4 << 20;
+    fixture->config.log_bytes = 16 << 20;
+    CHECK_EQUAL(fixture_start(fixture), 0);
+    CHECK(wal_has_room(fixture->wal, 2, 1 << 20));
+    fixture_append(fixture, 0, 1, 1, 1, 1 << 20);
+    fixture_append(fixture, 0, 1, 1, 2, 64);
+    fixture_settle(fixture);
+    fixture_stop(fixture);
+    CHECK_EQUAL(fixture_start(fixture), 0);
+    CHECK_EQUAL(fixture->record_count, 2);
+    CHECK(!wal_has_room(fixture->wal, 1000, 4096 * 1000)); // more batches than can be under way
+    fixture_close(fixture);
+}
+
 // A full log starts as often as one likes, and gets room again when its tail moves.
 static void a_full_log_can_be_started_for_ever(void)
 {
@@ -991,6 +1011,7 @@ int main(int argc, char **argv)
         TEST(commit_floors_survive_the_tail),
         TEST(an_old_place_stays_until_the_copy_is_durable),
         TEST(fills_up_and_goes_on_when_the_tail_moves),
+        TEST(a_large_entry_finds_room_among_small_batches),
         TEST(a_full_log_can_be_started_for_ever),
         TEST(refuses_what_can_never_fit),
         TEST(wraps_many_times),
