@@ -73,6 +73,23 @@ static int32_t answer_check(const struct block_volume *volume, const struct bloc
     return sizeof(bad);
 }
 
+static int32_t answer_map(const struct block_volume *volume, const struct block_query *query,
+                          void *answer, uint32_t answer_capacity)
+{
+    uint32_t runs[BLOCK_MAP_RUNS_MAX];
+    uint64_t first, count;
+    int error = block_volume_blocks(volume, query->offset, query->bytes, &first, &count);
+    if (error != 0) {
+        return error;
+    }
+    uint32_t found = block_volume_map(volume, first, count, runs, BLOCK_MAP_RUNS_MAX);
+    if (found * sizeof(runs[0]) > answer_capacity) {
+        return -EMSGSIZE;
+    }
+    memcpy(answer, runs, found * sizeof(runs[0]));
+    return (int32_t)(found * sizeof(runs[0]));
+}
+
 static int32_t answer_info(const struct app_block *block, void *answer, uint32_t answer_capacity)
 {
     const struct block_volume *volume = &block->volume;
@@ -104,6 +121,8 @@ static int32_t read_query(struct app *app, const void *bytes, uint32_t count, vo
         return answer_check(&of(app)->volume, &query, answer, answer_capacity);
     case BLOCK_QUERY_INFO:
         return answer_info(of(app), answer, answer_capacity);
+    case BLOCK_QUERY_MAP:
+        return answer_map(&of(app)->volume, &query, answer, answer_capacity);
     }
     return -EINVAL;
 }

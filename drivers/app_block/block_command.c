@@ -116,6 +116,8 @@ static bool is_valid_query(const struct block_query *query)
         return is_range(query->offset, query->bytes, BLOCK_READ_BYTES_MAX);
     case BLOCK_QUERY_CHECK:
         return is_range(query->offset, query->bytes, BLOCK_CHECK_BYTES_MAX);
+    case BLOCK_QUERY_MAP:
+        return is_range(query->offset, query->bytes, BLOCK_MAP_BYTES_MAX);
     case BLOCK_QUERY_INFO:
         return query->offset == 0 && query->bytes == 0;
     }

@@ -22,7 +22,7 @@ struct block_command {
 
 struct block_query {
     enum block_query_kind kind;
-    uint64_t offset, bytes; // READ, CHECK
+    uint64_t offset, bytes; // READ, CHECK, MAP
 };
 
 // The answer to INFO, as it is on the wire.

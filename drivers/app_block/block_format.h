@@ -16,11 +16,13 @@
 //
 //          0      1  query        enum block_query_kind
 //          1      7  zero
-//          8      8  offset       READ, CHECK: first byte; INFO: 0
-//         16      8  bytes        READ, CHECK: how many; INFO: 0
+//          8      8  offset       READ, CHECK, MAP: first byte; INFO: 0
+//         16      8  bytes        READ, CHECK, MAP: how many; INFO: 0
 //
 // READ answers with the data, CHECK with eight bytes: the number of the first block of the range
 // whose content does not match its checksum, or BLOCK_NONE. INFO answers with struct block_info.
+// MAP answers with runs of blocks from the beginning of the range on, four bytes each: how many,
+// and BLOCK_RUN_ZERO if they are all zeroes; where there are too many runs, with the first of them.
 // Ranges begin and end at blocks. Errors: -ENOENT there is no volume yet, -EINVAL malformed or
 // unaligned, -ERANGE beyond the volume, -EBADMSG a block does not match its checksum (CHECK says
 // which).
@@ -49,6 +51,7 @@ enum block_query_kind {
     BLOCK_QUERY_READ = 1,
     BLOCK_QUERY_CHECK = 2,
     BLOCK_QUERY_INFO = 3,
+    BLOCK_QUERY_MAP = 4,
 };
 
 // The 32-bit result of a command. A command whose result is not BLOCK_OK changed nothing. Stable
@@ -73,6 +76,8 @@ enum {
     BLOCK_WRITE_BYTES_MAX = 512 << 10, // of one command; with its head it fits an entry
     BLOCK_READ_BYTES_MAX = 512 << 10,  // of one query
     BLOCK_CHECK_BYTES_MAX = 16 << 20,  // likewise: what is checked is not applied meanwhile
+    BLOCK_MAP_BYTES_MAX = 256 << 20,   // likewise
+    BLOCK_MAP_RUNS_MAX = 1024,         // of one answer
     BLOCK_ZERO_BYTES_MAX = 64 << 20,   // of one command
 };
 
@@ -82,5 +87,6 @@ static_assert((int)BLOCK_WRITE_BYTES_MAX + (int)BLOCK_COMMAND_HEAD_BYTES <=
 
 #define BLOCK_VOLUME_BYTES_MAX (UINT64_C(1) << 46)
 #define BLOCK_NONE UINT64_MAX
+#define BLOCK_RUN_ZERO (UINT32_C(1) << 31)
 
 #endif

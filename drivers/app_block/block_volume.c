@@ -204,6 +204,22 @@ uint64_t block_volume_check(const struct block_volume *volume, uint64_t first, u
     return BLOCK_NONE;
 }
 
+uint32_t block_volume_map(const struct block_volume *volume, uint64_t first, uint64_t count,
+                          uint32_t *runs, uint32_t max)
+{
+    const uint64_t *sum = volume->sums + first, *end = sum + count;
+    uint32_t found = 0;
+    while (sum < end && found < max) {
+        bool is_zero = *sum == 0;
+        uint32_t blocks = 0;
+        for (; sum < end && (*sum == 0) == is_zero; sum++) {
+            blocks++;
+        }
+        runs[found++] = blocks | (is_zero ? BLOCK_RUN_ZERO : 0);
+    }
+    return found;
+}
+
 bool block_volume_adopt(struct block_volume *volume, uint64_t capacity_bytes, uint32_t block_bytes,
                         uint64_t volume_bytes)
 {

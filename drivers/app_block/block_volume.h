@@ -64,6 +64,10 @@ uint64_t block_volume_read(const struct block_volume *volume, uint64_t first, ui
 // The same without the data.
 uint64_t block_volume_check(const struct block_volume *volume, uint64_t first, uint64_t count);
 
+// Runs of blocks from `first` on, as MAP answers. Result: how many, ≤ max.
+uint32_t block_volume_map(const struct block_volume *volume, uint64_t first, uint64_t count,
+                          uint32_t *runs, uint32_t max);
+
 // For restore into a cleared volume: a geometry (a volume of 0 bytes: none), within `capacity`;
 // false when it does not fit this replica.
 bool block_volume_adopt(struct block_volume *volume, uint64_t capacity_bytes, uint32_t block_bytes,

@@ -188,6 +188,29 @@ static int flush(void *handle, uint32_t flags)
     return 0;
 }
 
+// What is all zeroes need not be copied. The answer may end before the range does; clients ask on.
+static int extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
+                   struct nbdkit_extents *found)
+{
+    char reason[VOLUME_REASON_BYTES];
+    struct volume_map map = {{0}};
+    const struct block_info *info = volume_info(volume);
+    uint64_t at = offset / info->block_bytes * info->block_bytes, end = offset + count;
+    end = (end + info->block_bytes - 1) / info->block_bytes * info->block_bytes;
+    uint64_t bytes = end - at < BLOCK_MAP_BYTES_MAX ? end - at : BLOCK_MAP_BYTES_MAX;
+    int error = volume_do(volume, VOLUME_MAP, at, bytes, &map, reason, sizeof(reason));
+    for (uint32_t i = 0; i < BLOCK_MAP_RUNS_MAX && map.runs[i] != 0 && error == 0; i++) {
+        bool is_zero = (map.runs[i] & BLOCK_RUN_ZERO) != 0;
+        uint64_t length = (uint64_t)(map.runs[i] & ~BLOCK_RUN_ZERO) * info->block_bytes;
+        if (nbdkit_add_extent(found, at, length,
+                              is_zero ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0) != 0) {
+            return -1;
+        }
+        at += length;
+    }
+    return report(error, reason);
+}
+
 static struct nbdkit_plugin plugin = {
     .name = "pontoon",
     .longname = "Pontoon replicated volume",
@@ -213,11 +236,13 @@ static struct nbdkit_plugin plugin = {
     .can_zero = yes,
     .can_fast_zero = yes,
     .can_multi_conn = yes,
+    .can_extents = yes,
     .pread = pread_,
     .pwrite = pwrite_,
     .flush = flush,
     .trim = zero,
     .zero = zero,
+    .extents = extents,
     .errno_is_preserved = 0,
 };
 

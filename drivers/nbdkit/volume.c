@@ -159,10 +159,17 @@ static void repeat_piece(struct piece *piece)
     }
 }
 
-// Whoever waits for the volume to be attached waits in vain.
+// Whoever waits for the volume to be attached waits in vain: pieces that are to be sent again, and
+// what was not begun.
 static void fail_changes(struct volume *volume, int error, const char *what)
 {
     struct request *next;
+    for (uint32_t i = 0; i < PIECES; i++) {
+        struct piece *piece = &volume->pieces[i];
+        if (piece->state == PIECE_WAITING && is_change(piece->kind)) {
+            finish_piece(piece, error, what);
+        }
+    }
     for (struct request *request = volume->active; request != NULL; request = next) {
         next = request->next;
         if (is_change(request->kind) || request->kind == VOLUME_ATTACH) {
@@ -280,22 +287,32 @@ static void on_bad_block(struct piece *piece, const void *answer, int32_t bytes)
     finish_piece(piece, -EIO, what);
 }
 
+// May an answer have this size?
+static bool is_size_of(const struct piece *piece, uint32_t bytes)
+{
+    bool is_map = piece->kind == VOLUME_MAP;
+    return is_map ? bytes % 4 == 0 && bytes <= sizeof(struct volume_map) : bytes == piece->bytes;
+}
+
 static void on_read(struct piece *piece, const void *answer, int32_t bytes)
 {
     struct request *request = piece->request;
     if (bytes == -EBADMSG && !piece->is_check) {
         piece->is_check = true;
         repeat_piece(piece);
+    } else if (piece->kind == VOLUME_INFO && bytes != BLOCK_INFO_BYTES) {
+        finish_piece(piece, -EINVAL,
+                     "the group has no volumes: its nodes run another app than block");
     } else if (bytes < 0) {
         finish_piece(piece, bytes == -EINVAL || bytes == -ERANGE ? -EINVAL : -EIO,
                      bytes == -ENOENT ? "no volume was created yet" : strerror(-bytes));
     } else if (piece->is_check) {
         on_bad_block(piece, answer, bytes);
-    } else if ((uint64_t)bytes != piece->bytes) {
-        finish_piece(piece, -EIO, "an answer of another size: does the group run app: block?");
+    } else if (!is_size_of(piece, (uint32_t)bytes)) {
+        finish_piece(piece, -EIO, "an answer of another size than asked for");
     } else {
         if (request != NULL) {
-            memcpy(request->data + (piece->offset - request->offset), answer, piece->bytes);
+            memcpy(request->data + (piece->offset - request->offset), answer, (size_t)bytes);
         }
         finish_piece(piece, 0, NULL);
     }
@@ -318,12 +335,13 @@ static void on_answer(void *context, enum pontoon_status status, const void *ans
 
 static int send_query(struct piece *piece)
 {
-    static const enum block_query_kind kinds[] = {
-        [VOLUME_READ] = BLOCK_QUERY_READ, [VOLUME_INFO] = BLOCK_QUERY_INFO};
+    static const enum block_query_kind kinds[] = {[VOLUME_READ] = BLOCK_QUERY_READ,
+                                                  [VOLUME_INFO] = BLOCK_QUERY_INFO,
+                                                  [VOLUME_MAP] = BLOCK_QUERY_MAP};
     struct volume *volume = piece->volume;
     struct block_query query = {.kind = piece->is_check ? BLOCK_QUERY_CHECK : kinds[piece->kind]};
     uint8_t text[BLOCK_QUERY_BYTES];
-    if (piece->kind == VOLUME_READ) {
+    if (piece->kind != VOLUME_INFO) {
         query.offset = piece->offset;
         query.bytes = piece->bytes;
     }
@@ -356,7 +374,7 @@ static int send_command(struct piece *piece)
 // False: not now, poll first.
 static bool send_piece(struct piece *piece)
 {
-    bool is_query = piece->kind == VOLUME_READ || piece->kind == VOLUME_INFO;
+    bool is_query = !is_change(piece->kind) && piece->kind != VOLUME_ATTACH;
     piece->state = PIECE_OUT;
     int error = is_query ? send_query(piece) : send_command(piece);
     if (error == -EAGAIN) {
@@ -425,6 +443,7 @@ static bool may_begin(struct volume *volume, struct request *request)
     switch (request->kind) {
     case VOLUME_READ:
     case VOLUME_INFO:
+    case VOLUME_MAP:
         return true;
     case VOLUME_ATTACH:
         return attach(volume);
@@ -437,7 +456,9 @@ static bool may_begin(struct volume *volume, struct request *request)
 
 static struct piece *cut_piece(struct volume *volume, struct request *request)
 {
-    uint64_t most = request->kind == VOLUME_ZERO ? (uint64_t)BLOCK_ZERO_BYTES_MAX : PIECE_BYTES;
+    uint64_t most = request->kind == VOLUME_ZERO  ? (uint64_t)BLOCK_ZERO_BYTES_MAX
+                    : request->kind == VOLUME_MAP ? (uint64_t)BLOCK_MAP_BYTES_MAX
+                                                  : (uint64_t)PIECE_BYTES;
     uint64_t left = request->bytes - request->cursor;
     struct piece *piece = take_piece(volume, request->kind, request);
     piece->offset = request->offset + request->cursor;

@@ -35,7 +35,19 @@ struct volume_options {
     int (*is_over)(void);
 };
 
-enum volume_kind { VOLUME_READ, VOLUME_WRITE, VOLUME_ZERO, VOLUME_ATTACH, VOLUME_INFO };
+enum volume_kind {
+    VOLUME_READ,
+    VOLUME_WRITE,
+    VOLUME_ZERO,
+    VOLUME_ATTACH, // before the first change
+    VOLUME_INFO,   // data: struct block_info
+    VOLUME_MAP,    // data: struct volume_map; at most BLOCK_MAP_BYTES_MAX
+};
+
+// Runs of blocks from the beginning of the range on, perhaps not to its end (block_format.h).
+struct volume_map {
+    uint32_t runs[BLOCK_MAP_RUNS_MAX]; // ends with 0, unless full
+};
 
 struct volume;
 
@@ -48,8 +60,8 @@ void volume_close(struct volume *volume);
 // As it was when the volume was opened.
 const struct block_info *volume_info(const struct volume *volume);
 
-// Does one thing and waits for it. `data` is read into or written from; ATTACH (before the first
-// change) and INFO have no range. 0, or -errno with a reason. Any thread.
+// Does one thing and waits for it. `data` is read into or written from; ATTACH and INFO have no
+// range. 0, or -errno with a reason. Any thread.
 int volume_do(struct volume *volume, enum volume_kind kind, uint64_t offset, uint64_t bytes,
               void *data, char *reason, size_t reason_bytes);
 

@@ -124,6 +124,7 @@ has_leader() {
 open_cluster() {
     local id
     close_cluster
+    rm -rf "$directory"/node-* "$directory"/socket*
     config=$directory/cluster.yaml
     socket=$directory/socket
     cat >"$config" <<YAML
@@ -131,7 +132,7 @@ link: $1
 durability: $2
 app: block
 app_memory_mib: 256
-log_mib: 64
+log_mib: ${log_mib-64}
 buffers_mib: 16
 hugepages: false
 ${5-app_file: false}
@@ -159,7 +160,6 @@ close_cluster() {
     for id in "${!nodes[@]}"; do
         kill_node "$id"
     done
-    rm -rf "$directory"/node-* "$directory"/socket*
 }
 
 is_served() {
@@ -292,7 +292,17 @@ info_says() {
 case_durable_volume_tells_what_it_can() {
     open_cluster udp fsync 64M 4096 && serve &&
         info_says "export-size: 67108864" "can_flush: true" "can_fua: true" "can_multi_conn: true" "can_trim: true" \
-            "can_zero: true" "can_fast_zero: true" "block_size_minimum: 4096"
+            "can_zero: true" "can_fast_zero: true" "block_size_minimum: 4096" &&
+        answers 0 write 8192 4096 1 && answers 0 write 33554432 4096 1 && maps_only_what_was_written
+}
+
+maps_only_what_was_written() {
+    local map
+    map=$(nbdinfo --map "$uri" | awk '{ print $1, $2, $3 }' | tr '\n' ';')
+    [ "$map" = "0 8192 3;8192 4096 0;12288 33542144 3;33554432 4096 0;33558528 33550336 3;" ] || {
+        why="nbdinfo --map: $map"
+        return 1
+    }
 }
 
 case_memory_volume_promises_no_flush() {
@@ -341,6 +351,21 @@ case_memif_volume_is_copied_while_leaders_die() {
         return 77
     }
     copy_while_leaders_die memif
+}
+
+# A follower that misses more than the log holds is given the volume whole. What was zeroed meanwhile is zero there, too.
+case_replica_that_was_away_catches_up() {
+    local away=1 log_mib=32
+    open_cluster udp fsync 32M 4096 "apply_workers: 1" && serve || return 1
+    head -c 32M /dev/urandom >"$directory/image"
+    expect "nbdcopy to the volume" timeout 60 nbdcopy "$directory/image" "$uri" || return 1
+    [ "$(leader)" != "$away" ] || away=2
+    kill_node "$away"
+    expect "nbdcopy to the volume" timeout 60 nbdcopy "$directory/image" "$uri" &&
+        expect "nbdcopy to the volume" timeout 60 nbdcopy "$directory/image" "$uri" &&
+        answers 0 zero 0 16777216 || return 1
+    start_node "$away"
+    replicas_are_equal && grep -q " 8192 blocks of 4096 bytes, 4096 used" "$directory/status.txt"
 }
 
 fio_has_nbd() {

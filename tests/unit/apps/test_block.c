@@ -11,6 +11,7 @@
 
 #include "drivers/app_block/app_block.h"
 #include "drivers/app_block/block_command.h"
+#include "drivers/app_block/block_sum.h"
 #include "drivers/app_block/block_volume.h"
 #include "engine/base/crc32c.h"
 #include "tests/harness/harness.h"
@@ -152,8 +153,27 @@ static uint64_t blocks_used(const uint8_t *twin, uint32_t block_bytes)
     return used;
 }
 
+// The map names exactly the blocks that are zero.
+static void check_map(struct app *app, const uint8_t *twin, uint32_t block_bytes)
+{
+    uint32_t runs[BLOCK_MAP_RUNS_MAX];
+    uint64_t at = 0;
+    int32_t bytes = ask(app, BLOCK_QUERY_MAP, 0, VOLUME_BYTES);
+    CHECK(bytes > 0 && bytes % 4 == 0);
+    memcpy(runs, answer, (size_t)bytes);
+    for (int32_t i = 0; i < bytes / 4; i++) {
+        bool is_zero = (runs[i] & BLOCK_RUN_ZERO) != 0;
+        CHECK(i == 0 || is_zero != ((runs[i - 1] & BLOCK_RUN_ZERO) != 0));
+        for (uint32_t left = runs[i] & ~BLOCK_RUN_ZERO; left > 0; left--, at += block_bytes) {
+            CHECK_EQUAL(is_zero, block_sum_is_zero(twin + at, block_bytes));
+        }
+    }
+    CHECK_EQUAL(at, VOLUME_BYTES);
+}
+
 static void check_equal(struct app *app, const uint8_t *twin, uint32_t block_bytes)
 {
+    check_map(app, twin, block_bytes);
     CHECK_EQUAL(ask(app, BLOCK_QUERY_READ, 0, VOLUME_BYTES), VOLUME_BYTES);
     CHECK(memcmp(answer, twin, VOLUME_BYTES) == 0);
     CHECK_EQUAL(info_of(app).blocks_used, blocks_used(twin, block_bytes));
@@ -504,6 +524,22 @@ static void block_that_was_not_stored_is_not_returned(void)
     other->ops->close(other);
 }
 
+// A map of more runs than an answer has is cut short.
+static void map_of_many_runs_is_cut_short(void)
+{
+    enum { BLOCKS = 2 * BLOCK_MAP_RUNS_MAX };
+    struct app *app = open_app();
+    uint8_t data[512] = {1};
+    CHECK_EQUAL(create(app, 512, BLOCKS * 512), BLOCK_OK);
+    for (uint64_t block = 0; block < BLOCKS; block += 2) {
+        CHECK_EQUAL(write_at(app, block * 512, data, 512), BLOCK_OK);
+    }
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_MAP, 0, BLOCKS * 512), BLOCK_MAP_RUNS_MAX * 4);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_MAP, 1024, 2048), 16);
+    CHECK_EQUAL(ask(app, BLOCK_QUERY_MAP, BLOCKS * 512, 512), -ERANGE);
+    app->ops->close(app);
+}
+
 static void footprint_is_the_range_in_bytes(void)
 {
     struct app *app = open_app();
@@ -553,6 +589,7 @@ int main(int argc, char **argv)
         TEST(rotten_block_is_named_and_not_passed_on),
         TEST(zeroes_take_no_space),
         TEST(block_that_was_not_stored_is_not_returned),
+        TEST(map_of_many_runs_is_cut_short),
         TEST(footprint_is_the_range_in_bytes),
         TEST(what_cannot_be_opened_is_refused),
     };

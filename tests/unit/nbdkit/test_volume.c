@@ -114,6 +114,10 @@ static void reads_what_was_written(void)
     CHECK(holds(0, 1 << 20, 7));
     CHECK_EQUAL(zero(BLOCK, 3 * BLOCK), 0);
     CHECK(holds(0, BLOCK, 7) && holds(BLOCK, 3 * BLOCK, 0) && holds(4 * BLOCK, BLOCK, 7));
+    struct volume_map map = {{0}};
+    CHECK_EQUAL(volume_do(volume, VOLUME_MAP, 0, VOLUME_BYTES, &map, reason, sizeof(reason)), 0);
+    CHECK(map.runs[0] == 1 && map.runs[1] == (3 | BLOCK_RUN_ZERO) && map.runs[2] == 252 &&
+          map.runs[3] == (768 | BLOCK_RUN_ZERO) && map.runs[4] == 0);
     CHECK_EQUAL(zero(0, VOLUME_BYTES), 0);
     CHECK(holds(0, 1 << 20, 0));
     close_volume();
@@ -301,13 +305,50 @@ static void writes_under_way_survive_attaching_anew(void)
     close_volume();
 }
 
-static void take_over(uint64_t writer)
+static uint64_t writer_now(void)
 {
     struct block_info info;
     CHECK_EQUAL(volume_do(volume, VOLUME_INFO, 0, 0, &info, reason, sizeof(reason)), 0);
+    return info.writer;
+}
+
+static void take_over_from(uint64_t previous, uint64_t writer)
+{
     const struct block_command command = {
-        .operation = BLOCK_ATTACH, .previous = info.writer, .writer = writer};
+        .operation = BLOCK_ATTACH, .previous = previous, .writer = writer};
     CHECK_EQUAL(fake_apply(&command), BLOCK_OK);
+}
+
+static void take_over(uint64_t writer)
+{
+    take_over_from(writer_now(), writer);
+}
+
+// Some were lost, so the server has to attach anew, and finds that it may not.
+static void writes_under_way_fail_when_another_takes_over(void)
+{
+    struct caller callers[CALLERS];
+    open_volume();
+    CHECK_EQUAL(attach(), 0);
+    uint64_t writer = writer_now();
+    fake_set_mood(FAKE_HOLDS);
+    for (uint32_t i = 0; i < CALLERS; i++) {
+        callers[i] = (struct caller){.offset = i * 64 * BLOCK, .bytes = 40 * BLOCK, .pattern = 1};
+        start(&callers[i]);
+    }
+    await_waiting(3 * CALLERS);
+    fake_set_mood(FAKE_LOSES);
+    while (fake_waiting() > 2 * CALLERS) {
+    }
+    fake_set_mood(FAKE_HOLDS);
+    take_over_from(writer, 77);
+    fake_set_mood(FAKE_SERVES);
+    for (uint32_t i = 0; i < CALLERS; i++) {
+        int error = finish(&callers[i]);
+        CHECK(error == -EIO || error == -EROFS);
+    }
+    CHECK_EQUAL(put(0, BLOCK, 2), -EROFS);
+    close_volume();
 }
 
 static void former_server_reads_and_does_not_write(void)
@@ -367,6 +408,7 @@ int main(int argc, char **argv)
         TEST(failed_write_is_not_made_later),
         TEST(lost_attachments_are_made_up_for),
         TEST(writes_under_way_survive_attaching_anew),
+        TEST(writes_under_way_fail_when_another_takes_over),
         TEST(former_server_reads_and_does_not_write),
         TEST(lost_write_does_not_take_the_volume_back),
         TEST(bad_block_is_named),
