@@ -143,6 +143,19 @@ static int32_t footprint(const void *payload, uint32_t bytes, struct app_footpri
     return 1;
 }
 
+static int32_t query_footprint(const void *bytes, uint32_t count, struct app_footprint *ranges,
+                               uint32_t max)
+{
+    struct block_query query;
+    struct block_range range;
+    if (!block_command_decode_query(bytes, count, &query) ||
+        !block_command_query_range(&query, &range) || max < 1) {
+        return -1;
+    }
+    ranges[0] = (struct app_footprint){.start = range.start, .length = range.length};
+    return 1;
+}
+
 static uint64_t digest(struct app *app)
 {
     return block_volume_digest(&of(app)->volume);
@@ -199,6 +212,7 @@ static const struct app_ops ops = {
     .apply = apply,
     .read = read_query,
     .footprint = footprint,
+    .query_footprint = query_footprint,
     .digest = digest,
     .checkpoint_begin = checkpoint_begin,
     .checkpoint_read = checkpoint_read,

@@ -124,6 +124,12 @@ static bool is_valid_query(const struct block_query *query)
     return false;
 }
 
+bool block_command_query_range(const struct block_query *query, struct block_range *range)
+{
+    *range = (struct block_range){.start = query->offset, .length = query->bytes};
+    return query->kind != BLOCK_QUERY_INFO;
+}
+
 uint32_t block_command_encode_query(const struct block_query *query, void *buffer,
                                     uint32_t capacity)
 {

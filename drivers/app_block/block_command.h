@@ -58,6 +58,9 @@ bool block_command_decode(const void *payload, uint32_t bytes, struct block_comm
 // decide what becomes of every other command, and conflict with everything.
 bool block_command_range(const struct block_command *command, struct block_range *range);
 
+// The same of a valid query: what it looks at. False: INFO looks at everything.
+bool block_command_query_range(const struct block_query *query, struct block_range *range);
+
 // As encode and decode above, for queries. Result: bytes, or 0.
 uint32_t block_command_encode_query(const struct block_query *query, void *buffer,
                                     uint32_t capacity);

@@ -120,7 +120,8 @@ has_leader() {
     [ -n "$(leader)" ]
 }
 
-# open_cluster LINK DURABILITY [SIZE [BLOCK_BYTES [SETTING]]]: three nodes, and a volume of this size.
+# open_cluster LINK DURABILITY [SIZE [BLOCK_BYTES [SETTING]]]: three nodes, and a volume of this size. $order and $log_mib, where a case
+# sets them, are settings too.
 open_cluster() {
     local id
     close_cluster
@@ -132,6 +133,7 @@ link: $1
 durability: $2
 app: block
 app_memory_mib: 256
+order: ${order-strict}
 log_mib: ${log_mib-64}
 buffers_mib: 16
 hugepages: false
@@ -326,6 +328,11 @@ case_bad_input_is_refused_with_the_reason() {
         replicas_are_equal
 }
 
+is_long() {
+    why="only with --long"
+    $long
+}
+
 # copy_while_leaders_die LINK: images there and back, until enough leaders were killed.
 copy_while_leaders_die() {
     local wanted=2
@@ -342,14 +349,17 @@ copy_while_leaders_die() {
 }
 
 case_nbdcopy_both_ways_while_leaders_die() {
+    is_long || return 77
+    copy_while_leaders_die udp
+}
+
+case_nbdcopy_of_a_parallel_volume_while_leaders_die() {
+    local order=parallel
     copy_while_leaders_die udp
 }
 
 case_memif_volume_is_copied_while_leaders_die() {
-    $long || {
-        why="only with --long"
-        return 77
-    }
+    is_long || return 77
     copy_while_leaders_die memif
 }
 
@@ -373,11 +383,20 @@ fio_has_nbd() {
 }
 
 case_fio_verifies_while_leaders_die() {
+    verify_while_leaders_die
+}
+
+case_fio_verifies_a_parallel_volume_while_leaders_die() {
+    local order=parallel
+    verify_while_leaders_die
+}
+
+verify_while_leaders_die() {
     fio_has_nbd || {
         why="fio with its nbd engine is not installed"
         return 77
     }
-    local seconds=10
+    local seconds=8
     ! $long || seconds=120
     open_cluster udp fsync 128M 4096 && serve && start_killing || return 1
     expect "fio" timeout $((seconds * 4 + 60)) fio --name=verify --ioengine=nbd --uri="$uri" --rw=randwrite --bs=4k --iodepth=32 \

@@ -540,6 +540,27 @@ static void map_of_many_runs_is_cut_short(void)
     app->ops->close(app);
 }
 
+// What does not overlap may be applied in any order: results, content and digest are the same.
+static void order_of_what_does_not_overlap_does_not_show(void)
+{
+    enum { COUNT = VOLUME_BYTES / 512 };
+    struct app *app = open_app(), *other = open_app();
+    uint8_t data[512] = {0};
+    CHECK(create(app, 512, VOLUME_BYTES) == BLOCK_OK &&
+          create(other, 512, VOLUME_BYTES) == BLOCK_OK);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        uint64_t mirrored = COUNT - 1 - i;
+        data[0] = (uint8_t)i;
+        CHECK_EQUAL(write_at(app, i * 512, data, 512), BLOCK_OK);
+        data[0] = (uint8_t)mirrored;
+        CHECK_EQUAL(write_at(other, mirrored * 512, data, 512), BLOCK_OK);
+    }
+    CHECK_EQUAL(app->ops->digest(app), other->ops->digest(other));
+    CHECK_EQUAL(info_of(app).blocks_used, info_of(other).blocks_used);
+    app->ops->close(app);
+    other->ops->close(other);
+}
+
 static void footprint_is_the_range_in_bytes(void)
 {
     struct app *app = open_app();
@@ -556,6 +577,16 @@ static void footprint_is_the_range_in_bytes(void)
     CHECK_EQUAL(app->ops->footprint(payload, bytes - 1, &range, 1), 0);
     bytes = block_command_encode(&attach_, payload, sizeof(payload));
     CHECK_EQUAL(app->ops->footprint(payload, bytes, &range, 1), -1);
+    for (uint32_t kind = BLOCK_QUERY_READ; kind <= BLOCK_QUERY_MAP; kind++) {
+        bool is_info = kind == BLOCK_QUERY_INFO;
+        const struct block_query query = {.kind = (enum block_query_kind)kind,
+                                          .offset = is_info ? 0 : 4096,
+                                          .bytes = is_info ? 0 : 1024};
+        bytes = block_command_encode_query(&query, payload, sizeof(payload));
+        CHECK(app->ops->query_footprint(payload, bytes, &range, 1) == (is_info ? -1 : 1));
+        CHECK(is_info || (range.start == 4096 && range.length == 1024));
+    }
+    CHECK_EQUAL(app->ops->query_footprint(payload, 3, &range, 1), -1);
     app->ops->close(app);
 }
 
@@ -590,6 +621,7 @@ int main(int argc, char **argv)
         TEST(zeroes_take_no_space),
         TEST(block_that_was_not_stored_is_not_returned),
         TEST(map_of_many_runs_is_cut_short),
+        TEST(order_of_what_does_not_overlap_does_not_show),
         TEST(footprint_is_the_range_in_bytes),
         TEST(what_cannot_be_opened_is_refused),
     };
