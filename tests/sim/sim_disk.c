@@ -574,6 +574,9 @@ void sim_disk_die(struct sim_disk *disk, bool is_power)
 void sim_disk_move(struct sim_disk *from, struct sim_disk *to)
 {
     sim_disk_die(from, true);
+    for (; from->done_count > 0; from->done_count--) { // completed, and not seen
+        from->requests[from->done[from->done_count - 1]].is_done = false;
+    }
     memcpy(to->files, from->files, sizeof(to->files));
     for (uint32_t file = 0; file < SIM_FILES_MAX; file++) {
         from->files[file].image = NULL;

@@ -214,9 +214,12 @@ static void hunt_leader(struct sim_node *node, enum raft_role role, const struct
     bool is_crash = may_crash && prng_chance(&sim->prng, 1, 2);
     bool is_pause = prng_chance(&sim->prng, 1, 3);
     node->trap = is_crash ? SIM_TRAP_CRASH : is_pause ? SIM_TRAP_PAUSE : SIM_TRAP_CUT_OFF;
-    if (!node->is_muted || node->confidant != 0) {
+    bool is_heard_by_one = node->is_muted && node->confidant != 0; // it first fills their logs
+    uint64_t longest_ns =
+        is_heard_by_one ? 4 * sim->options.election_min_ns : hunt->strength * SIM_US;
+    if (!node->is_muted || is_heard_by_one) {
         sim_at(sim, SIM_EVENT_TRAP + node->id - 1u,
-               sim->now_ns + prng_below(&sim->prng, hunt->strength * SIM_US));
+               sim->now_ns + prng_below(&sim->prng, longest_ns));
     }
 }
 

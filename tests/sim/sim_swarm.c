@@ -79,13 +79,14 @@ static void draw_load(struct sim_options *options, struct prng *prng)
     options->sessions_max = options->session_pages;
 }
 
-// Little work and short timeouts: most of the time somebody stands, or has just won.
+// Little work and short timeouts: most of the time somebody stands, or has just won. Often five
+// nodes: what two of them hold may come to nothing.
 static void draw_elections(struct sim_options *options, struct prng *prng)
 {
+    options->nodes = one_in(prng, 2) ? 5 : options->nodes;
     options->groups = options->reactors = 1;
     options->workers = 0;
-    options->clients = (uint32_t)between(prng, 1, 2);
-    options->window = (uint32_t)between(prng, 1, 4);
+    options->clients = (uint32_t)between(prng, 1, 4);
     options->payload_max = 200;
     options->ballast_bytes = 0;
     options->election_min_ns = between(prng, 8, 20) * SIM_MS;
