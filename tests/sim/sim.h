@@ -589,6 +589,8 @@ void sim_net_open(struct sim *sim);
 void sim_net_close(struct sim *sim);
 void sim_net_arrive(struct sim *sim, uint32_t number);
 void sim_net_forget(struct sim_net *net); // its owner is gone
+// What comes very late to a node comes within that time.
+void sim_net_hurry(struct sim *sim, uint16_t to, uint64_t within_ns);
 void sim_net_replay(struct sim *sim, uint32_t count);
 void sim_net_forge(struct sim *sim, uint16_t node, uint32_t count);
 

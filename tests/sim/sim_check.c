@@ -417,7 +417,8 @@ static void note_holder(struct sim_seat *seat, uint16_t group, const struct raft
 static void check_synced(struct sim_seat *seat, uint16_t group, const struct raft *raft,
                          const struct sim_seen *seen)
 {
-    uint64_t from = raft->log.epoch != seen->epoch ? seen->commit : seen->synced;
+    bool is_cut = raft->log.epoch != seen->epoch && seen->commit < seen->synced;
+    uint64_t from = is_cut ? seen->commit : seen->synced;
     note_holder(seat, group, raft, seen->is_intact ? from : 0);
     for (uint64_t index = seen->synced + 1; index <= raft->log.synced; index++) {
         const struct raft_entry *entry = raft_entry_at(raft, index);

@@ -227,7 +227,11 @@ void sim_fault_on_role(struct sim_node *node, enum raft_role role)
 {
     struct sim *sim = node->sim;
     const struct sim_fault *hunt = active(sim, SIM_HUNT_LEADERS);
-    if (hunt != NULL && (role == RAFT_LEADER || role == RAFT_CANDIDATE)) {
+    bool is_electing = role == RAFT_LEADER || role == RAFT_CANDIDATE;
+    if (is_electing && sim->late_frames > 0 && prng_chance(&sim->prng, 1, 2)) {
+        sim_net_hurry(sim, node->id, sim->options.election_min_ns); // the worst moment for it
+    }
+    if (hunt != NULL && is_electing) {
         hunt_leader(node, role, hunt);
     }
     hunt = active(sim, SIM_HUNT_CANDIDATES);

@@ -120,6 +120,18 @@ static void straggle(struct sim *sim, const struct sim_packet *packet, const str
     }
 }
 
+void sim_net_hurry(struct sim *sim, uint16_t to, uint64_t within_ns)
+{
+    for (uint32_t number = 0; number < SIM_PACKETS_MAX && sim->late_frames > 0; number++) {
+        const struct sim_packet *packet = &sim->packets[number];
+        if (heap_contains(&sim->events, SIM_EVENT_PACKET + number) && packet->is_late &&
+            packet->to == to) {
+            sim_at(sim, SIM_EVENT_PACKET + number,
+                   sim->now_ns + prng_below(&sim->net_prng, within_ns));
+        }
+    }
+}
+
 // One datagram is sent: lost, once or twice.
 static void transmit(const struct sim_net *from, const struct sim_packet *packet)
 {

@@ -167,7 +167,8 @@ static void draw_fault(const struct sim_options *options, struct prng *prng,
         fault->at_ns = options->duration_ns - fault->at_ns / 4;
     }
     fault->for_ns = some_time(options, prng);
-    fault->for_ns *= sim_fault_row(fault->kind)->class == SIM_CLASS_HUNT ? 5 : 1;
+    bool is_long = sim_fault_row(fault->kind)->class == SIM_CLASS_HUNT;
+    fault->for_ns *= is_long || fault->kind == SIM_STRAGGLERS ? 5 : 1;
     fault->node = any_node(options, prng);
     if (is_damage(fault->kind) && options->afflicted != 0) {
         fault->node = options->afflicted;
