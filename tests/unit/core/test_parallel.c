@@ -1,11 +1,13 @@
 // Parallel groups under random schedules: messages lost, doubled and reordered, writes that
 // complete in any order, crashes that keep any part of what was not durable, checkpoints,
-// elections.
+// elections; very late copies of any message; disks that stand still; client sessions with retries;
+// nodes that lose their log, or part of it.
 //
 // Checked all the time: what stands at an index is the same for all who have the same sync_term; an
 // index is applied as the same command everywhere; nobody applies a command before an earlier one
-// that it conflicts with; a read sees what was answered before it was asked. At the end everything
-// heals, and all replicas reach the same state.
+// that it conflicts with; every command gets the same verdict of its session everywhere; a read
+// sees what was answered before it was asked. At the end everything heals, and all replicas reach
+// the same state.
 //
 //     PARALLEL_SEED=N PARALLEL_RUNS=M    other schedules than the default ones
 #include <stdio.h>
@@ -13,22 +15,26 @@
 #include <string.h>
 
 #include "engine/base/prng.h"
-#include "engine/core/entry_crc.h"
 #include "engine/core/parallel.h"
 #include "engine/core/raft.h"
+#include "engine/core/session.h"
 #include "tests/harness/harness.h"
 
 enum {
-    NODES_MAX = 5,
-    LOG_ENTRIES = 256,
+    NODES_MAX = 7,
+    LOG_ENTRIES_MAX = 256,
     COMMANDS_MAX = 4000,
     INDEXES_MAX = 8192,
     TERMS_MAX = 400,
     RECORDS_MAX = 60000,
     MAIL_MAX = 512,
     TICK_NS = 1000000,
-    COPIES_BACK = 30, // commands that a client may ask for again
+    CLIENTS = 3,
+    OLD_MAIL_MAX = 256,
+    SESSION_STREAM_MAX = 1 << 16,
 };
+
+static const struct session_config session_limits = {.pages_total = 4, .sessions_max = 3};
 
 struct command {
     struct raft_footprint ranges[2];
@@ -51,6 +57,9 @@ struct disk {
     bool is_hard_pending;
     uint64_t checkpoint; // covers up to here
     uint64_t checkpoint_term;
+    bool is_incomplete; // it lost entries and does not hold all of them again
+    uint8_t *sessions;  // of the checkpoint
+    uint64_t sessions_bytes;
 };
 
 struct node {
@@ -62,6 +71,10 @@ struct node {
     uint64_t applied_high;
     struct raft_range job; // taken, not reported yet
     bool has_job, wants_checkpoint;
+    struct node *persisted_from;
+    bool is_persisting; // a checkpoint from a peer is in place, and not durable yet
+    uint64_t stalled_until;
+    struct session_table *sessions;
     uint64_t read_needs;               // highest index answered when the pending read was asked for
     uint64_t range_needs, range_index; // the same of those it looks at; what the core made of that
     uint64_t read_number;
@@ -80,22 +93,32 @@ static struct node nodes[NODES_MAX];
 static uint32_t node_count;
 static struct command commands[COMMANDS_MAX + 1];
 static uint64_t command_count;
-static uint64_t truth[INDEXES_MAX]; // by index, of what was applied anywhere
+static uint64_t truth[INDEXES_MAX];    // by index, of what was applied anywhere
+static uint64_t verdicts[INDEXES_MAX]; // by index: what the session said, and the result
+static uint64_t digests[INDEXES_MAX];  // by index: of the sessions, in checkpoints
+static uint64_t sequences[CLIENTS];    // highest used
+static uint64_t session_ids[CLIENTS];  // 0: not registered
 static uint64_t answered_high;
 static bool is_answered[INDEXES_MAX];
 static uint64_t *stands; // [term][index]: what a log of sync_term `term` has there
 static struct mail *mails;
 static uint32_t mail_count;
+static struct mail *old_mails; // what was sent at any time
+static uint64_t old_mail_count;
 static uint64_t now;
 static struct prng prng;
 static uint32_t cut; // bit of nodes that are cut off
 // How hard this run is.
 static struct {
     uint32_t loss_percent, late_percent, write_percent, propose_percent;
-    uint64_t crash_every, cut_every, late_ns;
+    uint32_t apply_percent;
+    uint64_t crash_every, cut_every, late_ns, stall_every, replay_every, lose_every;
+    bool is_volatile; // nodes that restart have nothing
+    uint32_t log_entries, span_entries, window_entries;
 } rough;
 static uint64_t run_seed;
 static uint64_t noops, beyond, commits_seen, leaders_seen, checkpoints_seen, fetches;
+static uint64_t retries, outside, losses, replays;
 
 static bool chance(uint32_t percent)
 {
@@ -110,9 +133,10 @@ static bool chance(uint32_t percent)
         }                                                                                          \
     } while (0)
 
+// (What the core carries and does not look at.)
 static uint64_t id_of(const struct raft_entry_head *head)
 {
-    return head->kind == RAFT_ENTRY_NOOP ? NOOP_ID : head->sequence;
+    return head->kind == RAFT_ENTRY_NOOP ? NOOP_ID : head->crc;
 }
 
 static bool do_conflict(uint64_t a, uint64_t b)
@@ -121,9 +145,6 @@ static bool do_conflict(uint64_t a, uint64_t b)
         return false;
     }
     const struct command *one = &commands[a], *other = &commands[b];
-    if (a == b) {
-        return true; // the first copy decides the second's result
-    }
     if (one->count == RAFT_FOOTPRINT_ALL || other->count == RAFT_FOOTPRINT_ALL) {
         return true;
     }
@@ -140,6 +161,31 @@ static bool do_conflict(uint64_t a, uint64_t b)
 
 // --- the state machine ---
 
+// What the session table says is the same everywhere, in whatever order it was asked.
+static void apply_to_session(struct node *node, uint64_t index, const struct raft_entry_head *head)
+{
+    uint64_t verdict = 0;
+    uint32_t result = 0;
+    if (head->kind == RAFT_ENTRY_REGISTER) {
+        const struct session_grant grant =
+            session_register(node->sessions, index, head->client, head->sequence);
+        session_ids[head->client % CLIENTS] = grant.session;
+        verdict = 16 + grant.session * 4096 + grant.window / SESSION_PAGE_SEQUENCES;
+    } else if (head->kind == RAFT_ENTRY_COMMAND) {
+        enum session_verdict said =
+            session_claim(node->sessions, index, head->client, head->sequence, &result);
+        if (said == SESSION_NEW) {
+            result = head->crc;
+            session_complete(node->sessions, head->client, head->sequence, result);
+        }
+        retries += said == SESSION_DUPLICATE;
+        outside += said == SESSION_OUTSIDE;
+        verdict = 1 + (uint64_t)said + 16 * (uint64_t)(said == SESSION_DUPLICATE ? result : 0);
+    }
+    REQUIRE(verdicts[index] == 0 || verdicts[index] == verdict);
+    verdicts[index] = verdict;
+}
+
 static void apply(struct node *node, uint64_t index)
 {
     const struct raft_entry *entry = raft_entry_at(node->raft, index);
@@ -153,6 +199,7 @@ static void apply(struct node *node, uint64_t index)
         beyond += node->applied_ids[later] != 0;
     }
     node->applied_ids[index] = id;
+    apply_to_session(node, index, &entry->head);
     node->applied_high = node->applied_high > index ? node->applied_high : index;
     struct raft_view view;
     raft_view(node->raft, &view);
@@ -179,6 +226,9 @@ static void complete_writes(struct node *node, uint32_t percent)
 {
     struct disk *disk = &node->disk;
     bool may_pass = true;
+    if (now < node->stalled_until) {
+        return;
+    }
     for (uint32_t at = 0; at < disk->count && may_pass && node->is_up; at++) {
         struct record *record = &disk->records[at];
         if (!record->is_durable) {
@@ -259,6 +309,13 @@ static void post(const struct raft_message *message, const struct raft_entry_hea
     bool is_cut = ((cut >> (message->from - 1)) & 1) != ((cut >> (message->to - 1)) & 1);
     if (is_cut || chance(rough.loss_percent)) {
         return;
+    }
+    struct mail *old = &old_mails[old_mail_count++ % OLD_MAIL_MAX];
+    if (!is_checkpoint && chance(20)) {
+        old->message = *message;
+        if (message->type == RAFT_MSG_APPEND && heads != NULL) {
+            memcpy(old->heads, heads, message->append.count * sizeof(heads[0]));
+        }
     }
     for (uint32_t copy = 0; copy < 1 + (chance(2) ? 1U : 0U) && mail_count < MAIL_MAX; copy++) {
         struct mail *mail = &mails[mail_count++];
@@ -357,15 +414,41 @@ static void collect(struct node *node)
     check_logs(node);
 }
 
+// A checkpoint says the same whoever makes it.
+static void save_sessions(struct node *node)
+{
+    struct disk *disk = &node->disk;
+    disk->sessions_bytes = session_checkpoint_bytes(node->sessions);
+    REQUIRE(disk->sessions_bytes <= SESSION_STREAM_MAX);
+    session_checkpoint_read(node->sessions, 0, disk->sessions, SESSION_STREAM_MAX);
+    uint64_t digest = session_digest(node->sessions), *known = &digests[disk->checkpoint];
+    REQUIRE(*known == 0 || *known == digest);
+    *known = digest;
+}
+
+static void restore_sessions(struct node *node)
+{
+    node->sessions = session_init(&session_limits, node->sessions);
+    if (node->disk.checkpoint > 0) {
+        session_restore_begin(node->sessions);
+        session_restore_write(node->sessions, node->disk.sessions, node->disk.sessions_bytes);
+        REQUIRE(session_restore_end(node->sessions) == 0);
+    }
+}
+
 static void take_checkpoint(struct node *node)
 {
     struct raft_view view;
     raft_view(node->raft, &view);
+    if (node->is_persisting) {
+        return;
+    }
     raft_apply_in_order(node->raft, node->wants_checkpoint);
     if (node->wants_checkpoint && !node->has_job && view.applied_high <= view.applied &&
         view.applied > node->disk.checkpoint && view.applied > view.base) {
         node->disk.checkpoint_term = raft_id_at(node->raft, view.applied).term;
         node->disk.checkpoint = view.applied;
+        save_sessions(node);
         node->wants_checkpoint = false;
         checkpoints_seen++;
         raft_apply_in_order(node->raft, false);
@@ -378,7 +461,10 @@ static void take_checkpoint(struct node *node)
 
 static void apply_some(struct node *node)
 {
-    if (node->has_job && chance(50)) {
+    if (node->is_persisting) {
+        return;
+    }
+    if (node->has_job && chance(rough.apply_percent)) {
         const struct raft_input input = {
             .kind = RAFT_IN_APPLIED, .applied_first = node->job.first, .applied = node->job.last};
         node->has_job = false;
@@ -398,12 +484,12 @@ static void apply_some(struct node *node)
 static void install_checkpoint(struct node *from, struct node *node)
 {
     uint64_t index = from->disk.checkpoint;
-    if (!from->is_up || index <= node->disk.checkpoint || node->has_job) {
+    if (!from->is_up || index <= node->disk.checkpoint || node->has_job || node->is_persisting) {
         return;
     }
     struct raft_view view;
     raft_view(node->raft, &view);
-    if (index <= view.applied) {
+    if (index <= view.commit || view.role == RAFT_LEADER) {
         return;
     }
     // The state machine becomes that of the checkpoint.
@@ -414,14 +500,27 @@ static void install_checkpoint(struct node *from, struct node *node)
     node->applied_high = index;
     node->disk.checkpoint = index;
     node->disk.checkpoint_term = from->disk.checkpoint_term;
+    node->disk.sessions_bytes = from->disk.sessions_bytes;
+    memcpy(node->disk.sessions, from->disk.sessions, from->disk.sessions_bytes);
+    restore_sessions(node);
+    node->is_persisting = true;
+    node->persisted_from = from;
+}
+
+// The checkpoint is durable: only now is anybody told.
+static void persist_checkpoint(struct node *node)
+{
+    node->is_persisting = false;
     const struct raft_input input = {
         .kind = RAFT_IN_INSTALLED,
-        .installed = {.term = from->disk.checkpoint_term, .index = index}};
+        .installed = {.term = node->disk.checkpoint_term, .index = node->disk.checkpoint}};
     step(node, &input);
     const struct raft_input done = {
         .kind = RAFT_IN_SNAPSHOT_DONE,
         .snapshot_done = {.peer = (uint16_t)(node - nodes + 1), .id = input.installed}};
-    step(from, &done);
+    if (node->persisted_from->is_up) {
+        step(node->persisted_from, &done);
+    }
 }
 
 static void deliver(void)
@@ -462,10 +561,10 @@ static struct raft_config settings(const struct node *node)
                                  .election_timeout_min_ns = 6 * TICK_NS,
                                  .election_timeout_max_ns = 12 * TICK_NS,
                                  .heartbeat_ns = 2 * TICK_NS,
-                                 .log_entries = LOG_ENTRIES,
-                                 .window_entries = 64,
+                                 .log_entries = rough.log_entries,
+                                 .window_entries = rough.window_entries,
                                  .window_bytes = 1 << 20,
-                                 .span_entries = 48,
+                                 .span_entries = rough.span_entries,
                                  .seed = run_seed};
     for (uint16_t at = 0; at < node_count; at++) {
         config.voters[at] = (uint16_t)(at + 1);
@@ -475,6 +574,7 @@ static struct raft_config settings(const struct node *node)
 
 static void start(struct node *node)
 {
+    bool is_whole = !node->disk.is_incomplete;
     node->disk.boot++;
     struct raft_config config = settings(node);
     node->raft = raft_init(node->memory, &config, now);
@@ -496,18 +596,21 @@ static void start(struct node *node)
         }
         REQUIRE(error == 0);
     }
-    raft_restore_identity(node->raft, disk->hard, disk->boot, true);
+    raft_restore_identity(node->raft, disk->hard, disk->boot, is_whole);
     raft_restore_end(node->raft, now);
-    raft_restore_commit(node->raft, commit);
+    if (is_whole) {
+        raft_restore_commit(node->raft, commit);
+    }
     struct raft_view view;
     raft_view(node->raft, &view);
-    REQUIRE(view.intact);
+    REQUIRE(view.intact == is_whole);
     memset(node->applied_ids, 0, INDEXES_MAX * sizeof(uint64_t));
     for (uint64_t at = 1; at <= disk->checkpoint; at++) {
         node->applied_ids[at] = truth[at];
     }
     node->applied_high = disk->checkpoint;
-    node->has_job = node->wants_checkpoint = false;
+    restore_sessions(node);
+    node->has_job = node->wants_checkpoint = node->is_persisting = false;
     node->read_number = 0;
     node->is_up = true;
     raft_check_invariants(node->raft);
@@ -534,7 +637,97 @@ static void crash(struct node *node)
         disk->hard = disk->hard_pending;
     }
     disk->is_hard_pending = false;
+    disk->is_incomplete = !node->raft->intact;
     node->is_up = false;
+}
+
+// A command, new or a retry, as any client may send it: mostly the next one, now and then one far
+// from the others; or a registration.
+static struct raft_entry_head any_head(uint64_t id, struct command *command)
+{
+    uint32_t client = (uint32_t)prng_below(&prng, CLIENTS);
+    struct raft_entry_head head = {.kind = RAFT_ENTRY_COMMAND, .crc = (uint32_t)id};
+    head.client = session_ids[client];
+    if (chance(3) || (head.client == 0 && chance(30))) {
+        head.kind = RAFT_ENTRY_REGISTER;
+        head.client = CLIENTS * (1 + prng_below(&prng, 3)) + client;
+        head.sequence = SESSION_PAGE_SEQUENCES * (1 + prng_below(&prng, 3));
+        sequences[client] = 0;
+        command->count = RAFT_FOOTPRINT_ALL;
+        return head;
+    }
+    uint64_t *highest = &sequences[client];
+    head.sequence = *highest + 1;
+    if (*highest > 0 && chance(20)) {
+        uint64_t back = prng_below(&prng, chance(50) ? 4 : 1100);
+        head.sequence = *highest > back ? *highest - back : 1;
+    } else if (chance(10)) {
+        head.sequence += prng_below(&prng, chance(50) ? 8 : 1100);
+    }
+    *highest = *highest > head.sequence ? *highest : head.sequence;
+    return head;
+}
+
+// What a node may lose without harm to what is committed: a majority of others holds all of it
+// under the newest log installed anywhere.
+static bool may_lose(const struct node *node)
+{
+    uint64_t sync_term = 0, commit = 0;
+    uint32_t holders = 0;
+    struct raft_view view;
+    for (uint32_t at = 0; at < node_count; at++) {
+        if (nodes[at].raft == NULL) {
+            return false;
+        }
+        raft_view(nodes[at].raft, &view);
+        sync_term = view.sync_term > sync_term ? view.sync_term : sync_term;
+        commit = view.commit_high > commit ? view.commit_high : commit;
+    }
+    for (uint32_t at = 0; at < node_count; at++) {
+        raft_view(nodes[at].raft, &view);
+        holders += &nodes[at] != node && nodes[at].is_up && view.intact && view.synced >= commit &&
+                   view.sync_term == sync_term;
+    }
+    return holders >= node_count / 2 + 1;
+}
+
+// The node restarts without its log (and checkpoint), or with a log of which any records are
+// damaged, and everybody learns of it.
+static void lose(struct node *node)
+{
+    struct disk *disk = &node->disk;
+    if (!node->is_up || !may_lose(node)) {
+        return;
+    }
+    crash(node);
+    uint32_t kept = 0, rot = 1 + (uint32_t)prng_below(&prng, 20);
+    for (uint32_t at = 0; at < disk->count; at++) {
+        bool is_lost = rough.is_volatile || chance(disk->records[at].is_sync ? 3 * rot : rot);
+        if (!is_lost) {
+            disk->records[kept++] = disk->records[at];
+        }
+    }
+    disk->count = kept;
+    if (rough.is_volatile) {
+        disk->checkpoint = disk->checkpoint_term = 0;
+    }
+    losses++;
+    disk->is_incomplete = true;
+    start(node);
+    struct raft_view view;
+    raft_view(node->raft, &view);
+    for (uint16_t to = 1; to <= node_count; to++) {
+        const struct raft_message news = {.type = RAFT_MSG_PRE_VOTE_REPLY,
+                                          .from = (uint16_t)(node - nodes + 1),
+                                          .to = to,
+                                          .is_parallel = true,
+                                          .boot = disk->boot,
+                                          .term = view.term};
+        const struct raft_input input = {.kind = RAFT_IN_MESSAGE, .message = &news};
+        if (&nodes[to - 1] != node && nodes[to - 1].is_up) {
+            step(&nodes[to - 1], &input);
+        }
+    }
 }
 
 static void propose(struct node *node)
@@ -556,15 +749,9 @@ static void propose(struct node *node)
             command->ranges[range] =
                 (struct raft_footprint){prng_below(&prng, 40), 1 + prng_below(&prng, 4)};
         }
-        if (command_count > COPIES_BACK && chance(10)) {
-            id = command_count - prng_below(&prng, COPIES_BACK); // a client asks again
-            command = &commands[id];
-        }
         memcpy(&ranges[at * RAFT_FOOTPRINTS_MAX], command->ranges, sizeof(command->ranges));
+        heads[at] = any_head(id, command);
         counts[at] = command->count;
-        heads[at] = (struct raft_entry_head){
-            .client = 1 + id % 3, .sequence = id, .kind = RAFT_ENTRY_COMMAND};
-        heads[at].crc = raft_entry_crc(&heads[at], NULL);
     }
     const struct raft_input input = {
         .kind = RAFT_IN_PROPOSE,
@@ -598,9 +785,31 @@ static void read(struct node *node)
     }
 }
 
+static bool needs_room(const struct node *node)
+{
+    struct raft_view view;
+    raft_view(node->raft, &view);
+    return view.held - view.base > rough.log_entries / 4 * 3;
+}
+
+// Messages of any time may come again.
+static void replay(void)
+{
+    struct mail *old = &old_mails[prng_below(&prng, OLD_MAIL_MAX)];
+    if (old->message.type != 0 && mail_count < MAIL_MAX) {
+        mails[mail_count] = *old;
+        mails[mail_count].is_checkpoint = false;
+        mails[mail_count++].due = now;
+        replays++;
+    }
+}
+
 static void turn(bool is_calm, bool may_propose)
 {
     now += TICK_NS / 4;
+    if (prng_below(&prng, rough.replay_every) == 0) {
+        replay();
+    }
     deliver();
     for (uint32_t at = 0; at < node_count; at++) {
         struct node *node = &nodes[at];
@@ -618,10 +827,19 @@ static void turn(bool is_calm, bool may_propose)
         }
         apply_some(node);
         take_checkpoint(node);
-        node->wants_checkpoint |= chance(1);
+        node->wants_checkpoint |= chance(1) || needs_room(node);
+        if (node->is_persisting && chance(is_calm ? 50 : 3)) {
+            persist_checkpoint(node);
+        }
         collect(node);
-        if (!is_calm && prng_below(&prng, rough.crash_every) == 0) {
+        if (is_calm) {
+            node->stalled_until = 0;
+        } else if (prng_below(&prng, rough.stall_every) == 0) {
+            node->stalled_until = now + prng_below(&prng, 100) * TICK_NS;
+        } else if (!rough.is_volatile && prng_below(&prng, rough.crash_every) == 0) {
             crash(node);
+        } else if (rough.lose_every > 0 && prng_below(&prng, rough.lose_every) == 0) {
+            lose(node);
         }
     }
 }
@@ -630,17 +848,32 @@ static void open_run(uint64_t seed)
 {
     run_seed = seed;
     prng_init(&prng, seed);
-    node_count = chance(25) ? 5 : 3;
+    static const uint32_t counts[] = {3, 3, 3, 5, 5, 4, 7, 2, 1};
+    node_count = counts[prng_below(&prng, 9)];
     command_count = answered_high = now = 0;
     mail_count = 0;
+    old_mail_count = 0;
     cut = 0;
-    rough.loss_percent = chance(50) ? (uint32_t)prng_below(&prng, 25) : 0U;
+    rough.loss_percent = chance(70) ? (uint32_t)prng_below(&prng, 40) : 0U;
     rough.late_percent = (uint32_t)prng_below(&prng, 15);
     rough.late_ns = (2 + prng_below(&prng, 100)) * TICK_NS;
     rough.write_percent = 3 + (uint32_t)prng_below(&prng, 80);
-    rough.propose_percent = 2 + (uint32_t)prng_below(&prng, 25);
-    rough.crash_every = 80 + prng_below(&prng, 1000);
+    rough.propose_percent = 2 + (uint32_t)prng_below(&prng, chance(50) ? 25 : 80);
+    rough.crash_every = (chance(50) ? 80 : 800) + prng_below(&prng, 1000);
     rough.cut_every = 40 + prng_below(&prng, 400);
+    rough.stall_every = chance(50) ? 200 + prng_below(&prng, 2000) : UINT64_MAX;
+    rough.replay_every = chance(50) ? 1 + prng_below(&prng, 20) : UINT64_MAX;
+    rough.lose_every = chance(40) ? 50 + prng_below(&prng, 500) : 0;
+    rough.is_volatile = rough.lose_every > 0 && chance(50);
+    rough.apply_percent = chance(50) ? 50 : 5;
+    rough.log_entries = 64U << prng_below(&prng, 3);
+    rough.span_entries = 16 + (uint32_t)prng_below(&prng, rough.log_entries / 4 - 15);
+    rough.window_entries = 1 + (uint32_t)prng_below(&prng, rough.log_entries / 2);
+    memset(verdicts, 0, sizeof(verdicts));
+    memset(digests, 0, sizeof(digests));
+    memset(sequences, 0, sizeof(sequences));
+    memset(session_ids, 0, sizeof(session_ids));
+    memset(old_mails, 0, OLD_MAIL_MAX * sizeof(*old_mails));
     memset(truth, 0, sizeof(truth));
     memset(is_answered, 0, sizeof(is_answered));
     memset(stands, 0, (size_t)TERMS_MAX * INDEXES_MAX * sizeof(*stands));
@@ -648,8 +881,11 @@ static void open_run(uint64_t seed)
         struct record *records = nodes[at].disk.records;
         uint64_t *applied = nodes[at].applied_ids;
         void *memory = nodes[at].memory;
-        nodes[at] = (struct node){.memory = memory, .applied_ids = applied};
+        struct session_table *sessions = nodes[at].sessions;
+        uint8_t *stream = nodes[at].disk.sessions;
+        nodes[at] = (struct node){.memory = memory, .applied_ids = applied, .sessions = sessions};
         nodes[at].disk.records = records;
+        nodes[at].disk.sessions = stream;
         start(&nodes[at]);
     }
 }
@@ -735,13 +971,18 @@ static void random_schedules(void)
 {
     uint64_t seed = number_of("PARALLEL_SEED", 1), runs = number_of("PARALLEL_RUNS", 150);
     node_count = NODES_MAX;
+    rough.log_entries = LOG_ENTRIES_MAX;
+    rough.span_entries = rough.window_entries = 1;
     const struct raft_config config = settings(&nodes[0]);
     mails = calloc(MAIL_MAX, sizeof(*mails));
+    old_mails = calloc(OLD_MAIL_MAX, sizeof(*old_mails));
     stands = calloc((size_t)TERMS_MAX * INDEXES_MAX, sizeof(*stands));
     for (uint32_t at = 0; at < NODES_MAX; at++) {
         nodes[at].memory = aligned_alloc(64, (raft_memory_bytes(&config) + 63) & ~(size_t)63);
         nodes[at].disk.records = calloc(RECORDS_MAX, sizeof(struct record));
         nodes[at].applied_ids = calloc(INDEXES_MAX, sizeof(uint64_t));
+        nodes[at].sessions = aligned_alloc(64, (session_bytes(&session_limits) + 63) & ~63UL);
+        nodes[at].disk.sessions = malloc(SESSION_STREAM_MAX);
     }
     for (uint64_t at = 0; at < runs; at++) {
         run(seed + at);
@@ -749,15 +990,21 @@ static void random_schedules(void)
     printf("applied %lu, beyond a hole %lu, no-ops %lu, fetches %lu, checkpoints %lu, terms %lu\n",
            (unsigned long)commits_seen, (unsigned long)beyond, (unsigned long)noops,
            (unsigned long)fetches, (unsigned long)checkpoints_seen, (unsigned long)leaders_seen);
+    printf("retries %lu, outside %lu, lost logs %lu, replays %lu\n", (unsigned long)retries,
+           (unsigned long)outside, (unsigned long)losses, (unsigned long)replays);
     if (runs >= 100) {
         CHECK(beyond > 0 && noops > 0 && fetches > 0 && checkpoints_seen > 0);
+        CHECK(retries > 0 && outside > 0 && losses > 0 && replays > 0);
     }
     for (uint32_t at = 0; at < NODES_MAX; at++) {
         free(nodes[at].memory);
         free(nodes[at].disk.records);
         free(nodes[at].applied_ids);
+        free(nodes[at].sessions);
+        free(nodes[at].disk.sessions);
     }
     free(mails);
+    free(old_mails);
     free(stands);
 }
 
