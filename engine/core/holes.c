@@ -97,9 +97,12 @@ void holes_fill_acks(struct raft *raft, struct raft_append_reply *reply)
     reply->is_installed = install_is_done(raft);
     raft->parallel->acks_due = false;
     if (!reply->is_installed) {
-        // What is not of this term's log counts for nothing; what is staged tells how far we are.
-        reply->match = raft->parallel->is_staging ? reply->match : 0;
-        reply->held = raft->parallel->is_staging ? reply->held : 0;
+        // What is not of this term's log counts for nothing; what is staged of it tells how far we
+        // are. (The leader sends nothing up to match again, so a former term's may not pass for
+        // it.)
+        bool is_ours = raft->parallel->is_staging && raft->parallel->sync.term == raft->term;
+        reply->match = is_ours ? reply->match : 0;
+        reply->held = is_ours ? reply->held : 0;
         return;
     }
     uint64_t last = log->synced + RAFT_WINDOW_MAX;

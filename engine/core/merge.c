@@ -34,6 +34,10 @@ void merge_report(const struct raft *raft, struct raft_report *report)
     report->sync_term = parallel->sync_term;
     report->sync_end = parallel->sync_end;
     report->commit = parallel->told_commit;
+    if (parallel->sync_term == 0) {
+        report->first = 1; // a checkpoint may be here; there is no log it could be part of
+        return;
+    }
     report->floor = log->last;
     report->last = log->held;
     report->first = log->last + 1;

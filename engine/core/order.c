@@ -222,11 +222,13 @@ void order_note_proposals(struct raft *raft, const struct raft_input *input)
 // --- elections ---
 
 // By what logs are compared: the last entry; in parallel groups the newest log installed and how
-// much of it is here without a hole.
+// much of it is here without a hole. (Whoever has installed none holds nothing but a checkpoint.)
 struct raft_entry_id order_last(const struct raft *raft)
 {
     if (raft->parallel != NULL) {
-        return (struct raft_entry_id){.term = raft->parallel->sync_term, .index = raft->log.last};
+        uint64_t sync_term = raft->parallel->sync_term;
+        return (struct raft_entry_id){.term = sync_term,
+                                      .index = sync_term == 0 ? 0 : raft->log.last};
     }
     return raft_id_at(raft, raft->log.last);
 }
@@ -402,6 +404,12 @@ enum raft_outcome order_on_installed(struct raft *raft, struct raft_entry_id id)
     if (id.term > raft->term) {
         become_follower(raft, raft->now_ns, id.term, 0);
     }
+    if (raft->role == RAFT_LEADER) {
+        // Elected while it was being made durable: what counts as committed, given and applied
+        // here belongs to a state that is gone.
+        MARK(checkpoint_ends_a_leadership);
+        become_follower(raft, raft->now_ns, raft->term, 0);
+    }
     MARK(checkpoint_under_a_log_with_holes);
     uint64_t commit = raft->commit;
     install_rebase(raft, id);
@@ -456,8 +464,6 @@ bool order_restore_end(struct raft *raft)
     log_close_holes(log);
     parallel->durable_high = log->held;
     parallel->restored_term = 0;
-    raft->hard_given.sync_term = parallel->sync_term; // (as durable as the log)
-    raft->hard_given.sync_end = parallel->sync_end;
     if (log->last < parallel->sync_end) {
         raft->intact = false; // the installed log was complete once
     }

@@ -106,10 +106,11 @@ void become_candidate(struct raft *raft, uint64_t now_ns)
     role_reset_election(raft, now_ns);
 }
 
-// Can the log take an entry of a client?
+// Can the log take an entry of a client? (Whether the window of a parallel group, or its phase, lets
+// one in now is another question: it would keep every follower from standing.)
 bool role_has_room(const struct raft *raft)
 {
-    return raft->is_roomy && raft_room(raft) > 0;
+    return raft->is_roomy && log_capacity_left(&raft->log) > RAFT_LOG_RESERVE;
 }
 
 // A no-op opens the term: only with an entry of its own term committed does a leader know what is

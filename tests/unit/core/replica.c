@@ -1,5 +1,6 @@
 #include "tests/unit/core/replica.h"
 
+#include "engine/wire/parallel.h"
 #include "tests/harness/harness.h"
 
 #include <inttypes.h>
@@ -35,6 +36,7 @@ void replica_start(struct replica *replica)
     }
     replica->raft = raft_init(replica->memory, &replica->config, replica->now_ns);
     replica->pending_count = 0;
+    replica->has_sync = false;
     replica->hard_state = replica->config.hard_state;
     raft_view(replica->raft, &replica->view);
 }
@@ -72,11 +74,41 @@ enum raft_outcome replica_step(struct replica *replica, const struct raft_input 
     return replica->outcome;
 }
 
+bool replica_is_sound(const struct raft_message *message)
+{
+    switch (message->type) {
+    case RAFT_MSG_PRE_VOTE:
+    case RAFT_MSG_VOTE:
+        return parallel_is_claim(message->vote.last, message->term);
+    case RAFT_MSG_PRE_VOTE_REPLY:
+        return true;
+    case RAFT_MSG_VOTE_REPLY:
+        return !message->vote_reply.granted ||
+               (parallel_is_report(&message->vote_reply.report, message->term) &&
+                parallel_is_present(&message->vote_reply.report));
+    case RAFT_MSG_APPEND:
+        return parallel_is_sync(&message->append, message->term) &&
+               (message->append.count == 0 ? !message->append.is_supply
+                                           : message->append.entries_term == message->term);
+    case RAFT_MSG_APPEND_REPLY:
+        return parallel_is_reply(&message->append_reply) &&
+               parallel_is_acked(&message->append_reply);
+    case RAFT_MSG_FETCH:
+        return parallel_is_fetch(&message->fetch);
+    }
+    return false;
+}
+
 void replica_collect(struct replica *replica)
 {
     raft_collect(replica->raft, replica->now_ns, &replica->effects);
     raft_check_invariants(replica->raft);
+    for (uint32_t at = 0; at < replica->effects.message_count; at++) {
+        const struct raft_message *message = &replica->effects.messages[at];
+        CHECK(!message->is_parallel || replica_is_sound(message));
+    }
     raft_view(replica->raft, &replica->view);
+    replica->has_sync |= replica->effects.sync_due;
     if (replica->effects.hard_state_due) {
         replica->hard_state = replica->effects.hard_state;
     }
@@ -148,6 +180,12 @@ void replica_sync_log(struct replica *replica)
     }
     replica->pending_count = 0;
     replica_collect(replica);
+    if (replica->has_sync) {
+        struct raft_input input = {.kind = RAFT_IN_SYNC, .sync_term = replica->effects.sync.term};
+        replica->has_sync = false;
+        replica_step(replica, &input);
+        replica_collect(replica);
+    }
 }
 
 struct raft_message replica_message(enum raft_message_type type, uint16_t from, uint64_t term)

@@ -27,6 +27,7 @@ struct replica {
     struct raft_hard_state hard_state; // as last handed out
     struct replica_write pending[REPLICA_PENDING_MAX];
     uint32_t pending_count;
+    bool has_sync;         // (parallel) the SYNC record in effects.sync awaits durability
     struct raft_view view; // as of the last step or collect
 };
 
@@ -46,7 +47,7 @@ void replica_applied(struct replica *replica, uint64_t index);
 
 // Completions. Each is followed by a collect.
 void replica_sync_hard(struct replica *replica);
-void replica_sync_log(struct replica *replica); // everything pending
+void replica_sync_log(struct replica *replica); // everything pending, and the SYNC record then
 void replica_synced(struct replica *replica, uint64_t first, uint64_t last, uint32_t epoch);
 
 // Messages to the replica.
@@ -67,6 +68,9 @@ void replica_follow(struct replica *replica, uint64_t term, const uint64_t *term
 // Until it leads, with the votes of as many others as it takes; its no-op durable here.
 void replica_stand(struct replica *replica); // until votes are asked for
 void replica_lead(struct replica *replica);
+
+// Is this message of a parallel group one that can be encoded, and that decode lets through?
+bool replica_is_sound(const struct raft_message *message);
 
 // What it sent at the last collect; NULL: nothing of that kind.
 const struct raft_message *replica_sent(const struct replica *replica, enum raft_message_type type,

@@ -1,0 +1,466 @@
+// Parallel groups, one rule a test: promise, merge, install, barrier, holes, dependencies
+// (engine/README.md, "Parallel groups").
+#include "tests/harness/harness.h"
+
+#include "engine/core/parallel.h"
+#include "tests/unit/core/replica.h"
+
+static struct replica node;
+
+static void open_node(uint32_t voters)
+{
+    replica_configure(&node, voters);
+    node.config.order = RAFT_ORDER_PARALLEL;
+    node.config.span_entries = 32;
+    replica_start(&node);
+}
+
+static struct raft_message in_parallel(struct raft_message message)
+{
+    message.is_parallel = true;
+    return message;
+}
+
+// An append of the leader `from` of `term`, whose recovered log ends at `end`.
+static struct raft_message append_of(uint16_t from, uint64_t term, uint64_t first, uint32_t count,
+                                     uint64_t end, uint64_t commit)
+{
+    struct raft_message message = in_parallel(replica_append(
+        from, term, (struct raft_entry_id){.index = first - 1}, term, count, commit));
+    message.append.has_sync = true;
+    message.append.sync_end = end;
+    return message;
+}
+
+static void receive(struct raft_message message)
+{
+    replica_receive(&node, &message);
+}
+
+static const struct raft_message *settle_and_answer(uint16_t to)
+{
+    static struct raft_message answer;
+    replica_settle(&node);
+    node.now_ns += 3 * REPLICA_MS;
+    for (uint32_t at = 0; at < node.effects.message_count; at++) {
+        if (node.effects.messages[at].to == to) {
+            answer = node.effects.messages[at];
+        }
+    }
+    return &answer;
+}
+
+// Follows node 2 in `term` with entries 1..last, all of them of its service.
+static void follow(uint64_t term, uint64_t last)
+{
+    receive(append_of(2, term, 1, 0, 0, 0));
+    replica_settle(&node);
+    receive(append_of(2, term, 1, (uint32_t)last, 0, 0));
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.sync_term, term);
+    CHECK_EQUAL(node.view.synced, last);
+}
+
+static struct raft_message reported(uint16_t from, uint64_t term, struct raft_report report)
+{
+    struct raft_message message = in_parallel(replica_granted(RAFT_MSG_VOTE_REPLY, from, term));
+    message.vote_reply.report = report;
+    return message;
+}
+
+static void stand(void)
+{
+    replica_tick(&node, 50 * REPLICA_MS);
+    replica_collect(&node);
+    receive(in_parallel(replica_granted(RAFT_MSG_PRE_VOTE_REPLY, 2, node.view.term + 1)));
+    CHECK_EQUAL(node.view.role, RAFT_CANDIDATE);
+    replica_collect(&node);
+    replica_sync_hard(&node);
+}
+
+static struct raft_message installed_ack(uint16_t from, uint64_t match)
+{
+    struct raft_message message = in_parallel(replica_ack(from, node.view.term, match, 0));
+    message.append_reply.is_installed = true;
+    return message;
+}
+
+// Leads three nodes of empty logs and serves.
+static void lead(void)
+{
+    stand();
+    receive(reported(2, node.view.term, (struct raft_report){.first = 1}));
+    replica_settle(&node);
+    receive(installed_ack(2, 0));
+    CHECK(order_knows_commit(node.raft));
+}
+
+static void propose_at(uint64_t start, uint64_t client, uint64_t sequence)
+{
+    const struct raft_entry_head head = {
+        .client = client, .sequence = sequence, .bytes = 10, .kind = RAFT_ENTRY_COMMAND};
+    const struct raft_footprint range[RAFT_FOOTPRINTS_MAX] = {{.start = start, .length = 4}};
+    const uint8_t count = 1;
+    struct raft_input input = {
+        .kind = RAFT_IN_PROPOSE,
+        .propose = {.heads = &head, .count = 1, .footprints = range, .footprint_counts = &count}};
+    CHECK_EQUAL(replica_step(&node, &input), RAFT_OK);
+}
+
+// Entry `index` alone, beyond `match`, is durable at the peer.
+static void ack_one(uint16_t from, uint64_t match, uint64_t index)
+{
+    struct raft_message message = installed_ack(from, match);
+    message.append_reply.acked_count = (uint32_t)(index - match);
+    bitmap_set(message.append_reply.acked, (uint32_t)(index - match - 1));
+    receive(message);
+}
+
+// --- the promise ---
+
+// A follower has room though it takes no proposals: it stands when the first timeout has passed,
+// and its leader may count on it.
+static void a_follower_with_room_stands_at_once(void)
+{
+    open_node(3);
+    follow(1, 2);
+    receive(append_of(2, 1, 3, 0, 0, 0));
+    replica_collect(&node);
+    const struct raft_message *reply = replica_sent(&node, RAFT_MSG_APPEND_REPLY, 2);
+    CHECK(reply != NULL && reply->has_room);
+    replica_tick(&node, node.config.election_timeout_max_ns + 1);
+    CHECK_EQUAL(node.view.role, RAFT_PRE_CANDIDATE);
+    replica_close(&node);
+}
+
+static void an_append_of_an_old_term_is_answered(void)
+{
+    open_node(3);
+    follow(3, 2);
+    receive(append_of(3, 2, 1, 1, 0, 0));
+    replica_collect(&node); // checks that it can be encoded
+    const struct raft_message *reply = replica_sent(&node, RAFT_MSG_APPEND_REPLY, 3);
+    CHECK(reply != NULL && reply->term == 3);
+    CHECK(!reply->append_reply.is_installed && reply->append_reply.match == 0);
+    replica_close(&node);
+}
+
+// A checkpoint may come before any log is installed: there is nothing to claim or report yet.
+static void a_checkpoint_without_a_log_claims_nothing(void)
+{
+    open_node(3);
+    receive(in_parallel(replica_append(2, 1, (struct raft_entry_id){0}, 0, 0, 0)));
+    struct raft_input installed = {.kind = RAFT_IN_INSTALLED, .installed = {1, 40}};
+    replica_step(&node, &installed);
+    replica_settle(&node);
+    node.now_ns += 50 * REPLICA_MS;
+    receive(in_parallel(replica_vote(RAFT_MSG_VOTE, 3, 2, (struct raft_entry_id){1, 0})));
+    replica_collect(&node);
+    replica_sync_hard(&node);
+    const struct raft_message *reply = replica_sent(&node, RAFT_MSG_VOTE_REPLY, 3);
+    CHECK(reply != NULL && reply->vote_reply.granted);
+    CHECK_EQUAL(reply->vote_reply.report.floor, 0);
+    CHECK_EQUAL(reply->vote_reply.report.commit, 40);
+    replica_tick(&node, 50 * REPLICA_MS); // stands
+    replica_collect(&node);
+    CHECK(replica_sent(&node, RAFT_MSG_PRE_VOTE, 2) != NULL);
+    replica_close(&node);
+}
+
+// --- the install ---
+
+// I1: entries of a term are taken only when its log is installed, and nothing of it is acknowledged
+// before.
+static void nothing_is_acknowledged_before_the_sync_record_is_durable(void)
+{
+    open_node(3);
+    follow(1, 3);
+    receive(append_of(2, 2, 4, 2, 3, 0)); // the service of term 2
+    replica_collect(&node);
+    replica_sync_hard(&node);
+    CHECK(node.has_sync == false || node.view.sync_term == 1);
+    const struct raft_message *reply = replica_sent(&node, RAFT_MSG_APPEND_REPLY, 2);
+    CHECK(reply == NULL || !reply->append_reply.is_installed);
+    CHECK(raft_entry_at(node.raft, 4) == NULL);
+    replica_close(&node);
+}
+
+// "Deletes everything above end", and what was not reported to this leader.
+static void an_install_purges_what_is_not_of_it(void)
+{
+    open_node(3);
+    follow(1, 6);
+    receive(append_of(2, 1, 7, 0, 0, 2)); // 1 and 2 are committed
+    receive(append_of(3, 2, 1, 0, 4, 2));
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.sync_term, 1); // 3 and 4 are missing
+    CHECK_EQUAL(node.view.last, 6);      // and nothing is given up before they are here
+    receive(append_of(3, 2, 3, 2, 4, 2));
+    CHECK(node.accept.is_staged);
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.sync_term, 2);
+    CHECK_EQUAL(node.view.held, 4);
+    CHECK_EQUAL(raft_entry_at(node.raft, 3)->head.sequence, 2003); // of the new leader
+    CHECK_EQUAL(raft_entry_at(node.raft, 2)->term, 2);             // stamped
+    replica_close(&node);
+}
+
+static void a_repeated_sync_is_only_answered(void)
+{
+    open_node(3);
+    follow(1, 2);
+    receive(append_of(2, 2, 1, 2, 2, 0));
+    replica_settle(&node);
+    receive(append_of(2, 2, 3, 3, 2, 0));
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.synced, 5);
+    receive(append_of(2, 2, 1, 0, 2, 0));
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.synced, 5);
+    CHECK(!node.raft->parallel->is_staging);
+    replica_close(&node);
+}
+
+// Before the record is handed out a rising term ends the install, and what was held stays held.
+static void a_rising_term_gives_an_install_up(void)
+{
+    open_node(3);
+    follow(1, 6);
+    receive(append_of(3, 2, 1, 1, 4, 0));
+    CHECK(node.raft->parallel->is_staging);
+    receive(append_of(2, 3, 1, 0, 0, 0)); // without has_sync it says only its term
+    CHECK_EQUAL(node.view.term, 3);
+    CHECK_EQUAL(node.view.last, 6);
+    CHECK_EQUAL(node.view.sync_term, 1);
+    replica_close(&node);
+}
+
+// Past that there is no way back: the disk may have it. Votes wait, and the answer to the next
+// leader does not pass off the former term's log as its own.
+static void past_the_point_of_no_return_the_record_is_awaited(void)
+{
+    open_node(3);
+    follow(1, 2);
+    receive(append_of(2, 2, 1, 2, 2, 0));
+    replica_collect(&node);
+    replica_sync_hard(&node);
+    struct replica_write *writes = node.pending;
+    for (uint32_t at = 0; at < node.pending_count; at++) {
+        replica_synced(&node, writes[at].id.index, writes[at].id.index, writes[at].epoch);
+    }
+    node.pending_count = 0;
+    CHECK(node.has_sync);
+    node.now_ns += 50 * REPLICA_MS;
+    receive(in_parallel(replica_vote(RAFT_MSG_VOTE, 3, 3, (struct raft_entry_id){2, 9})));
+    CHECK_EQUAL(node.outcome, RAFT_IGNORED);
+    receive(append_of(3, 3, 1, 0, 4, 0));
+    replica_collect(&node);
+    replica_sync_hard(&node);
+    const struct raft_message *reply = replica_sent(&node, RAFT_MSG_APPEND_REPLY, 3);
+    CHECK(reply != NULL && !reply->append_reply.is_installed);
+    CHECK_EQUAL(reply->append_reply.match, 0);
+    struct raft_input done = {.kind = RAFT_IN_SYNC, .sync_term = 2};
+    CHECK_EQUAL(replica_step(&node, &done), RAFT_OK);
+    CHECK_EQUAL(node.view.sync_term, 2);
+    CHECK_EQUAL(node.view.last, 2);
+    replica_close(&node);
+}
+
+// A floor told by the leader counts only for entries of its log.
+static void a_told_floor_waits_for_the_install(void)
+{
+    open_node(3);
+    follow(1, 6);
+    receive(append_of(3, 2, 1, 0, 4, 4));
+    CHECK_EQUAL(node.view.commit, 0);
+    CHECK_EQUAL(node.view.commit_told, 0);
+    receive(append_of(3, 2, 1, 4, 4, 4));
+    replica_settle(&node);
+    receive(append_of(3, 2, 5, 0, 4, 4));
+    CHECK_EQUAL(node.view.commit, 4);
+    replica_close(&node);
+}
+
+// The hard state outlives the record in the log: it is written again when the two differ.
+static void recovery_makes_the_installed_term_durable(void)
+{
+    open_node(3);
+    const struct raft_hard_state hard = {.term = 4, .voted_for = 2, .sync_term = 1};
+    const struct raft_sync sync = {.term = 4, .end = 0, .keep = 0};
+    raft_restore_begin(node.raft, (struct raft_entry_id){0});
+    raft_restore_sync(node.raft, &sync);
+    raft_restore_identity(node.raft, hard, 2, true);
+    raft_restore_end(node.raft, node.now_ns);
+    replica_collect(&node);
+    CHECK(node.effects.hard_state_due);
+    CHECK_EQUAL(node.effects.hard_state.sync_term, 4);
+    CHECK(node.view.is_installing); // its segment may not go before
+    replica_sync_hard(&node);
+    CHECK(!node.view.is_installing);
+    replica_close(&node);
+}
+
+// --- the merge ---
+
+static void a_report_of_an_older_log_is_a_nack_and_no_more(void)
+{
+    open_node(3);
+    follow(3, 2);
+    stand();
+    struct raft_report report = {.sync_term = 1, .floor = 5, .first = 6, .last = 5};
+    receive(reported(2, node.view.term, report));
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.sync_term, 4);
+    CHECK_EQUAL(node.view.sync_end, 2);
+    replica_close(&node);
+}
+
+static void what_may_be_committed_is_waited_for(void)
+{
+    open_node(3);
+    follow(3, 2);
+    stand();
+    struct raft_report report = {.sync_term = 3, .commit = 3, .floor = 2, .first = 3, .last = 2};
+    receive(reported(2, node.view.term, report));
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.sync_term, 3); // 3 is committed, and nobody here has it
+    report = (struct raft_report){.sync_term = 3, .commit = 3, .floor = 3, .first = 4, .last = 3};
+    receive(reported(3, node.view.term, report));
+    replica_collect(&node);
+    CHECK(replica_sent(&node, RAFT_MSG_FETCH, 3) != NULL);
+    replica_close(&node);
+}
+
+// --- the barrier ---
+
+static void nothing_is_committed_or_taken_before_a_majority_has_installed(void)
+{
+    open_node(3);
+    follow(1, 3);
+    stand();
+    struct raft_report report = {.sync_term = 1, .floor = 3, .first = 4, .last = 3};
+    receive(reported(2, node.view.term, report));
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.sync_term, 2);
+    CHECK_EQUAL(node.view.commit, 0);
+    CHECK_EQUAL(replica_propose(&node, 1), RAFT_BUSY);
+    struct raft_message ack = installed_ack(2, 3);
+    ack.append_reply.is_installed = false;
+    receive(ack);
+    CHECK_EQUAL(node.view.commit, 0);
+    receive(installed_ack(2, 3));
+    CHECK_EQUAL(node.view.commit, 3);
+    CHECK_EQUAL(replica_propose(&node, 1), RAFT_OK);
+    replica_close(&node);
+}
+
+// A checkpoint that became durable when its node led already.
+static void a_checkpoint_ends_a_leadership(void)
+{
+    open_node(3);
+    lead();
+    propose_at(0, 0, 0);
+    propose_at(10, 0, 0);
+    ack_one(2, 0, 2);
+    replica_settle(&node);
+    struct raft_input installed = {.kind = RAFT_IN_INSTALLED, .installed = {1, 1}};
+    replica_step(&node, &installed);
+    CHECK_EQUAL(node.view.role, RAFT_FOLLOWER);
+    replica_collect(&node);
+    replica_close(&node);
+}
+
+// --- service ---
+
+static bool takes(uint64_t first, uint64_t last)
+{
+    struct raft_range range;
+    return raft_apply_take(node.raft, 16, &range) && range.first == first && range.last == last;
+}
+
+static void conflicts_commit_in_order_and_others_in_any(void)
+{
+    open_node(3);
+    lead();
+    propose_at(0, 0, 0);  // 1
+    propose_at(2, 0, 0);  // 2 conflicts with 1
+    propose_at(50, 0, 0); // 3
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.commit, 0);
+    ack_one(2, 0, 2);
+    CHECK_EQUAL(node.view.commit_high, 0);
+    ack_one(2, 0, 3);
+    CHECK_EQUAL(node.view.commit_high, 3);
+    CHECK(takes(3, 3));
+    receive(installed_ack(2, 1));
+    CHECK_EQUAL(node.view.commit, 3);
+    CHECK(takes(1, 2));
+    replica_close(&node);
+}
+
+static void a_retry_depends_on_its_first_copy(void)
+{
+    open_node(3);
+    lead();
+    propose_at(0, 7, 5);
+    propose_at(50, 7, 5); // whatever it says that it touches
+    propose_at(90, 7, 6);
+    CHECK_EQUAL(node.raft->parallel->depends_on[2], 1);
+    CHECK_EQUAL(node.raft->parallel->depends_on[3], 0);
+    replica_close(&node);
+}
+
+static void commands_of_one_client_under_way_lie_within_a_window(void)
+{
+    open_node(3);
+    lead();
+    propose_at(0, 7, 100);
+    propose_at(10, 7, 99 + PARALLEL_SEQUENCES_MAX);
+    CHECK_EQUAL(node.raft->parallel->depends_on[2], 0);
+    propose_at(20, 7, 100 + PARALLEL_SEQUENCES_MAX); // too far: waits for all, and all for it
+    CHECK_EQUAL(node.raft->parallel->depends_on[3], 2);
+    propose_at(30, 8, 1);
+    CHECK_EQUAL(node.raft->parallel->depends_on[4], 3);
+    propose_at(40, 7, 99); // below
+    CHECK_EQUAL(node.raft->parallel->depends_on[5], 4);
+    replica_close(&node);
+}
+
+static void a_follower_acknowledges_beyond_a_hole(void)
+{
+    open_node(3);
+    follow(1, 1);
+    receive(append_of(2, 1, 3, 2, 0, 0));
+    const struct raft_message *reply = settle_and_answer(2);
+    CHECK_EQUAL(reply->append_reply.match, 1);
+    CHECK_EQUAL(reply->append_reply.acked_count, 3);
+    CHECK_EQUAL(reply->append_reply.acked[0], 6);
+    receive(append_of(2, 1, 5, 0, 0, 4)); // the floor is told; the hole keeps it from being ours
+    CHECK_EQUAL(node.view.commit, 1);
+    CHECK_EQUAL(node.view.commit_told, 4);
+    replica_close(&node);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        TEST(a_follower_with_room_stands_at_once),
+        TEST(an_append_of_an_old_term_is_answered),
+        TEST(a_checkpoint_without_a_log_claims_nothing),
+        TEST(nothing_is_acknowledged_before_the_sync_record_is_durable),
+        TEST(an_install_purges_what_is_not_of_it),
+        TEST(a_repeated_sync_is_only_answered),
+        TEST(a_rising_term_gives_an_install_up),
+        TEST(past_the_point_of_no_return_the_record_is_awaited),
+        TEST(a_told_floor_waits_for_the_install),
+        TEST(recovery_makes_the_installed_term_durable),
+        TEST(a_report_of_an_older_log_is_a_nack_and_no_more),
+        TEST(what_may_be_committed_is_waited_for),
+        TEST(nothing_is_committed_or_taken_before_a_majority_has_installed),
+        TEST(a_checkpoint_ends_a_leadership),
+        TEST(conflicts_commit_in_order_and_others_in_any),
+        TEST(a_retry_depends_on_its_first_copy),
+        TEST(commands_of_one_client_under_way_lie_within_a_window),
+        TEST(a_follower_acknowledges_beyond_a_hole)};
+    return test_run("core install", cases, TEST_COUNT(cases), argc, argv);
+}
