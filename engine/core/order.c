@@ -407,7 +407,6 @@ enum raft_outcome order_on_installed(struct raft *raft, struct raft_entry_id id)
     if (raft->role == RAFT_LEADER) {
         // Elected while it was being made durable: what counts as committed, given and applied
         // here belongs to a state that is gone.
-        MARK(checkpoint_ends_a_leadership);
         become_follower(raft, raft->now_ns, raft->term, 0);
     }
     MARK(checkpoint_under_a_log_with_holes);
@@ -462,11 +461,15 @@ bool order_restore_end(struct raft *raft)
     }
     log->held = held;
     log_close_holes(log);
-    parallel->durable_high = log->held;
-    parallel->restored_term = 0;
     if (log->last < parallel->sync_end) {
         raft->intact = false; // the installed log was complete once
     }
+    if (!raft->intact) {
+        // What is missing may be the SYNC record that did away with entries still to be seen here.
+        log_reset(log, log->base);
+    }
+    parallel->durable_high = log->held;
+    parallel->restored_term = 0;
     if (parallel->sync_term > raft->term) {
         become_follower(raft, raft->now_ns, parallel->sync_term, 0);
     }

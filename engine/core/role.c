@@ -106,8 +106,8 @@ void become_candidate(struct raft *raft, uint64_t now_ns)
     role_reset_election(raft, now_ns);
 }
 
-// Can the log take an entry of a client? (Whether the window of a parallel group, or its phase, lets
-// one in now is another question: it would keep every follower from standing.)
+// Can the log take an entry of a client? (Whether the window of a parallel group, or its phase,
+// lets one in now is another question: it would keep every follower from standing.)
 bool role_has_room(const struct raft *raft)
 {
     return raft->is_roomy && log_capacity_left(&raft->log) > RAFT_LOG_RESERVE;

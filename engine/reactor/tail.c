@@ -201,7 +201,8 @@ static bool is_pinned_by(struct group *group, uint64_t last, bool is_tight, bool
     struct raft_view view;
     *was_busy |= trim(group, last, is_tight);
     raft_view(group->raft, &view);
-    if (last <= view.base || view.base == view.held) {
+    bool is_empty = view.base == view.held && !view.is_installing; // (staged entries are beyond)
+    if (last <= view.base || is_empty) {
         return false;
     }
     want_checkpoint(group);

@@ -72,7 +72,9 @@ static void stand(void)
 {
     replica_tick(&node, 50 * REPLICA_MS);
     replica_collect(&node);
-    receive(in_parallel(replica_granted(RAFT_MSG_PRE_VOTE_REPLY, 2, node.view.term + 1)));
+    for (uint16_t from = 2; node.view.role == RAFT_PRE_CANDIDATE; from++) {
+        receive(in_parallel(replica_granted(RAFT_MSG_PRE_VOTE_REPLY, from, node.view.term + 1)));
+    }
     CHECK_EQUAL(node.view.role, RAFT_CANDIDATE);
     replica_collect(&node);
     replica_sync_hard(&node);
@@ -95,16 +97,22 @@ static void lead(void)
     CHECK(order_knows_commit(node.raft));
 }
 
-static void propose_at(uint64_t start, uint64_t client, uint64_t sequence)
+static void propose_kind(enum raft_entry_kind kind, uint64_t start, uint64_t client,
+                         uint64_t sequence)
 {
     const struct raft_entry_head head = {
-        .client = client, .sequence = sequence, .bytes = 10, .kind = RAFT_ENTRY_COMMAND};
+        .client = client, .sequence = sequence, .bytes = 10, .kind = (uint8_t)kind};
     const struct raft_footprint range[RAFT_FOOTPRINTS_MAX] = {{.start = start, .length = 4}};
     const uint8_t count = 1;
     struct raft_input input = {
         .kind = RAFT_IN_PROPOSE,
         .propose = {.heads = &head, .count = 1, .footprints = range, .footprint_counts = &count}};
     CHECK_EQUAL(replica_step(&node, &input), RAFT_OK);
+}
+
+static void propose_at(uint64_t start, uint64_t client, uint64_t sequence)
+{
+    propose_kind(RAFT_ENTRY_COMMAND, start, client, sequence);
 }
 
 // Entry `index` alone, beyond `match`, is durable at the peer.
@@ -167,7 +175,50 @@ static void a_checkpoint_without_a_log_claims_nothing(void)
     replica_close(&node);
 }
 
+// By the newest log that is installed, then by how much of it is here without a hole.
+static void a_voter_refuses_whose_log_is_behind_its_own(void)
+{
+    static const struct {
+        struct raft_entry_id claim;
+        bool is_granted;
+    } rows[] = {{{2, 9}, false}, {{3, 1}, false}, {{3, 2}, true}, {{4, 0}, true}};
+    for (uint32_t at = 0; at < 4; at++) {
+        open_node(3);
+        follow(3, 2);
+        node.now_ns += 50 * REPLICA_MS;
+        receive(in_parallel(replica_vote(RAFT_MSG_VOTE, 3, 5, rows[at].claim)));
+        replica_collect(&node);
+        replica_sync_hard(&node);
+        const struct raft_message *reply = replica_sent(&node, RAFT_MSG_VOTE_REPLY, 3);
+        CHECK_EQUAL(reply != NULL && reply->vote_reply.granted, rows[at].is_granted);
+        replica_close(&node);
+    }
+}
+
 // --- the install ---
+
+// What the leader merged of it stays; what it reported in a former life, or to nobody, may be
+// other entries than those that it has now.
+static void only_what_was_reported_in_this_life_stays(void)
+{
+    for (uint32_t has_voted = 0; has_voted < 2; has_voted++) {
+        open_node(3);
+        follow(1, 6);
+        if (has_voted) {
+            node.now_ns += 50 * REPLICA_MS;
+            receive(in_parallel(replica_vote(RAFT_MSG_VOTE, 3, 2, (struct raft_entry_id){1, 6})));
+            replica_collect(&node);
+            replica_sync_hard(&node);
+        }
+        struct raft_message append = append_of(3, 2, 1, 0, 5, 0);
+        append.append.sync_from = 1;
+        receive(append);
+        replica_settle(&node);
+        CHECK_EQUAL(node.view.sync_term, has_voted ? 2 : 1);
+        CHECK_EQUAL(node.view.last, has_voted ? 5 : 6);
+        replica_close(&node);
+    }
+}
 
 // I1: entries of a term are taken only when its log is installed, and nothing of it is acknowledged
 // before.
@@ -300,18 +351,84 @@ static void recovery_makes_the_installed_term_durable(void)
     replica_close(&node);
 }
 
+// The damaged record may have been the SYNC that did away with an entry; then what the log shows in
+// its place is another than the one that is committed.
+static void a_damaged_log_is_not_believed(void)
+{
+    open_node(3);
+    const struct raft_entry_head head = {.client = 1, .sequence = 77, .kind = RAFT_ENTRY_COMMAND};
+    const struct raft_hard_state hard = {.term = 3, .voted_for = 2, .sync_term = 3, .sync_end = 1};
+    const struct raft_sync sync = {.term = 3, .end = 1, .keep = 1};
+    raft_restore_begin(node.raft, (struct raft_entry_id){0});
+    raft_restore_entry(node.raft, (struct raft_entry_id){1, 1}, 0, &head, 1);
+    // (Here another entry 1, staged in term 2, and SYNC{2, 1, 0} can not be read.)
+    raft_restore_sync(node.raft, &sync);
+    raft_restore_identity(node.raft, hard, 2, false);
+    raft_restore_end(node.raft, node.now_ns);
+    receive(append_of(2, 3, 2, 0, 1, 1)); // 1 is committed
+    CHECK_EQUAL(node.view.commit, 0);
+    CHECK(raft_entry_at(node.raft, 1) == NULL);
+    receive(append_of(2, 3, 1, 1, 1, 1));
+    CHECK_EQUAL(node.view.commit, 1);
+    CHECK_EQUAL(raft_entry_at(node.raft, 1)->head.sequence, 3001);
+    replica_close(&node);
+}
+
+// Staged entries count with the SYNC record of their own term behind them, and with no other.
+static void staged_entries_count_with_their_own_record_only(void)
+{
+    open_node(3);
+    const struct raft_entry_head head = {.client = 1, .sequence = 77, .kind = RAFT_ENTRY_COMMAND};
+    const struct raft_entry_head staged = {.kind = RAFT_ENTRY_NOOP};
+    const struct raft_hard_state hard = {.term = 3, .voted_for = 2};
+    const struct raft_sync sync = {.term = 3, .end = 1, .keep = 1};
+    raft_restore_begin(node.raft, (struct raft_entry_id){0});
+    raft_restore_entry(node.raft, (struct raft_entry_id){1, 1}, 0, &head, 1);
+    raft_restore_staged(node.raft, (struct raft_entry_id){2, 1}, &staged, 2);
+    raft_restore_sync(node.raft, &sync);
+    raft_restore_identity(node.raft, hard, 2, true);
+    raft_restore_end(node.raft, node.now_ns);
+    CHECK_EQUAL(raft_entry_at(node.raft, 1)->head.sequence, 77);
+    CHECK_EQUAL(raft_entry_at(node.raft, 1)->term, 3);
+    replica_close(&node);
+}
+
 // --- the merge ---
 
+// Entries 1, 2 and 4 in the service of term 3; 3 is a hole.
+static void follow_with_a_hole(void)
+{
+    follow(3, 2);
+    receive(append_of(2, 3, 4, 1, 0, 0));
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.held, 4);
+}
+
+// "Entries of all others are ignored": whatever it holds there, it says no to what was served
+// since.
 static void a_report_of_an_older_log_is_a_nack_and_no_more(void)
 {
     open_node(3);
-    follow(3, 2);
+    follow_with_a_hole();
     stand();
     struct raft_report report = {.sync_term = 1, .floor = 5, .first = 6, .last = 5};
     receive(reported(2, node.view.term, report));
     replica_settle(&node);
     CHECK_EQUAL(node.view.sync_term, 4);
-    CHECK_EQUAL(node.view.sync_end, 2);
+    CHECK_EQUAL(node.view.sync_end, 4);
+    CHECK_EQUAL(raft_entry_at(node.raft, 3)->head.kind, RAFT_ENTRY_NOOP);
+    replica_close(&node);
+}
+
+static void what_is_committed_never_becomes_a_noop(void)
+{
+    open_node(3);
+    follow_with_a_hole();
+    stand();
+    struct raft_report report = {.sync_term = 3, .commit = 3, .floor = 2, .first = 3, .last = 2};
+    receive(reported(2, node.view.term, report));
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.sync_term, 3); // both say no, and one of them that it is committed
     replica_close(&node);
 }
 
@@ -351,6 +468,45 @@ static void nothing_is_committed_or_taken_before_a_majority_has_installed(void)
     receive(installed_ack(2, 3));
     CHECK_EQUAL(node.view.commit, 3);
     CHECK_EQUAL(replica_propose(&node, 1), RAFT_OK);
+    replica_close(&node);
+}
+
+static void a_node_without_its_log_does_not_count(void)
+{
+    open_node(3);
+    stand();
+    receive(reported(2, node.view.term, (struct raft_report){.first = 1}));
+    replica_settle(&node);
+    struct raft_message ack = installed_ack(3, 0);
+    ack.intact = false;
+    receive(ack);
+    CHECK(!order_knows_commit(node.raft));
+    receive(installed_ack(2, 0));
+    CHECK(order_knows_commit(node.raft));
+    replica_close(&node);
+}
+
+// It restarted, and may have lost what it acknowledged.
+static void acknowledgements_of_a_former_boot_are_forgotten(void)
+{
+    open_node(5);
+    stand();
+    receive(reported(2, node.view.term, (struct raft_report){.first = 1}));
+    receive(reported(3, node.view.term, (struct raft_report){.first = 1}));
+    replica_settle(&node);
+    receive(installed_ack(2, 0));
+    receive(installed_ack(3, 0));
+    propose_at(0, 0, 0);
+    replica_settle(&node);
+    receive(installed_ack(2, 1));
+    struct raft_message news = installed_ack(2, 0);
+    news.boot = 2;
+    news.intact = false;
+    receive(news);
+    receive(installed_ack(3, 1));
+    CHECK_EQUAL(node.view.commit, 0);
+    receive(installed_ack(4, 1));
+    CHECK_EQUAL(node.view.commit, 1);
     replica_close(&node);
 }
 
@@ -395,6 +551,18 @@ static void conflicts_commit_in_order_and_others_in_any(void)
     receive(installed_ack(2, 1));
     CHECK_EQUAL(node.view.commit, 3);
     CHECK(takes(1, 2));
+    replica_close(&node);
+}
+
+static void a_registration_waits_for_all_and_all_wait_for_it(void)
+{
+    open_node(3);
+    lead();
+    propose_at(0, 7, 1);
+    propose_kind(RAFT_ENTRY_REGISTER, 50, 9, 1024); // though it comes with a footprint
+    propose_at(90, 8, 1);
+    CHECK_EQUAL(node.raft->parallel->depends_on[2], 1);
+    CHECK_EQUAL(node.raft->parallel->depends_on[3], 2);
     replica_close(&node);
 }
 
@@ -447,6 +615,8 @@ int main(int argc, char **argv)
         TEST(a_follower_with_room_stands_at_once),
         TEST(an_append_of_an_old_term_is_answered),
         TEST(a_checkpoint_without_a_log_claims_nothing),
+        TEST(a_voter_refuses_whose_log_is_behind_its_own),
+        TEST(only_what_was_reported_in_this_life_stays),
         TEST(nothing_is_acknowledged_before_the_sync_record_is_durable),
         TEST(an_install_purges_what_is_not_of_it),
         TEST(a_repeated_sync_is_only_answered),
@@ -454,11 +624,17 @@ int main(int argc, char **argv)
         TEST(past_the_point_of_no_return_the_record_is_awaited),
         TEST(a_told_floor_waits_for_the_install),
         TEST(recovery_makes_the_installed_term_durable),
+        TEST(a_damaged_log_is_not_believed),
+        TEST(staged_entries_count_with_their_own_record_only),
         TEST(a_report_of_an_older_log_is_a_nack_and_no_more),
+        TEST(what_is_committed_never_becomes_a_noop),
         TEST(what_may_be_committed_is_waited_for),
         TEST(nothing_is_committed_or_taken_before_a_majority_has_installed),
+        TEST(a_node_without_its_log_does_not_count),
+        TEST(acknowledgements_of_a_former_boot_are_forgotten),
         TEST(a_checkpoint_ends_a_leadership),
         TEST(conflicts_commit_in_order_and_others_in_any),
+        TEST(a_registration_waits_for_all_and_all_wait_for_it),
         TEST(a_retry_depends_on_its_first_copy),
         TEST(commands_of_one_client_under_way_lie_within_a_window),
         TEST(a_follower_acknowledges_beyond_a_hole)};

@@ -733,7 +733,8 @@ static void propose(struct node *node)
         }
         memcpy(&ranges[at * RAFT_FOOTPRINTS_MAX], command->ranges, sizeof(command->ranges));
         heads[at] = any_head(id, command);
-        counts[at] = command->count;
+        bool is_registration = heads[at].kind == RAFT_ENTRY_REGISTER;
+        counts[at] = is_registration ? (uint8_t)prng_below(&prng, 3) : command->count;
     }
     const struct raft_input input = {
         .kind = RAFT_IN_PROPOSE,
