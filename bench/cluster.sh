@@ -168,8 +168,16 @@ cluster_place() {
     done
 }
 
+# (A leader may be found before the third node's control socket is there.)
 cluster_impair() {
-    "$BUILD/pontoon" impair --config "$WORK/cluster.yaml" "$@" >/dev/null || fail "pontoon impair $*"
+    local try
+    for ((try = 0; try < 100; try++)); do
+        if "$BUILD/pontoon" impair --config "$WORK/cluster.yaml" "$@" >/dev/null 2>"$WORK/impair.err"; then
+            return
+        fi
+        sleep 0.1
+    done
+    fail "pontoon impair $*: $(cat "$WORK/impair.err")"
 }
 
 cluster_bench() {

@@ -145,13 +145,25 @@ static void show_progress(struct order_bench *bench, const char *name)
 
 // --- clusters ---
 
+// All nodes that were not killed answer on their control sockets.
+static bool is_up(const struct order_bench *bench)
+{
+    bool do_all_answer = true;
+    for (int id = 1; id <= CLUSTER_NODES; id++) {
+        json_t *status = cluster_status(&bench->cluster, id);
+        do_all_answer &= status != NULL || bench->cluster.nodes[id] == 0;
+        json_decref(status);
+    }
+    return do_all_answer;
+}
+
 static bool wait_for_leader(struct order_bench *bench, int except, int *leader)
 {
     uint64_t end_ns = now_ns() + START_TIMEOUT_S * UINT64_C(1000000000);
     char line[512];
     do {
         *leader = cluster_leader(&bench->cluster);
-        if (*leader != 0 && *leader != except) {
+        if (*leader != 0 && *leader != except && is_up(bench)) {
             return true;
         }
         for (int id = 1; id <= CLUSTER_NODES; id++) {
