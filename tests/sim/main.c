@@ -257,11 +257,11 @@ static void close_output(FILE *file, const char *path)
 static void make_plan(const struct arguments *arguments, uint64_t seed, struct sim_options *options,
                       struct sim_plan *plan)
 {
-    sim_swarm(options, plan, seed, arguments->operations, arguments->faults);
+    enum raft_order order = sim_order(seed);
     if (arguments->order != NULL) {
-        options->order =
-            strcmp(arguments->order, "strict") == 0 ? RAFT_ORDER_STRICT : RAFT_ORDER_PARALLEL;
+        order = strcmp(arguments->order, "strict") == 0 ? RAFT_ORDER_STRICT : RAFT_ORDER_PARALLEL;
     }
+    sim_swarm(options, plan, seed, order, arguments->operations, arguments->faults);
 }
 
 static void run_seed(const struct arguments *arguments, uint64_t seed, struct sim_result *result)

@@ -163,8 +163,9 @@ struct sim_plan {
     uint32_t count;
     struct sim_fault faults[SIM_FAULTS_MAX]; // by time
 };
+enum raft_order sim_order(uint64_t seed); // of its groups, unless something else is wanted
 void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed,
-               uint32_t operations, uint32_t faults);
+               enum raft_order order, uint32_t operations, uint32_t faults);
 
 // ------------------------------------------------------------------------------------------------
 // sim_net.c
@@ -622,6 +623,7 @@ void sim_fault_begin(struct sim *sim, uint32_t number);
 void sim_fault_end(struct sim *sim, uint32_t number);
 void sim_faults_end_all(struct sim *sim);
 void sim_fault_on_role(struct sim_node *node, enum raft_role role); // it just became that
+void sim_fault_on_hole(struct sim_node *leader);                    // a follower has one
 void sim_fault_trap(struct sim_node *node);                         // the trap springs
 
 void sim_check_open(struct sim *sim);

@@ -549,6 +549,9 @@ static void look(struct sim_seat *seat, struct group *group)
     check_hard_state(seat, group->id, raft);
     if (is_parallel) {
         sim_parallel_look(seat, group->id, raft, seen);
+        if (raft->log.held > raft->log.last && seen->held <= seen->last && raft->leader != 0) {
+            sim_fault_on_hole(&sim->nodes[raft->leader - 1]);
+        }
     } else {
         check_entries(seat, group->id, raft, known < seen->commit ? seen->commit : known);
         check_synced(seat, group->id, raft, seen);

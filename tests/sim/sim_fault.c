@@ -194,6 +194,15 @@ static const struct sim_fault *active(const struct sim *sim, enum sim_fault_kind
     return NULL;
 }
 
+static void choose_trap(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    bool may_crash = !sim->options.is_volatile; // or the group would soon have lost its memory
+    bool is_crash = may_crash && prng_chance(&sim->prng, 1, 2);
+    bool is_pause = prng_chance(&sim->prng, 1, 3);
+    node->trap = is_crash ? SIM_TRAP_CRASH : is_pause ? SIM_TRAP_PAUSE : SIM_TRAP_CUT_OFF;
+}
+
 // Whoever stands may be muted, so that it leads with a log that nobody else has, or one other node;
 // whoever leads is crashed, cut off or paused within moments. One victim goes free when the next
 // one is there.
@@ -210,10 +219,7 @@ static void hunt_leader(struct sim_node *node, enum raft_role role, const struct
         return;
     }
     release_trapped(sim);
-    bool may_crash = !sim->options.is_volatile; // or the group would soon have lost its memory
-    bool is_crash = may_crash && prng_chance(&sim->prng, 1, 2);
-    bool is_pause = prng_chance(&sim->prng, 1, 3);
-    node->trap = is_crash ? SIM_TRAP_CRASH : is_pause ? SIM_TRAP_PAUSE : SIM_TRAP_CUT_OFF;
+    choose_trap(node);
     bool is_heard_by_one = node->is_muted && node->confidant != 0; // it first fills their logs
     uint64_t longest_ns =
         is_heard_by_one ? 4 * sim->options.election_min_ns : hunt->strength * SIM_US;
@@ -239,6 +245,19 @@ void sim_fault_on_role(struct sim_node *node, enum raft_role role)
         node->trap = SIM_TRAP_CRASH;
         sim_at(sim, SIM_EVENT_TRAP + node->id - 1u,
                sim->now_ns + prng_below(&sim->prng, hunt->strength * SIM_US));
+    }
+}
+
+// A leader who is hunted leaves holes behind in the log of a parallel group.
+void sim_fault_on_hole(struct sim_node *leader)
+{
+    struct sim *sim = leader->sim;
+    if (active(sim, SIM_HUNT_LEADERS) != NULL && prng_chance(&sim->prng, 1, 4)) {
+        release_trapped(sim);
+        choose_trap(leader);
+        bool is_now = prng_chance(&sim->prng, 3, 4); // before the hole is asked for
+        sim_at(sim, SIM_EVENT_TRAP + leader->id - 1u,
+               sim->now_ns + (is_now ? 1 : prng_below(&sim->prng, 200 * SIM_US)));
     }
 }
 

@@ -195,14 +195,19 @@ static bool has_any(const struct sim_options *options)
     return has;
 }
 
-void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed,
-               uint32_t operations, uint32_t faults)
+enum raft_order sim_order(uint64_t seed)
 {
     struct prng prng;
     prng_init(&prng, seed ^ 5);
-    *options = (struct sim_options){.seed = seed, .operations = operations};
-    options->order = one_in(&prng, 3) ? RAFT_ORDER_PARALLEL : RAFT_ORDER_STRICT;
+    return one_in(&prng, 3) ? RAFT_ORDER_PARALLEL : RAFT_ORDER_STRICT;
+}
+
+void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed,
+               enum raft_order order, uint32_t operations, uint32_t faults)
+{
+    struct prng prng;
     prng_init(&prng, seed);
+    *options = (struct sim_options){.seed = seed, .order = order, .operations = operations};
     *plan = (struct sim_plan){.count = 0};
     draw_cluster(options, &prng);
     options->classes = (uint32_t)(prng_next(&prng) & prng_next(&prng)) & ((1u << SIM_CLASSES) - 1);
@@ -212,6 +217,15 @@ void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed
     }
     if (one_in(&prng, 8)) {
         draw_elections(options, &prng);
+    }
+    if (options->order == RAFT_ORDER_PARALLEL && one_in(&prng, 3)) {
+        // Logs with holes, and leaders that leave them behind: no-ops and fetches.
+        options->classes = 1u << SIM_CLASS_NOISE | 1u << SIM_CLASS_CRASH | 1u << SIM_CLASS_HUNT;
+        options->window = SIM_WINDOW_MAX; // a great many entries under way, few of them in a frame
+        options->clients = SIM_CLIENTS_MAX;
+        options->window_entries = options->window_entries < 64 ? 64 : options->window_entries;
+        options->duration_ns /= 6;
+        options->frame_bytes = 534;
     }
     uint32_t count = faults == 0 ? 0 : (uint32_t)between(&prng, 1, 2 * faults - 1);
     plan->count = count < SIM_FAULTS_MAX ? count : SIM_FAULTS_MAX;

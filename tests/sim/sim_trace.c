@@ -1,5 +1,6 @@
 // Every state transition of a core, one JSON object a line (tests/sim/README.md: Traces). The names
-// of variables are those of the TLA+ specification of the protocol, as far as strict Raft has them.
+// of variables are those of the TLA+ specification of the protocol, as far as strict Raft has them,
+// and those of the model in tests/model in parallel groups.
 #include "tests/sim/sim.h"
 
 static const char *role_name(enum raft_role role)
@@ -21,10 +22,109 @@ static void print_entries(FILE *file, const struct raft *raft, uint64_t from)
     fprintf(file, "]");
 }
 
-void sim_trace(struct sim_seat *seat, struct group *group, const struct sim_seen *before)
+// ------------------------------------------------------------------------------------------------
+// parallel groups
+
+static const char *phase_name(const struct raft *raft)
+{
+    static const char *const names[] = {"follower", "installing", "installing", "installing",
+                                        "leader"};
+    bool stands = raft->role == RAFT_PRE_CANDIDATE || raft->role == RAFT_CANDIDATE;
+    return stands ? role_name(raft->role) : names[raft->parallel->phase];
+}
+
+// What the log holds above `from`, as [index, term, no-op, checksum].
+static void print_log(FILE *file, const struct raft *raft, uint64_t from)
+{
+    const char *between = "";
+    from = from > raft->log.base.index ? from : raft->log.base.index;
+    fprintf(file, ",\"from\":%lu,\"log\":[", from + 1);
+    for (uint64_t index = from + 1; index <= raft->log.held; index++) {
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        if (entry != NULL) {
+            fprintf(file, "%s[%lu,%lu,%d,%u]", between, index, entry->term,
+                    entry->head.kind == RAFT_ENTRY_NOOP, entry->head.crc);
+            between = ",";
+        }
+    }
+    fprintf(file, "]");
+}
+
+// A set of indexes: everything up to its floor, and these above it.
+static void print_set(FILE *file, const char *floor_name, const char *name, uint64_t floor,
+                      uint64_t high, const struct bitmap_ring *above)
+{
+    const char *between = "";
+    fprintf(file, ",\"%s\":%lu,\"%s\":[", floor_name, floor, name);
+    for (uint64_t index = floor + 1; index <= high; index++) {
+        if (bitmap_ring_test(above, index)) {
+            fprintf(file, "%s%lu", between, index);
+            between = ",";
+        }
+    }
+    fprintf(file, "]");
+}
+
+static void print_held(FILE *file, const struct raft *raft)
+{
+    const char *between = "";
+    fprintf(file, ",\"floor\":%lu,\"held\":[", raft->log.last);
+    for (uint64_t index = raft->log.last + 1; index <= raft->log.held; index++) {
+        if (log_has(&raft->log, index)) {
+            fprintf(file, "%s%lu", between, index);
+            between = ",";
+        }
+    }
+    fprintf(file, "]");
+}
+
+// What a leader believes of others, as bits by the voter's place: who installed the log of the
+// term, and who holds each entry that is not below the commit floor.
+static void print_beliefs(FILE *file, const struct raft *raft)
+{
+    const char *between = "";
+    fprintf(file, ",\"installed\":%u,\"acked\":[", raft->parallel->installed);
+    for (uint64_t index = raft->commit + 1; index <= raft->log.last; index++) {
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        fprintf(file, "%s[%lu,%u]", between, index, entry->acks);
+        between = ",";
+    }
+    fprintf(file, "]");
+}
+
+static void print_parallel(FILE *file, const struct sim_seat *seat, const struct group *group,
+                           const struct sim_seen *before)
 {
     const struct raft *raft = group->raft;
-    FILE *file = seat->node->sim->trace;
+    const struct raft_parallel *parallel = raft->parallel;
+    bool is_new_log = raft->log.epoch != before->epoch;
+    bool is_barrier_done = parallel->sync_term == raft->term && raft->commit >= parallel->sync_end;
+    fprintf(file,
+            "{\"t\":%lu,\"node\":%u,\"group\":%u,\"current_term\":%lu,\"voted_for\":%u,"
+            "\"role\":\"%s\",\"sync_term\":%lu,\"end\":%lu,\"staging\":%lu,\"base\":%lu,"
+            "\"barrier_done\":%d",
+            seat->node->sim->now_ns, seat->node->id, group->id, raft->term, raft->voted_for,
+            phase_name(raft), parallel->sync_term, parallel->sync_end,
+            parallel->is_staging ? parallel->sync.term : 0, raft->log.base.index, is_barrier_done);
+    print_held(file, raft);
+    print_set(file, "commit_floor", "committed", raft->commit, parallel->commit_high,
+              &parallel->committed);
+    print_set(file, "applied_floor", "applied", raft->applied, parallel->applied_high,
+              &parallel->applied);
+    if (parallel->phase == PARALLEL_SERVE) {
+        print_beliefs(file, raft);
+    }
+    print_log(file, raft, is_new_log ? 0 : before->synced);
+    fprintf(file, "}\n");
+}
+
+// ------------------------------------------------------------------------------------------------
+// strict groups
+
+static void print_strict(FILE *file, const struct sim_seat *seat, const struct group *group,
+                         const struct sim_seen *before)
+{
+    const struct raft *raft = group->raft;
     bool is_cut = raft->log.epoch != before->epoch;
     uint64_t from = is_cut ? before->commit : before->last;
     fprintf(file,
@@ -38,4 +138,14 @@ void sim_trace(struct sim_seat *seat, struct group *group, const struct sim_seen
             from + 1);
     print_entries(file, raft, from);
     fprintf(file, "}\n");
+}
+
+void sim_trace(struct sim_seat *seat, struct group *group, const struct sim_seen *before)
+{
+    FILE *file = seat->node->sim->trace;
+    if (group->raft->parallel != NULL) {
+        print_parallel(file, seat, group, before);
+    } else {
+        print_strict(file, seat, group, before);
+    }
 }
