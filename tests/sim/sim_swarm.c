@@ -221,11 +221,11 @@ void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed
     if (options->order == RAFT_ORDER_PARALLEL && one_in(&prng, 3)) {
         // Logs with holes, and leaders that leave them behind: no-ops and fetches.
         options->classes = 1u << SIM_CLASS_NOISE | 1u << SIM_CLASS_CRASH | 1u << SIM_CLASS_HUNT;
-        options->window = SIM_WINDOW_MAX; // a great many entries under way, few of them in a frame
+        options->window = SIM_WINDOW_MAX; // a great many small entries under way
         options->clients = SIM_CLIENTS_MAX;
         options->window_entries = options->window_entries < 64 ? 64 : options->window_entries;
         options->duration_ns /= 6;
-        options->frame_bytes = 534;
+        options->payload_max = options->payload_max < 400 ? options->payload_max : 400;
     }
     uint32_t count = faults == 0 ? 0 : (uint32_t)between(&prng, 1, 2 * faults - 1);
     plan->count = count < SIM_FAULTS_MAX ? count : SIM_FAULTS_MAX;

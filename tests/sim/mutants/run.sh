@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds the simulator with one planted bug after the other and has it find them: tests/sim/mutants/run.sh [--seconds S] [NAME...]
+# Builds the simulator with one planted bug after the other and has it find them: tests/sim/mutants/run.sh [--seconds S] [--order O] [NAME...]
 #
 # A mutant is NAME.patch in this folder. Each prints
 #     mutant=NAME killed seed=N seconds=T by=INVARIANT    or    mutant=NAME SURVIVED seeds=N seconds=T
-# seconds are CPU seconds of the search, over both jobs; at most S of them (600). The tree is copied; nothing in it changes. Exit status: 0
+# seconds are CPU seconds of the search, over both jobs; at most S of them (600). --order is the simulator's. The tree is copied; nothing in it changes. Exit status: 0
 # when all died.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
@@ -11,6 +11,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 seconds_max=600
 if [ "${1-}" = --seconds ]; then
     seconds_max=${2:?--seconds wants a number}
+    shift 2
+fi
+order=()
+if [ "${1-}" = --order ]; then
+    order=(--order "${2:?--order wants strict or parallel}")
     shift 2
 fi
 jobs=$(nproc)
@@ -52,7 +57,7 @@ value() {
 hunt() {
     local name=$1 seed=1 spent=0 line
     while [ "$spent" -lt "$seconds_max" ]; do
-        timeout 300 "$tree/build/sim" --seeds "$seed..$((seed + BATCH - 1))" --jobs "$JOBS" --stop >"$tree/batch" 2>/dev/null || true
+        timeout 300 "$tree/build/sim" --seeds "$seed..$((seed + BATCH - 1))" --jobs "$JOBS" "${order[@]}" --stop >"$tree/batch" 2>/dev/null || true
         line=$(grep -m 1 -E 'FAIL: |a job ended' "$tree/batch" || true)
         spent=$((spent + $(value core_s || echo 0) + 0))
         if [[ $line =~ seed=([0-9]+).*FAIL:\ (.*) ]]; then
