@@ -185,8 +185,10 @@ static void check_majority(struct sim_seat *seat, uint16_t group, uint64_t index
     uint32_t holders = 0;
     for (uint16_t id = 1; id <= sim->options.nodes; id++) {
         bool may_have_lost = sim->options.is_volatile || sim->nodes[id - 1].is_damaged;
-        holders += may_have_lost ? held_when_it_counted(sim, id, group, index, entry->term)
-                                 : holds_durably(sim, id, group, index, entry);
+        bool had = held_when_it_counted(sim, id, group, index, entry->term);
+        bool holds = may_have_lost ? had : holds_durably(sim, id, group, index, entry);
+        // What its disk completed just before it was taken away, the process that is left counts.
+        holders += holds || (had && sim->nodes[id - 1].ghosts[0] != NULL);
     }
     SIM_CHECK(sim, holders > sim->options.nodes / 2, "majority",
               "node %u group %u: entry (%lu, %lu) is committed, and %u of %u nodes hold it",
