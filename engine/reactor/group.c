@@ -73,7 +73,6 @@ void group_fill_footprints(struct group *group, struct raft_input *input,
     }
     ASSERT_CMP(input->propose.count, <=, WIRE_ENTRIES_MAX);
     if (!has_app_room(group, input)) {
-        MARK(commands_are_ordered_near_the_full_state);
         reactor->counters.footprints_all += input->propose.count;
         return; // without footprints everything conflicts
     }
