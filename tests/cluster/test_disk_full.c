@@ -83,7 +83,7 @@ static bool open_with_disk(const char *settings)
 {
     static bool is_registered;
     unmount_disk();
-    if (!bed_create("memif", "fsync", settings)) {
+    if (!bed_create("udp", "fsync", settings)) {
         return false;
     }
     if (!is_registered) {
