@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly FUZZ_SECONDS=42
-readonly SIM_SEEDS=3000
+readonly SIM_SEEDS=2400
 readonly SIM_CANARY=commit_index_falls
 passed=0
 failed=0
