@@ -74,7 +74,8 @@ static void check_held(struct sim_seat *seat, uint16_t group, const struct raft 
     struct sim *sim = seat->node->sim;
     struct sim_truth *truth = &sim->truths[group];
     const struct raft_entry *entry = raft_entry_at(raft, index);
-    bool was_held = !is_new_log && is_set(seen->is_held, index);
+    bool is_new = is_new_log || index > seen->held; // (what the sets say is of a lap ago then)
+    bool was_held = !is_new && is_set(seen->is_held, index);
     put(seen->is_held, index, entry != NULL);
     if (entry == NULL) {
         put(seen->is_durable, index, false);
@@ -95,7 +96,7 @@ static void check_held(struct sim_seat *seat, uint16_t group, const struct raft 
                   "node %u group %u: in term %lu it took entry %lu of term %lu", seat->node->id,
                   group, seen->term, index, entry->term);
     }
-    bool was_durable = !is_new_log && is_set(seen->is_durable, index);
+    bool was_durable = !is_new && is_set(seen->is_durable, index);
     put(seen->is_durable, index, entry->is_durable);
     if (!entry->is_durable || was_durable) {
         return;
