@@ -578,6 +578,12 @@ void sim_disk_move(struct sim_disk *from, struct sim_disk *to)
         from->requests[from->done[from->done_count - 1]].is_done = false;
     }
     memcpy(to->files, from->files, sizeof(to->files));
+    // What ails it moves with it: the end of a fault is told to whoever has the disk then.
+    to->is_full = from->is_full;
+    to->is_lying = from->is_lying;
+    to->fails_next = from->fails_next;
+    to->slow_factor = from->slow_factor;
+    to->stuck_until_ns = from->stuck_until_ns;
     for (uint32_t file = 0; file < SIM_FILES_MAX; file++) {
         from->files[file].image = NULL;
         from->files[file].dirty = NULL;
