@@ -17,9 +17,8 @@
 #define CAPACITY_BYTES_MAX (UINT64_C(1) << 46)
 
 struct app_block {
-    struct app app; // first
+    struct block_checkpoint checkpoint; // first: it begins with the app
     struct block_volume volume;
-    struct block_checkpoint checkpoint; // between begin and end of either direction
     bool is_durable;
     void *space;
     uint64_t space_bytes;
@@ -161,43 +160,6 @@ static uint64_t digest(struct app *app)
     return block_volume_digest(&of(app)->volume);
 }
 
-static int checkpoint_begin(struct app *app)
-{
-    block_checkpoint_save(&of(app)->checkpoint, &of(app)->volume);
-    return 0;
-}
-
-static int64_t checkpoint_read(struct app *app, void *buffer, uint64_t capacity)
-{
-    return block_checkpoint_read(&of(app)->checkpoint, buffer, capacity);
-}
-
-static void checkpoint_end(struct app *app)
-{
-    (void)app;
-}
-
-static int restore_begin(struct app *app)
-{
-    block_volume_clear(&of(app)->volume);
-    block_checkpoint_restore(&of(app)->checkpoint, &of(app)->volume);
-    return 0;
-}
-
-static int restore_write(struct app *app, const void *data, uint64_t bytes)
-{
-    return block_checkpoint_write(&of(app)->checkpoint, data, bytes) ? 0 : -EBADMSG;
-}
-
-static int restore_end(struct app *app)
-{
-    if (!block_checkpoint_finish(&of(app)->checkpoint)) {
-        block_volume_clear(&of(app)->volume);
-        return -EBADMSG;
-    }
-    return 0;
-}
-
 static void close_app(struct app *app)
 {
     munmap(of(app)->space, of(app)->space_bytes);
@@ -214,12 +176,12 @@ static const struct app_ops ops = {
     .footprint = footprint,
     .query_footprint = query_footprint,
     .digest = digest,
-    .checkpoint_begin = checkpoint_begin,
-    .checkpoint_read = checkpoint_read,
-    .checkpoint_end = checkpoint_end,
-    .restore_begin = restore_begin,
-    .restore_write = restore_write,
-    .restore_end = restore_end,
+    .checkpoint_begin = app_checkpoint_begin,
+    .checkpoint_read = app_checkpoint_read,
+    .checkpoint_end = app_checkpoint_end,
+    .restore_begin = app_checkpoint_restore_begin,
+    .restore_write = app_checkpoint_restore_write,
+    .restore_end = app_checkpoint_restore_end,
     .close = close_app,
 };
 
@@ -265,17 +227,18 @@ int app_block_open(const struct app_block_config *config, struct app **app, char
         free(block);
         return -ENOMEM;
     }
-    *block = (struct app_block){.app.ops = &ops,
-                                .is_durable = config->is_durable,
-                                .space = space,
-                                .space_bytes = bytes,
-                                .file = -1};
+    block_checkpoint_init(&block->checkpoint, &ops, &block->volume);
+    block->is_durable = config->is_durable;
+    block->space = space;
+    block->space_bytes = bytes;
+    block->file = -1;
+    struct app *opened = &block->checkpoint.base.app;
     int error = open_file(block, config->directory, reason, reason_bytes);
     if (error != 0) {
-        close_app(&block->app);
+        close_app(opened);
         return error;
     }
     block_volume_init(&block->volume, space, bytes, block->file);
-    *app = &block->app;
+    *app = opened;
     return 0;
 }

@@ -21,9 +21,8 @@ enum {
 };
 
 struct app_kv {
-    struct app app; // first
+    struct kv_checkpoint checkpoint; // first: it begins with the app
     struct kv_store store;
-    struct kv_checkpoint checkpoint; // between begin and end of either direction
     void *memory;
     uint64_t memory_bytes;
     _Atomic uint64_t room; // of `room`, as of the last batch
@@ -180,43 +179,11 @@ static uint64_t digest(struct app *app)
     return kv_store_digest(&of(app)->store);
 }
 
-static int checkpoint_begin(struct app *app)
-{
-    kv_checkpoint_save(&of(app)->checkpoint, &of(app)->store);
-    return 0;
-}
-
-static int64_t checkpoint_read(struct app *app, void *buffer, uint64_t capacity)
-{
-    return (int64_t)kv_checkpoint_read(&of(app)->checkpoint, buffer, capacity);
-}
-
-static void checkpoint_end(struct app *app)
-{
-    (void)app;
-}
-
-static int restore_begin(struct app *app)
-{
-    kv_store_clear(&of(app)->store);
-    kv_checkpoint_restore(&of(app)->checkpoint, &of(app)->store);
-    return 0;
-}
-
-static int restore_write(struct app *app, const void *data, uint64_t bytes)
-{
-    return kv_checkpoint_write(&of(app)->checkpoint, data, bytes) ? 0 : -EBADMSG;
-}
-
 static int restore_end(struct app *app)
 {
-    if (!kv_checkpoint_finish(&of(app)->checkpoint)) {
-        kv_store_clear(&of(app)->store);
-        note_room(of(app));
-        return -EBADMSG;
-    }
+    int error = app_checkpoint_restore_end(app);
     note_room(of(app));
-    return 0;
+    return error;
 }
 
 static void close_app(struct app *app)
@@ -233,11 +200,11 @@ static const struct app_ops ops = {
     .query_footprint = query_footprint,
     .room = room,
     .digest = digest,
-    .checkpoint_begin = checkpoint_begin,
-    .checkpoint_read = checkpoint_read,
-    .checkpoint_end = checkpoint_end,
-    .restore_begin = restore_begin,
-    .restore_write = restore_write,
+    .checkpoint_begin = app_checkpoint_begin,
+    .checkpoint_read = app_checkpoint_read,
+    .checkpoint_end = app_checkpoint_end,
+    .restore_begin = app_checkpoint_restore_begin,
+    .restore_write = app_checkpoint_restore_write,
     .restore_end = restore_end,
     .close = close_app,
 };
@@ -279,12 +246,12 @@ int app_kv_open(const struct app_kv_config *config, struct app **app, char *reas
         free(kv);
         return -ENOMEM;
     }
-    kv->app.ops = &ops;
+    kv_checkpoint_init(&kv->checkpoint, &ops, &kv->store);
     kv->memory = memory;
     kv->memory_bytes = memory_bytes;
     kv_store_init(&kv->store, memory, memory_bytes);
     note_room(kv);
-    *app = &kv->app;
+    *app = &kv->checkpoint.base.app;
     return 0;
 }
 

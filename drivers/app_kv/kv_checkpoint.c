@@ -1,41 +1,39 @@
 #include "drivers/app_kv/kv_checkpoint.h"
 
-#include <string.h>
-
 #include "drivers/app_kv/kv_endian.h"
-#include "engine/base/crc32c.h"
 
 #define MAGIC UINT64_C(0x0100564B4E544E50) // "PNTNKV\0\1"
 
-static void begin_part(struct kv_checkpoint *checkpoint, enum kv_checkpoint_part part, void *at,
-                       uint64_t bytes)
+enum { HEAD_BYTES = 48, PAIR_HEAD_BYTES = 8 };
+
+static struct kv_checkpoint *of(struct app_checkpoint *base)
 {
-    checkpoint->part = part;
-    checkpoint->at = at;
-    checkpoint->left_bytes = bytes;
+    return (struct kv_checkpoint *)base;
 }
 
-static void begin_stream(struct kv_checkpoint *checkpoint, struct kv_store *store)
+static struct app_part pair_head(struct kv_checkpoint *checkpoint)
 {
-    memset(checkpoint, 0, sizeof(*checkpoint));
-    checkpoint->store = store;
-    begin_part(checkpoint, KV_CHECKPOINT_HEAD, checkpoint->fixed, KV_CHECKPOINT_HEAD_BYTES);
+    return (struct app_part){APP_PART_RECORD, checkpoint->base.fixed, PAIR_HEAD_BYTES};
+}
+
+static struct app_part pair_body(struct kv_record *record)
+{
+    return (struct app_part){APP_PART_CONTENT, record->data,
+                             (uint64_t)record->key_bytes + record->value_bytes};
 }
 
 // Saving.
 
-void kv_checkpoint_save(struct kv_checkpoint *checkpoint, struct kv_store *store)
+static void save_head(struct app_checkpoint *base)
 {
-    begin_stream(checkpoint, store);
-    checkpoint->cursor = kv_heap_walk(&store->heap);
-    checkpoint->pairs_left = store->pairs;
-    uint8_t *head = checkpoint->fixed;
-    kv_endian_write_u64(head, MAGIC);
-    kv_endian_write_u64(head + 8, store->pairs);
-    kv_endian_write_u64(head + 16, store->bytes);
-    kv_endian_write_u64(head + 24, store->limits.capacity_bytes);
-    kv_endian_write_u64(head + 32, store->limits.pairs_max);
-    kv_endian_write_u64(head + 40, kv_store_digest(store));
+    const struct kv_store *store = of(base)->store;
+    of(base)->cursor = kv_heap_walk(&store->heap);
+    kv_endian_write_u64(base->fixed, MAGIC);
+    kv_endian_write_u64(base->fixed + 8, store->pairs);
+    kv_endian_write_u64(base->fixed + 16, store->bytes);
+    kv_endian_write_u64(base->fixed + 24, store->limits.capacity_bytes);
+    kv_endian_write_u64(base->fixed + 32, store->limits.pairs_max);
+    kv_endian_write_u64(base->fixed + 40, kv_store_digest(store));
 }
 
 static struct kv_record *next_live(struct kv_checkpoint *checkpoint)
@@ -47,181 +45,98 @@ static struct kv_record *next_live(struct kv_checkpoint *checkpoint)
     return record;
 }
 
-static void save_pair_or_trailer(struct kv_checkpoint *checkpoint)
+static struct app_part save_next(struct app_checkpoint *base)
 {
-    struct kv_record *record = next_live(checkpoint);
-    uint8_t *fixed = checkpoint->fixed;
-    checkpoint->record = record;
+    struct kv_checkpoint *checkpoint = of(base);
+    if (base->part.kind == APP_PART_RECORD) {
+        return pair_body(checkpoint->record);
+    }
+    const struct kv_record *record = checkpoint->record = next_live(checkpoint);
     if (record == NULL) {
-        kv_endian_write_u32(fixed, checkpoint->crc);
-        begin_part(checkpoint, KV_CHECKPOINT_TRAILER, fixed, KV_CHECKPOINT_TRAILER_BYTES);
-        return;
+        return (struct app_part){.kind = APP_PART_TRAILER};
     }
-    kv_endian_write_u32(fixed, record->value_bytes);
-    kv_endian_write_u16(fixed + 4, record->key_bytes);
-    kv_endian_write_u16(fixed + 6, 0);
-    begin_part(checkpoint, KV_CHECKPOINT_PAIR_HEAD, fixed, KV_CHECKPOINT_PAIR_HEAD_BYTES);
-}
-
-static void save_next_part(struct kv_checkpoint *checkpoint)
-{
-    switch (checkpoint->part) {
-    case KV_CHECKPOINT_HEAD:
-    case KV_CHECKPOINT_PAIR_BODY:
-        save_pair_or_trailer(checkpoint);
-        return;
-    case KV_CHECKPOINT_PAIR_HEAD:
-        begin_part(checkpoint, KV_CHECKPOINT_PAIR_BODY, checkpoint->record->data,
-                   (uint64_t)checkpoint->record->key_bytes + checkpoint->record->value_bytes);
-        return;
-    case KV_CHECKPOINT_TRAILER:
-    case KV_CHECKPOINT_END:
-    case KV_CHECKPOINT_FAILED:
-        begin_part(checkpoint, KV_CHECKPOINT_END, NULL, 0);
-        return;
-    }
-}
-
-uint64_t kv_checkpoint_read(struct kv_checkpoint *checkpoint, void *buffer, uint64_t capacity)
-{
-    uint8_t *to = buffer;
-    uint64_t done = 0;
-    while (done < capacity && checkpoint->part != KV_CHECKPOINT_END) {
-        uint64_t left = capacity - done;
-        uint64_t bytes = checkpoint->left_bytes < left ? checkpoint->left_bytes : left;
-        memcpy(to + done, checkpoint->at, bytes);
-        checkpoint->crc = crc32c(checkpoint->crc, to + done, bytes);
-        checkpoint->at += bytes;
-        checkpoint->left_bytes -= bytes;
-        done += bytes;
-        if (checkpoint->left_bytes == 0) {
-            save_next_part(checkpoint);
-        }
-    }
-    return done;
+    kv_endian_write_u32(base->fixed, record->value_bytes);
+    kv_endian_write_u16(base->fixed + 4, record->key_bytes);
+    kv_endian_write_u16(base->fixed + 6, 0);
+    return pair_head(checkpoint);
 }
 
 // Restoring.
 
-void kv_checkpoint_restore(struct kv_checkpoint *checkpoint, struct kv_store *store)
+static void clear(struct app_checkpoint *base)
 {
-    begin_stream(checkpoint, store);
+    kv_store_clear(of(base)->store);
 }
 
-static void fail(struct kv_checkpoint *checkpoint)
+static bool accept_head(struct kv_checkpoint *checkpoint)
 {
-    begin_part(checkpoint, KV_CHECKPOINT_FAILED, NULL, 0);
-}
-
-static void expect_pair_or_trailer(struct kv_checkpoint *checkpoint)
-{
-    if (checkpoint->pairs_left == 0) {
-        begin_part(checkpoint, KV_CHECKPOINT_TRAILER, checkpoint->fixed,
-                   KV_CHECKPOINT_TRAILER_BYTES);
-        return;
-    }
-    checkpoint->pairs_left--;
-    begin_part(checkpoint, KV_CHECKPOINT_PAIR_HEAD, checkpoint->fixed,
-               KV_CHECKPOINT_PAIR_HEAD_BYTES);
-}
-
-static void accept_head(struct kv_checkpoint *checkpoint)
-{
-    const uint8_t *head = checkpoint->fixed;
+    const uint8_t *head = checkpoint->base.fixed;
     struct kv_limits limits = {
         .capacity_bytes = kv_endian_read_u64(head + 24),
         .pairs_max = kv_endian_read_u64(head + 32),
     };
-    if (kv_endian_read_u64(head) != MAGIC || !kv_store_adopt(checkpoint->store, limits)) {
-        fail(checkpoint);
-        return;
-    }
     checkpoint->pairs_left = kv_endian_read_u64(head + 8);
     checkpoint->bytes = kv_endian_read_u64(head + 16);
     checkpoint->digest = kv_endian_read_u64(head + 40);
-    expect_pair_or_trailer(checkpoint);
+    return kv_endian_read_u64(head) == MAGIC && kv_store_adopt(checkpoint->store, limits);
 }
 
-static void accept_pair_head(struct kv_checkpoint *checkpoint)
+static bool accept_pair_head(struct kv_checkpoint *checkpoint)
 {
-    uint32_t value_bytes = kv_endian_read_u32(checkpoint->fixed);
-    uint16_t key_bytes = kv_endian_read_u16(checkpoint->fixed + 4);
-    uint16_t zero = kv_endian_read_u16(checkpoint->fixed + 6);
+    const uint8_t *head = checkpoint->base.fixed;
+    uint32_t value_bytes = kv_endian_read_u32(head);
+    uint16_t key_bytes = kv_endian_read_u16(head + 4);
+    uint16_t zero = kv_endian_read_u16(head + 6);
     if (key_bytes < 1 || key_bytes > KV_KEY_BYTES_MAX || value_bytes > KV_VALUE_BYTES_MAX ||
         zero != 0) {
-        fail(checkpoint);
-        return;
+        return false;
     }
     checkpoint->record = kv_store_reserve(checkpoint->store, key_bytes, value_bytes);
-    if (checkpoint->record == NULL) {
-        fail(checkpoint);
-        return;
-    }
-    begin_part(checkpoint, KV_CHECKPOINT_PAIR_BODY, checkpoint->record->data,
-               (uint64_t)key_bytes + value_bytes);
+    return checkpoint->record != NULL;
 }
 
-static void accept_trailer(struct kv_checkpoint *checkpoint)
+static struct app_part restore_next(struct app_checkpoint *base)
 {
-    const struct kv_store *store = checkpoint->store;
-    if (kv_endian_read_u32(checkpoint->fixed) != checkpoint->crc ||
-        store->bytes != checkpoint->bytes || kv_store_digest(store) != checkpoint->digest) {
-        fail(checkpoint);
-        return;
+    struct kv_checkpoint *checkpoint = of(base);
+    enum app_part_kind kind = base->part.kind;
+    bool is_valid = kind == APP_PART_HEAD ? accept_head(checkpoint)
+                    : kind == APP_PART_RECORD
+                        ? accept_pair_head(checkpoint)
+                        : kv_store_commit(checkpoint->store, checkpoint->record);
+    if (!is_valid) {
+        return (struct app_part){.kind = APP_PART_FAILED};
     }
-    begin_part(checkpoint, KV_CHECKPOINT_END, NULL, 0);
+    if (kind == APP_PART_RECORD) {
+        return pair_body(checkpoint->record);
+    }
+    if (checkpoint->pairs_left == 0) {
+        return (struct app_part){.kind = APP_PART_TRAILER};
+    }
+    checkpoint->pairs_left--;
+    return pair_head(checkpoint);
 }
 
-// The part under way is whole: check it and say what comes next.
-static void accept_part(struct kv_checkpoint *checkpoint)
+static bool is_restored(struct app_checkpoint *base)
 {
-    switch (checkpoint->part) {
-    case KV_CHECKPOINT_HEAD:
-        accept_head(checkpoint);
-        return;
-    case KV_CHECKPOINT_PAIR_HEAD:
-        accept_pair_head(checkpoint);
-        return;
-    case KV_CHECKPOINT_PAIR_BODY:
-        if (kv_store_commit(checkpoint->store, checkpoint->record)) {
-            expect_pair_or_trailer(checkpoint);
-        } else {
-            fail(checkpoint);
-        }
-        return;
-    case KV_CHECKPOINT_TRAILER:
-        accept_trailer(checkpoint);
-        return;
-    case KV_CHECKPOINT_END:
-    case KV_CHECKPOINT_FAILED:
-        return;
-    }
+    const struct kv_checkpoint *checkpoint = of(base);
+    return checkpoint->store->bytes == checkpoint->bytes &&
+           kv_store_digest(checkpoint->store) == checkpoint->digest;
 }
 
-bool kv_checkpoint_write(struct kv_checkpoint *checkpoint, const void *data, uint64_t bytes)
-{
-    const uint8_t *from = data;
-    while (bytes > 0 && checkpoint->left_bytes > 0) {
-        uint64_t piece = checkpoint->left_bytes < bytes ? checkpoint->left_bytes : bytes;
-        memcpy(checkpoint->at, from, piece);
-        if (checkpoint->part != KV_CHECKPOINT_TRAILER) {
-            checkpoint->crc = crc32c(checkpoint->crc, from, piece);
-        }
-        checkpoint->at += piece;
-        checkpoint->left_bytes -= piece;
-        from += piece;
-        bytes -= piece;
-        if (checkpoint->left_bytes == 0) {
-            accept_part(checkpoint);
-        }
-    }
-    if (bytes > 0) {
-        fail(checkpoint);
-    }
-    return checkpoint->part != KV_CHECKPOINT_FAILED;
-}
+static const struct app_checkpoint_format format = {
+    .head_bytes = HEAD_BYTES,
+    .save_head = save_head,
+    .save_next = save_next,
+    .clear = clear,
+    .restore_next = restore_next,
+    .is_restored = is_restored,
+};
 
-bool kv_checkpoint_finish(struct kv_checkpoint *checkpoint)
+void kv_checkpoint_init(struct kv_checkpoint *checkpoint, const struct app_ops *ops,
+                        struct kv_store *store)
 {
-    return checkpoint->part == KV_CHECKPOINT_END;
+    *checkpoint = (struct kv_checkpoint){
+        .base = {.app.ops = ops, .format = &format},
+        .store = store,
+    };
 }

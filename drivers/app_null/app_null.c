@@ -1,32 +1,40 @@
 // Every command succeeds. The state is three sums over the applied entries, so entries commute: any
 // order of apply gives the same state. Keys only decide which commands wait for each other.
 //
-// Checkpoint, little-endian: magic (8), entries (8), bytes (8), digest (8), check_payload (4),
-// CRC32C of these (4).
+// Checkpoint (drivers/app_checkpoint), little-endian: magic (8), entries (8), bytes (8), digest
+// (8), check_payload (4), CRC32C of these (4).
 #include "drivers/app_null/app_null.h"
 
-#include <endian.h>
+#include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "drivers/app_checkpoint/app_checkpoint.h"
 #include "engine/base/crc32c.h"
 
 #define MAGIC UINT64_C(0x014C4C554E544E50) // "PNTNULL\1"
 
 #define KEYED_MAGIC UINT64_C(0x0159454B4C554E50) // "PNULKEY\1"
 
-enum { CHECKPOINT_BYTES = 40 };
+// Of a checkpoint.
+struct head {
+    uint64_t magic;
+    uint64_t entries, bytes, digest;
+    uint32_t check_payload;
+};
+enum { HEAD_BYTES = offsetof(struct head, check_payload) + sizeof(uint32_t) };
+static_assert(HEAD_BYTES == 36, "in the stream");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the formats are little-endian");
 
 struct app_null {
-    struct app app; // first
+    struct app_checkpoint base; // first: the app
     uint64_t entries;
     uint64_t bytes;
     uint64_t digest; // sum of a hash of (index, bytes, payload if checked) over all entries
     bool check_payload;
-    uint8_t stream[CHECKPOINT_BYTES]; // of a checkpoint under way, in either direction
-    uint64_t stream_bytes;            // of it, read or written so far
 };
 
 static struct app_null *of(struct app *app)
@@ -63,19 +71,6 @@ static void apply(struct app *app, const struct app_entry *entries, uint32_t cou
     null->digest += digest;
 }
 
-static void write_u64(uint8_t *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof(value));
-}
-
-static uint64_t read_u64(const uint8_t *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof(value));
-    return le64toh(value);
-}
-
 static int32_t read_query(struct app *app, const void *query, uint32_t query_bytes, void *answer,
                           uint32_t answer_capacity)
 {
@@ -84,27 +79,31 @@ static int32_t read_query(struct app *app, const void *query, uint32_t query_byt
     if (answer_capacity < APP_NULL_ANSWER_BYTES) {
         return -EMSGSIZE;
     }
-    uint8_t *at = answer;
-    write_u64(at, of(app)->entries);
-    write_u64(at + 8, of(app)->bytes);
-    write_u64(at + 16, of(app)->digest);
-    return APP_NULL_ANSWER_BYTES;
+    const uint64_t sums[] = {of(app)->entries, of(app)->bytes, of(app)->digest};
+    static_assert(sizeof(sums) == APP_NULL_ANSWER_BYTES, "the answer");
+    memcpy(answer, sums, sizeof(sums));
+    return sizeof(sums);
 }
 
 void app_null_name_key(void *payload, uint64_t key)
 {
-    write_u64(payload, KEYED_MAGIC);
-    write_u64((uint8_t *)payload + 8, key);
+    const uint64_t words[] = {KEYED_MAGIC, key};
+    static_assert(sizeof(words) == APP_NULL_KEYED_BYTES, "a keyed command begins with them");
+    memcpy(payload, words, sizeof(words));
 }
 
 static int32_t footprint(const void *payload, uint32_t bytes, struct app_footprint *ranges,
                          uint32_t max)
 {
-    if (bytes < APP_NULL_KEYED_BYTES || max == 0 || read_u64(payload) != KEYED_MAGIC) {
+    uint64_t words[2]; // magic and key
+    if (bytes < sizeof(words) || max == 0) {
         return 0;
     }
-    ranges[0] =
-        (struct app_footprint){.start = read_u64((const uint8_t *)payload + 8), .length = 1};
+    memcpy(words, payload, sizeof(words));
+    if (words[0] != KEYED_MAGIC) {
+        return 0;
+    }
+    ranges[0] = (struct app_footprint){.start = words[1], .length = 1};
     return 1;
 }
 
@@ -114,83 +113,59 @@ static uint64_t digest_state(struct app *app)
     return null->digest + hash(null->entries, null->bytes) + null->check_payload;
 }
 
-static void encode(const struct app_null *null, uint8_t *stream)
+// Checkpoints.
+
+static void save_head(struct app_checkpoint *base)
 {
-    write_u64(stream, MAGIC);
-    write_u64(stream + 8, null->entries);
-    write_u64(stream + 16, null->bytes);
-    write_u64(stream + 24, null->digest);
-    uint32_t crc = crc32c(0, stream, 32);
-    uint8_t flag[4] = {null->check_payload, 0, 0, 0};
-    crc = crc32c(crc, flag, sizeof(flag));
-    write_u64(stream + 32, (uint64_t)null->check_payload | (uint64_t)crc << 32);
+    const struct app_null *null = of(&base->app);
+    const struct head head = {.magic = MAGIC,
+                              .entries = null->entries,
+                              .bytes = null->bytes,
+                              .digest = null->digest,
+                              .check_payload = null->check_payload};
+    memcpy(base->fixed, &head, HEAD_BYTES);
 }
 
-static int checkpoint_begin(struct app *app)
+static struct app_part save_next(struct app_checkpoint *base)
 {
-    encode(of(app), of(app)->stream);
-    of(app)->stream_bytes = 0;
-    return 0;
+    (void)base;
+    return (struct app_part){.kind = APP_PART_TRAILER};
 }
 
-static int64_t checkpoint_read(struct app *app, void *buffer, uint64_t capacity)
+static void clear(struct app_checkpoint *base)
 {
-    struct app_null *null = of(app);
-    uint64_t left = CHECKPOINT_BYTES - null->stream_bytes;
-    uint64_t bytes = left < capacity ? left : capacity;
-    memcpy(buffer, null->stream + null->stream_bytes, bytes);
-    null->stream_bytes += bytes;
-    return (int64_t)bytes;
-}
-
-static void checkpoint_end(struct app *app)
-{
-    (void)app;
-}
-
-static void clear(struct app_null *null)
-{
+    struct app_null *null = of(&base->app);
     null->entries = 0;
     null->bytes = 0;
     null->digest = 0;
 }
 
-static int restore_begin(struct app *app)
+static struct app_part restore_next(struct app_checkpoint *base)
 {
-    clear(of(app));
-    of(app)->stream_bytes = 0;
-    return 0;
+    struct app_null *null = of(&base->app);
+    struct head head;
+    memcpy(&head, base->fixed, HEAD_BYTES);
+    null->entries = head.entries;
+    null->bytes = head.bytes;
+    null->digest = head.digest;
+    bool is_valid = head.magic == MAGIC && head.check_payload == null->check_payload;
+    return (struct app_part){.kind = is_valid ? APP_PART_TRAILER : APP_PART_FAILED};
 }
 
-static int restore_write(struct app *app, const void *data, uint64_t bytes)
+static bool is_restored(struct app_checkpoint *base)
 {
-    struct app_null *null = of(app);
-    if (bytes > CHECKPOINT_BYTES - null->stream_bytes) {
-        null->stream_bytes = CHECKPOINT_BYTES;
-        memset(null->stream, 0, CHECKPOINT_BYTES);
-        return -EBADMSG;
-    }
-    memcpy(null->stream + null->stream_bytes, data, bytes);
-    null->stream_bytes += bytes;
-    return 0;
+    (void)base;
+    return true; // the head has all of it
 }
 
-// Whole and valid: what was written is exactly what such a state would be saved as.
-static int restore_end(struct app *app)
-{
-    struct app_null *null = of(app);
-    uint8_t expected[CHECKPOINT_BYTES];
-    null->entries = read_u64(null->stream + 8);
-    null->bytes = read_u64(null->stream + 16);
-    null->digest = read_u64(null->stream + 24);
-    encode(null, expected);
-    if (null->stream_bytes != CHECKPOINT_BYTES ||
-        memcmp(expected, null->stream, CHECKPOINT_BYTES) != 0) {
-        clear(null);
-        return -EBADMSG;
-    }
-    return 0;
-}
+static const struct app_checkpoint_format format = {
+    .head_bytes = HEAD_BYTES,
+    .save_head = save_head,
+    .save_next = save_next,
+    .clear = clear,
+    .restore_next = restore_next,
+    .is_restored = is_restored,
+};
 
 static void close_app(struct app *app)
 {
@@ -203,12 +178,12 @@ static const struct app_ops ops = {
     .read = read_query,
     .footprint = footprint,
     .digest = digest_state,
-    .checkpoint_begin = checkpoint_begin,
-    .checkpoint_read = checkpoint_read,
-    .checkpoint_end = checkpoint_end,
-    .restore_begin = restore_begin,
-    .restore_write = restore_write,
-    .restore_end = restore_end,
+    .checkpoint_begin = app_checkpoint_begin,
+    .checkpoint_read = app_checkpoint_read,
+    .checkpoint_end = app_checkpoint_end,
+    .restore_begin = app_checkpoint_restore_begin,
+    .restore_write = app_checkpoint_restore_write,
+    .restore_end = app_checkpoint_restore_end,
     .close = close_app,
 };
 
@@ -220,8 +195,9 @@ int app_null_open(const struct app_null_config *config, struct app **app, char *
         snprintf(reason, reason_bytes, "null: out of memory");
         return -ENOMEM;
     }
-    null->app.ops = &ops;
+    null->base.app.ops = &ops;
+    null->base.format = &format;
     null->check_payload = config->check_payload;
-    *app = &null->app;
+    *app = &null->base.app;
     return 0;
 }

@@ -15,6 +15,7 @@ API = ["engine/driver_api/"]
 PUBLIC = ["engine/pontoon.h"]
 BLOCK_CLIENT = ["drivers/app_block/block_command.h", "drivers/app_block/block_format.h"]
 DRIVER = BASE + API + TYPES
+APP = DRIVER + ["drivers/app_checkpoint/"]
 ALL = ["engine/", "drivers/", "bench/", "tests/"]
 
 # The longest matching row counts.
@@ -29,6 +30,7 @@ LAYERS = {
     "engine/client/": BASE + MESSAGES + ["engine/wire/"] + API + PUBLIC,
     "engine/embed/": ["engine/"],
     "drivers/": DRIVER,
+    "drivers/app_": APP,
     "drivers/bundle/": ALL,
     "drivers/nbdkit/": BASE + PUBLIC + BLOCK_CLIENT,
     "drivers/cli/": ALL,
@@ -106,6 +108,9 @@ def self_test(root):
         ("drivers/net_udp/a.c", '#include "drivers/cli/cli.h"', 1),
         ("drivers/net_udp/a.c", '#include "engine/wire/wire.h"', 1),
         ("drivers/net_udp/a.c", "#include <liburing.h>", 1),
+        ("drivers/app_kv/a.c", '#include "drivers/app_checkpoint/app_checkpoint.h"', 0),
+        ("drivers/app_kv/a.c", '#include "drivers/app_block/app_block.h"', 1),
+        ("drivers/disk_uring/a.c", '#include "drivers/app_checkpoint/app_checkpoint.h"', 1),
         ("drivers/nbdkit/a.c", '#include "drivers/app_block/block_command.h"', 0),
         ("drivers/nbdkit/a.c", '#include "drivers/app_block/block_volume.h"', 1),
         ("drivers/cli/a.c", '#include "drivers/bundle/settings.h"', 0),

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "drivers/app_block/app_block.h"
+#include "drivers/app_block/block_checkpoint.h"
 #include "drivers/app_block/block_command.h"
 #include "drivers/app_block/block_sum.h"
 #include "drivers/app_block/block_volume.h"
@@ -398,20 +399,18 @@ static void volume_that_does_not_fit_is_not_restored(void)
     small->ops->close(small);
 }
 
-static struct block_volume volume_of(struct app *app)
+static const struct block_volume *volume_of(const struct app *app)
 {
-    struct block_volume volume; // struct app_block: first the app, then the volume
-    memcpy(&volume, app + 1, sizeof(volume));
-    return volume;
+    return ((const struct block_checkpoint *)app)->volume; // struct app_block begins with it
 }
 
 static void spoil(struct app *app, uint64_t offset, uint8_t bits)
 {
-    const struct block_volume volume = volume_of(app);
+    const struct block_volume *volume = volume_of(app);
     uint8_t byte;
-    block_store_read(&volume.store, offset, &byte, 1);
+    block_store_read(&volume->store, offset, &byte, 1);
     byte ^= bits;
-    block_store_write(&volume.store, offset, &byte, 1);
+    block_store_write(&volume->store, offset, &byte, 1);
 }
 
 static uint64_t first_bad_block(struct app *app)
@@ -457,14 +456,14 @@ static void rotten_block_is_named_and_not_passed_on(void)
 static uint64_t resident_bytes(struct app *app)
 {
     static unsigned char pages[CAPACITY_BYTES / 4096];
-    const struct block_volume volume = volume_of(app);
+    const struct block_volume *volume = volume_of(app);
     uint64_t count = 0;
     if (is_in_file) {
         struct stat status;
-        CHECK_EQUAL(fstat(volume.store.file, &status), 0);
+        CHECK_EQUAL(fstat(volume->store.file, &status), 0);
         return (uint64_t)status.st_blocks * 512;
     }
-    CHECK_EQUAL(mincore(volume.space, CAPACITY_BYTES, pages), 0);
+    CHECK_EQUAL(mincore(volume->space, CAPACITY_BYTES, pages), 0);
     for (size_t i = 0; i < TEST_COUNT(pages); i++) {
         count += pages[i] & 1;
     }

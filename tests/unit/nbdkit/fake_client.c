@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "drivers/app_block/app_block.h"
-#include "drivers/app_block/block_volume.h"
+#include "drivers/app_block/block_checkpoint.h"
 #include "engine/base/prng.h"
 #include "engine/pontoon.h"
 #include "tests/harness/harness.h"
@@ -106,10 +106,9 @@ void fake_deliver_late(void)
 
 void fake_spoil(uint64_t offset)
 {
-    struct block_volume volume; // struct app_block: first the app, then the volume
+    const struct block_checkpoint *block = (struct block_checkpoint *)app; // it begins with it
     pthread_mutex_lock(&lock);
-    memcpy(&volume, app + 1, sizeof(volume));
-    volume.space[offset] ^= 1;
+    block->volume->space[offset] ^= 1;
     pthread_mutex_unlock(&lock);
 }
 
