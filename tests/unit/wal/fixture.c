@@ -81,6 +81,26 @@ void fixture_stop(struct fixture *fixture)
     fixture_drop(fixture);
 }
 
+struct fixture *fixture_started(const struct disk_memory_options *options)
+{
+    struct fixture *fixture = fixture_open(options);
+    CHECK_EQUAL(fixture_start(fixture), 0);
+    return fixture;
+}
+
+int fixture_restart(struct fixture *fixture)
+{
+    fixture_stop(fixture);
+    return fixture_start(fixture);
+}
+
+int fixture_crash(struct fixture *fixture)
+{
+    fixture_drop(fixture);
+    disk_memory_crash(fixture->disk, 1, 0);
+    return fixture_start(fixture);
+}
+
 void fixture_payload(uint8_t *payload, uint32_t bytes, uint16_t group, struct raft_entry_id id)
 {
     uint64_t seed = id.index * 1000003 + id.term * 10007 + group;
@@ -120,6 +140,13 @@ bool fixture_record_is_true(const struct fixture *fixture, const struct wal_reco
            head.sequence == record->head.sequence && head.kind == record->head.kind;
 }
 
+void fixture_check_records(const struct fixture *fixture)
+{
+    for (uint32_t i = 0; i < fixture->record_count; i++) {
+        CHECK(fixture_record_is_true(fixture, &fixture->records[i]));
+    }
+}
+
 void fixture_turn(struct fixture *fixture)
 {
     wal_submit(fixture->wal, fixture->now_ns);
@@ -140,6 +167,27 @@ void fixture_idle(struct fixture *fixture)
     fixture->now_ns += DELAY_NS;
     fixture_turn(fixture);
     fixture_settle(fixture);
+}
+
+void fixture_check_entries(const struct fixture *fixture, uint32_t at, uint64_t first,
+                           uint64_t last)
+{
+    CHECK(at < fixture->event_count);
+    CHECK_EQUAL(fixture->events[at].kind, WAL_EVENT_ENTRIES);
+    CHECK_EQUAL(fixture->events[at].range.first, first);
+    CHECK_EQUAL(fixture->events[at].range.last, last);
+}
+
+struct wal_counters fixture_counters(const struct fixture *fixture)
+{
+    struct wal_counters counters;
+    wal_counters(fixture->wal, &counters);
+    return counters;
+}
+
+bool fixture_release(struct fixture *fixture, uint32_t batch)
+{
+    return disk_memory_release(fixture->disk, (UINT64_C(1) << 32) | batch);
 }
 
 int64_t fixture_find(const struct fixture *fixture, uint16_t group, uint64_t term, uint64_t index)

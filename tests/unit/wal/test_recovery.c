@@ -48,22 +48,32 @@ struct image {
 
 static struct image image;
 
-static void load_image(struct fixture *fixture)
+static uint8_t *log_of(struct fixture *fixture)
 {
     uint64_t bytes;
-    memcpy(disk_memory_image(fixture->disk, "log.0", &bytes), image.log, FIXTURE_LOG_BYTES);
-    memcpy(disk_memory_image(fixture->disk, "meta.0", &bytes), image.meta, image.meta_bytes);
+    return disk_memory_image(fixture->disk, "log.0", &bytes);
+}
+
+static uint8_t *meta_of(struct fixture *fixture)
+{
+    uint64_t bytes;
+    return disk_memory_image(fixture->disk, "meta.0", &bytes);
+}
+
+static void load_image(struct fixture *fixture)
+{
+    memcpy(log_of(fixture), image.log, FIXTURE_LOG_BYTES);
+    memcpy(meta_of(fixture), image.meta, image.meta_bytes);
     disk_memory_crash(fixture->disk, 0, 0);
 }
 
 // Takes the durable bytes of a stopped log, and what a recovery of them finds.
 static void take_image(struct fixture *fixture)
 {
-    uint64_t bytes;
     image.head = wal_head(fixture->wal);
     fixture_drop(fixture);
     disk_memory_crash(fixture->disk, 0, 0);
-    memcpy(image.log, disk_memory_image(fixture->disk, "log.0", &bytes), FIXTURE_LOG_BYTES);
+    memcpy(image.log, log_of(fixture), FIXTURE_LOG_BYTES);
     const void *meta = disk_memory_image(fixture->disk, "meta.0", &image.meta_bytes);
     free(image.meta);
     image.meta = malloc(image.meta_bytes);
@@ -80,8 +90,7 @@ static void take_image(struct fixture *fixture)
 // installs the log of a term.
 static struct fixture *small_log(void)
 {
-    struct fixture *fixture = fixture_open(NULL);
-    CHECK_EQUAL(fixture_start(fixture), 0);
+    struct fixture *fixture = fixture_started(NULL);
     for (uint64_t batch = 0; batch < 10; batch++) {
         fixture_append(fixture, 0, 1, 3, batch + 1, (uint32_t)(batch * 13) % 60);
         if (batch % 3 == 0) {
@@ -163,11 +172,9 @@ static uint32_t records_below(uint64_t cut)
 
 static void check_cut(struct fixture *fixture, uint64_t cut)
 {
-    uint64_t bytes;
     uint32_t found;
     load_image(fixture);
-    memset((uint8_t *)disk_memory_image(fixture->disk, "log.0", &bytes) + cut, 0,
-           FIXTURE_LOG_BYTES - cut);
+    memset(log_of(fixture) + cut, 0, FIXTURE_LOG_BYTES - cut);
     disk_memory_crash(fixture->disk, 0, 0);
     enum wal_verdict verdict = recover_twice(fixture, &found);
     CHECK_EQUAL(found, records_below(cut));
@@ -198,8 +205,7 @@ static void every_prefix_over_an_older_lap(void)
     uint64_t index = 10;
     while (wal_head(fixture->wal) < FIXTURE_LOG_BYTES + 3 * FIXTURE_SEGMENT_BYTES) {
         if (wal_head(fixture->wal) < FIXTURE_LOG_BYTES + FIXTURE_SEGMENT_BYTES) {
-            uint64_t bytes;
-            memcpy(older, disk_memory_image(fixture->disk, "log.0", &bytes), FIXTURE_LOG_BYTES);
+            memcpy(older, log_of(fixture), FIXTURE_LOG_BYTES);
         }
         uint64_t body = fixture_append(fixture, 0, 1, 3, ++index, 200);
         fixture_settle(fixture);
@@ -210,9 +216,8 @@ static void every_prefix_over_an_older_lap(void)
     take_image(fixture);
     uint64_t first_position = image.records[0].body;
     for (uint64_t cut = FIXTURE_SEGMENT_BYTES * 2; cut < FIXTURE_SEGMENT_BYTES * 3; cut += 512) {
-        uint64_t bytes;
         load_image(fixture);
-        uint8_t *log = disk_memory_image(fixture->disk, "log.0", &bytes);
+        uint8_t *log = log_of(fixture);
         memcpy(log + cut, older + cut, FIXTURE_LOG_BYTES - cut);
         disk_memory_crash(fixture->disk, 0, 0);
         CHECK_EQUAL(fixture_start(fixture), 0);
@@ -228,8 +233,7 @@ static void every_prefix_over_an_older_lap(void)
 
 static void flip(struct fixture *fixture, uint64_t bit)
 {
-    uint64_t bytes;
-    uint8_t *log = disk_memory_image(fixture->disk, "log.0", &bytes);
+    uint8_t *log = log_of(fixture);
     log[bit / 8] ^= (uint8_t)(1u << (bit % 8));
     disk_memory_crash(fixture->disk, 0, 0);
 }
@@ -266,8 +270,7 @@ static void every_bit(void)
 // Their payloads are covered by nothing but their own checksums.
 static void every_bit_of_large_entries(void)
 {
-    struct fixture *fixture = fixture_open(NULL);
-    CHECK_EQUAL(fixture_start(fixture), 0);
+    struct fixture *fixture = fixture_started(NULL);
     for (uint64_t batch = 0; batch < 3; batch++) {
         wal_stage(fixture->wal, 0, batch == 1);
         fixture_append(fixture, 0, 1, 3, 2 * batch + 1, 1500);
@@ -304,9 +307,8 @@ static void every_byte_of_meta(void)
     fixture_settle(fixture);
     take_image(fixture);
     for (uint64_t at = 0; at < image.meta_bytes; at += at % WAL_BLOCK_BYTES < 160 ? 1 : 131) {
-        uint64_t bytes;
         load_image(fixture);
-        ((uint8_t *)disk_memory_image(fixture->disk, "meta.0", &bytes))[at] ^= 0x40;
+        meta_of(fixture)[at] ^= 0x40;
         disk_memory_crash(fixture->disk, 0, 0);
         CHECK_EQUAL(fixture_start(fixture), 0); // one copy of anything may go
         CHECK_EQUAL(fixture->recovery.boot, 3);
@@ -321,18 +323,6 @@ static void every_byte_of_meta(void)
 }
 
 // --- things in the wrong place ---
-
-static uint8_t *log_of(struct fixture *fixture)
-{
-    uint64_t bytes;
-    return disk_memory_image(fixture->disk, "log.0", &bytes);
-}
-
-static uint8_t *meta_of(struct fixture *fixture)
-{
-    uint64_t bytes;
-    return disk_memory_image(fixture->disk, "meta.0", &bytes);
-}
 
 static void misdirected_writes_are_found(void)
 {
@@ -493,7 +483,7 @@ static void a_torn_vote_is_mended(void)
 static void lose_all_but(struct fixture *fixture, uint32_t first, uint32_t last)
 {
     for (uint32_t slot = first; slot <= last; slot++) {
-        CHECK(disk_memory_release(fixture->disk, (UINT64_C(1) << 32) | slot));
+        CHECK(fixture_release(fixture, slot));
     }
     wal_poll(fixture->wal, fixture->events, FIXTURE_EVENTS_MAX);
     disk_memory_crash(fixture->disk, 0, 0);
@@ -502,8 +492,7 @@ static void lose_all_but(struct fixture *fixture, uint32_t first, uint32_t last)
 
 static void only_the_torn_batch_is_dropped(void)
 {
-    struct fixture *fixture = fixture_open(NULL);
-    CHECK_EQUAL(fixture_start(fixture), 0);
+    struct fixture *fixture = fixture_started(NULL);
     disk_memory_hold(fixture->disk, true);
     for (uint16_t group = 0; group < 4; group++) {
         fixture_append(fixture, group, 1, 1, 1, 64);
@@ -518,8 +507,7 @@ static void only_the_torn_batch_is_dropped(void)
     fixture_append(fixture, 0, 1, 1, 1, 64);
     fixture_settle(fixture);
     fixture_idle(fixture);
-    fixture_stop(fixture);
-    CHECK_EQUAL(fixture_start(fixture), 0); // below a mark now, but it was voided
+    CHECK_EQUAL(fixture_restart(fixture), 0); // below a mark now, but it was voided
     CHECK_EQUAL(fixture->recovery.verdict, WAL_CLEAN);
     CHECK_EQUAL(fixture->record_count, 2);
     fixture_close(fixture);
@@ -553,8 +541,7 @@ static void a_hole_over_a_border_does_not_haunt_the_tail(void)
                              body < 5 * WAL_BLOCK_BYTES ? 0 : body - 5 * WAL_BLOCK_BYTES);
             fixture_idle(fixture);
             if (turn % 3 == 0) {
-                fixture_stop(fixture);
-                CHECK_EQUAL(fixture_start(fixture), 0);
+                CHECK_EQUAL(fixture_restart(fixture), 0);
                 CHECK_EQUAL(fixture->recovery.verdict, WAL_CLEAN);
                 CHECK(fixture_find(fixture, 0, 1, index) >= 0);
             }
