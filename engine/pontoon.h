@@ -29,6 +29,7 @@ enum {
     PONTOON_GROUPS_MAX = 4096,
     PONTOON_PAYLOAD_BYTES_MAX = 1 << 20,
     PONTOON_QUERY_BYTES_MAX = 1280,
+    PONTOON_RANGES_MAX = 8, // of one command or query
     PONTOON_PATH_BYTES = 256,
     PONTOON_IMPAIR_MAX = 16, // faults of one node
 };
@@ -162,6 +163,29 @@ enum pontoon_role { PONTOON_FOLLOWER, PONTOON_PRE_CANDIDATE, PONTOON_CANDIDATE, 
 typedef void pontoon_role_change(void *context, uint16_t group, enum pontoon_role role,
                                  uint64_t term, uint16_t leader);
 
+// What a command touches or a query looks at, [start, start + length), of a key space of 64 bits
+// that the caller lays out as it likes (block addresses, hashes of keys). length ≥ 1, start +
+// length ≤ 2^64.
+struct pontoon_range {
+    uint64_t start, length;
+};
+
+// A command (or a query) and what it touches, for the functions with `ranges` in their names.
+//
+// For parallel groups whose state machine has no `footprint` function, because payloads do not show
+// what they touch. Declaring ranges is a promise: two commands whose ranges do not overlap commute
+// in the state machine; whatever the order in which they are applied, results and state are the
+// same. Where that is wrong, replicas differ. Commands that overlap are applied in one order
+// everywhere, and a read of a range sees every committed command that overlaps it. A state machine
+// that has a `footprint` (or, for queries, `query_footprint`) decides by itself, and strict groups
+// keep one order anyway: ranges are then checked and not used, so that one code serves all.
+struct pontoon_command {
+    const void *payload;
+    uint32_t bytes;
+    uint32_t range_count; // ≤ PONTOON_RANGES_MAX. 0: not said: it conflicts with everything
+    const struct pontoon_range *ranges; // no two of them overlap; copied
+};
+
 struct pontoon_options {
     // A state machine for each group, in place of config->app: returns 0 and *app, or -errno. NULL:
     // by name.
@@ -195,10 +219,16 @@ PONTOON_API const char *pontoon_describe(const struct pontoon *node);
 // a caller that retries after PONTOON_UNKNOWN must make its commands idempotent, or use a client.
 PONTOON_API int pontoon_propose_mt(struct pontoon *node, uint16_t group, const void *payload,
                                    uint32_t bytes, pontoon_done *done, void *context);
+PONTOON_API int pontoon_propose_ranges_mt(struct pontoon *node, uint16_t group,
+                                          const struct pontoon_command *command, pontoon_done *done,
+                                          void *context); // -EINVAL: also ranges
 // A linearizable read at the leader (ReadIndex). Results as of pontoon_propose_mt; a query has at
 // most PONTOON_QUERY_BYTES_MAX.
 PONTOON_API int pontoon_read_mt(struct pontoon *node, uint16_t group, const void *query,
                                 uint32_t bytes, pontoon_answer *answer, void *context);
+PONTOON_API int pontoon_read_ranges_mt(struct pontoon *node, uint16_t group,
+                                       const struct pontoon_command *query, pontoon_answer *answer,
+                                       void *context);
 
 // Completions without callbacks: a bounded ring, and a descriptor for poll, epoll or io_uring that
 // is readable while the ring may hold something. Reactors write to the descriptor once a burst: not
@@ -225,6 +255,9 @@ PONTOON_API int pontoon_events_fd(const struct pontoon_events *events);
 PONTOON_API int pontoon_propose_event_mt(struct pontoon *node, uint16_t group, const void *payload,
                                          uint32_t bytes, struct pontoon_events *events,
                                          uint64_t token);
+PONTOON_API int pontoon_propose_event_ranges_mt(struct pontoon *node, uint16_t group,
+                                                const struct pontoon_command *command,
+                                                struct pontoon_events *events, uint64_t token);
 // Up to `max` completions, in no order. Never waits. One thread at a time. When some are left the
 // descriptor stays readable.
 PONTOON_API uint32_t pontoon_events_take(struct pontoon_events *events, struct pontoon_event *array,
@@ -271,13 +304,21 @@ PONTOON_API int pontoon_client_open(const struct pontoon_config *config,
 PONTOON_API void pontoon_client_close(struct pontoon_client *client);
 // True when there was work. Call often; when false, the caller may yield.
 PONTOON_API bool pontoon_client_poll(struct pontoon_client *client);
-// -EAGAIN: depth reached, poll first. The payload is copied.
+// -EAGAIN: depth reached, poll first; -EINVAL: group, size or ranges. The payload is copied.
 PONTOON_API int pontoon_client_propose(struct pontoon_client *client, uint16_t group,
                                        const void *payload, uint32_t bytes, pontoon_done *done,
                                        void *context);
+PONTOON_API int pontoon_client_propose_ranges(struct pontoon_client *client, uint16_t group,
+                                              const struct pontoon_command *command,
+                                              pontoon_done *done, void *context);
 PONTOON_API int pontoon_client_read(struct pontoon_client *client, uint16_t group,
                                     const void *query, uint32_t bytes, pontoon_answer *answer,
                                     void *context);
+// A query and its ranges must fit one frame together (8 + 16 × range_count bytes more), or the
+// answer is PONTOON_INVALID.
+PONTOON_API int pontoon_client_read_ranges(struct pontoon_client *client, uint16_t group,
+                                           const struct pontoon_command *query,
+                                           pontoon_answer *answer, void *context);
 // Status of one replica; the digest is computed when asked for. status via callback: status NULL
 // when it did not answer.
 typedef void pontoon_client_status_done(void *context, uint16_t node,

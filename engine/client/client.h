@@ -39,7 +39,8 @@ struct client_config {
                                  // usual latency where that is longer
     uint64_t give_up_ns;         // then the result is UNKNOWN; 0: never
     uint64_t status_give_up_ns;  // then a status is NULL
-    uint64_t seed;               // random: nonces of sessions come from it
+    bool sends_ranges; // the groups are parallel; strict ones have no use for what commands declare
+    uint64_t seed;     // random: nonces of sessions come from it
     struct net *net;
     struct clock *clock;
 };
@@ -57,14 +58,28 @@ void client_close(struct client *client);
 // True when there was work.
 bool client_poll(struct client *client);
 
-// 0: done will be called exactly once. The payload is copied. -EAGAIN: depth, session window or
-// payload memory is used up, poll first; -EINVAL: group or size; -ENOMEM: first command of a group.
-// result.index is 0: nodes do not tell clients.
-int client_propose(struct client *client, uint16_t group, const void *payload, uint32_t bytes,
-                   pontoon_done *done, void *context);
+// 0: done will be called exactly once. Payload and ranges are copied. -EAGAIN: depth, session
+// window or payload memory is used up, poll first; -EINVAL: group, size or ranges; -ENOMEM: first
+// command of a group. result.index is 0: nodes do not tell clients.
+int client_propose_ranges(struct client *client, uint16_t group,
+                          const struct pontoon_command *command, pontoon_done *done, void *context);
 // As above. The answer is valid during the callback.
-int client_read(struct client *client, uint16_t group, const void *query, uint32_t bytes,
-                pontoon_answer *answer, void *context);
+int client_read_ranges(struct client *client, uint16_t group, const struct pontoon_command *query,
+                       pontoon_answer *answer, void *context);
+
+// The same without ranges.
+static inline int client_propose(struct client *client, uint16_t group, const void *payload,
+                                 uint32_t bytes, pontoon_done *done, void *context)
+{
+    const struct pontoon_command command = {.payload = payload, .bytes = bytes};
+    return client_propose_ranges(client, group, &command, done, context);
+}
+static inline int client_read(struct client *client, uint16_t group, const void *query,
+                              uint32_t bytes, pontoon_answer *answer, void *context)
+{
+    const struct pontoon_command command = {.payload = query, .bytes = bytes};
+    return client_read_ranges(client, group, &command, answer, context);
+}
 // -EINVAL: group or node; -EAGAIN: too many wait. halted and failed are not told to clients: false.
 // A digest of 0 was not given.
 int client_status(struct client *client, uint16_t node, uint16_t group, bool want_digest,

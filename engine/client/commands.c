@@ -10,8 +10,8 @@
 
 enum { ATTEMPT_STRETCH_MAX = 16 };
 
-// Where a payload of this size goes, contiguous; UINT64_MAX: no room. Payloads are freed in the
-// order of tickets. With nothing in flight the ring begins anew, where it is warm.
+// Where a payload (with ranges) of this size goes, contiguous; UINT64_MAX: no room. Payloads are
+// freed in the order of tickets. With nothing in flight the ring begins anew, where it is warm.
 static uint64_t place_payload(struct client *client, struct group *group, uint32_t bytes)
 {
     uint64_t size = client->config.payload_bytes;
@@ -25,10 +25,12 @@ static uint64_t place_payload(struct client *client, struct group *group, uint32
     return at + bytes - command_at(group, group->lowest)->payload_at > size ? UINT64_MAX : at;
 }
 
-int client_propose(struct client *client, uint16_t id, const void *payload, uint32_t bytes,
-                   pontoon_done *done, void *context)
+int client_propose_ranges(struct client *client, uint16_t id, const struct pontoon_command *from,
+                          pontoon_done *done, void *context)
 {
-    if (id >= client->config.groups || bytes > RAFT_PAYLOAD_BYTES_MAX) {
+    uint32_t bytes = from->bytes, range_count = client->config.sends_ranges ? from->range_count : 0;
+    if (id >= client->config.groups || bytes > RAFT_PAYLOAD_BYTES_MAX ||
+        !client_takes_ranges(from)) {
         return -EINVAL;
     }
     struct group *group = group_obtain(client, id);
@@ -39,16 +41,24 @@ int client_propose(struct client *client, uint16_t id, const void *payload, uint
         group->next - group->lowest == client->slots) {
         return -EAGAIN;
     }
-    uint64_t at = place_payload(client, group, bytes);
+    uint32_t room = ((bytes + 7) & ~UINT32_C(7)) + range_count * WIRE_RANGE_BYTES;
+    uint64_t at = place_payload(client, group, room);
     if (at == UINT64_MAX) {
         return -EAGAIN;
     }
     client_wake(client);
+    uint8_t *to = group->payloads + (at & (client->config.payload_bytes - 1));
     if (bytes > 0) {
-        memcpy(group->payloads + (at & (client->config.payload_bytes - 1)), payload, bytes);
+        memcpy(to, from->payload, bytes);
     }
-    group->payloads_head = at + (((uint64_t)bytes + 7) & ~UINT64_C(7));
+    if (range_count > 0) {
+        group->has_ranges = true;
+        memcpy(to + room - range_count * WIRE_RANGE_BYTES, from->ranges,
+               range_count * WIRE_RANGE_BYTES);
+    }
+    group->payloads_head = at + room;
     struct command *command = command_at(group, group->next++);
+    command->range_count = (uint8_t)range_count;
     command->done = done;
     command->context = context;
     command->payload_at = at;

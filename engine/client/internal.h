@@ -66,9 +66,12 @@ struct command {
     uint8_t state;           // enum command_state
     bool is_repeated;        // sent more than once
     bool is_large;           // sent in fragments
+    uint8_t range_count;     // behind the payload, from the next multiple of 8 on
 };
 
 static_assert(sizeof(struct command) == 64, "one cache line");
+static_assert(sizeof(struct pontoon_range) == WIRE_RANGE_BYTES, "as frames have them");
+static_assert((int)PONTOON_RANGES_MAX == (int)WIRE_RANGES_MAX, "as frames have them");
 
 struct slot_list {
     uint32_t first, last; // SLOT_NONE: empty
@@ -98,6 +101,7 @@ struct group {
     uint8_t *payloads;
     uint64_t latency_ns;    // from sending to answer, smoothed
     uint64_t payloads_head; // position where the next payload goes at the earliest
+    bool has_ranges;        // a command declared what it touches, once
 
     // transmit.c
     uint32_t window, threshold; // of outstanding; below threshold it grows fast
@@ -138,6 +142,8 @@ struct query {
     uint32_t buffer;                       // SLOT_NONE: none
     uint32_t crc, total_bytes, held_bytes; // of the answer being put together
     uint32_t bytes;
+    uint8_t range_count;
+    struct pontoon_range ranges[PONTOON_RANGES_MAX];
     uint8_t text[CLIENT_QUERY_BYTES_MAX];
 };
 
@@ -167,6 +173,7 @@ struct batch {
     uint32_t slots[WIRE_ENTRIES_MAX];
     struct raft_entry_head heads[WIRE_ENTRIES_MAX];
     const void *payloads[WIRE_ENTRIES_MAX];
+    struct wire_ranges ranges[WIRE_ENTRIES_MAX]; // written only for groups that are sent any
 };
 
 struct client {
@@ -202,6 +209,11 @@ struct client {
 
 // client.c
 void client_wake(struct client *client);
+static inline bool client_takes_ranges(const struct pontoon_command *from)
+{
+    const struct wire_ranges ranges = wire_ranges_of(from->ranges, from->range_count);
+    return ranges.count == 0 || wire_ranges_are_valid(&ranges);
+}
 struct group *group_open(struct client *client, uint16_t id);
 // The group, opened at its first use; NULL: no memory.
 static inline struct group *group_obtain(struct client *client, uint16_t id)

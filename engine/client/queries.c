@@ -106,10 +106,11 @@ static void set_state(struct client *client, uint32_t slot, enum query_state sta
     }
 }
 
-int client_read(struct client *client, uint16_t id, const void *text, uint32_t bytes,
-                pontoon_answer *answer, void *context)
+int client_read_ranges(struct client *client, uint16_t id, const struct pontoon_command *from,
+                       pontoon_answer *answer, void *context)
 {
-    if (id >= client->config.groups || bytes > CLIENT_QUERY_BYTES_MAX) {
+    if (id >= client->config.groups || from->bytes > CLIENT_QUERY_BYTES_MAX ||
+        !client_takes_ranges(from)) {
         return -EINVAL;
     }
     uint32_t slot = client->query_free;
@@ -130,9 +131,13 @@ int client_read(struct client *client, uint16_t id, const void *text, uint32_t b
     query->asked_ns = client->now_ns;
     query->attempt = 0;
     query->buffer = SLOT_NONE;
-    query->bytes = bytes;
-    if (bytes > 0) {
-        memcpy(query->text, text, bytes);
+    query->bytes = from->bytes;
+    if (from->bytes > 0) {
+        memcpy(query->text, from->payload, from->bytes);
+    }
+    query->range_count = client->config.sends_ranges ? (uint8_t)from->range_count : 0;
+    for (uint32_t at = 0; at < query->range_count; at++) {
+        query->ranges[at] = from->ranges[at];
     }
     set_state(client, slot, QUERY_AGAIN);
     group->reads_waiting++;
@@ -183,7 +188,8 @@ static bool put(struct client *client, struct wire_writer *writer, const struct 
 {
     const struct wire_read read = {.request = query->serial << 8 | query->attempt,
                                    .bytes = query->bytes,
-                                   .query = query->text};
+                                   .query = query->text,
+                                   .ranges = {.at = query->ranges, .count = query->range_count}};
     return wire_put_read(writer, query->group->id, &read);
 }
 

@@ -8,8 +8,6 @@
 
 #include "engine/core/entry_crc.h"
 
-enum { PROPOSE_BYTES = 24 }; // a PROPOSE message before its heads
-
 enum stop { STOP_EMPTY, STOP_FULL, STOP_LARGE };
 
 void transmit_grow(struct client *client, struct group *group, uint32_t answers)
@@ -66,6 +64,14 @@ static const uint8_t *payload_of(const struct client *client, const struct group
     return group->payloads + (command->payload_at & (client->config.payload_bytes - 1));
 }
 
+static struct wire_ranges ranges_of(const struct client *client, const struct group *group,
+                                    const struct command *command)
+{
+    const uint8_t *payload = payload_of(client, group, command);
+    return (struct wire_ranges){.at = payload + ((command->bytes + 7) & ~UINT32_C(7)),
+                                .count = command->range_count};
+}
+
 static uint64_t ticket_of(const struct group *group, uint32_t slot)
 {
     return group->lowest + ((slot - group->lowest) & group->mask);
@@ -119,7 +125,7 @@ static enum stop gather(struct client *client, struct group *group,
 {
     struct batch *batch = &client->batch;
     uint32_t room = (writer->capacity - writer->bytes) & ~UINT32_C(7);
-    uint32_t used = PROPOSE_BYTES;
+    uint32_t payload_bytes = 0, ranges = 0;
     batch->count = 0;
     while (batch->count < WIRE_ENTRIES_MAX) {
         uint32_t slot = candidate(group);
@@ -127,12 +133,16 @@ static enum stop gather(struct client *client, struct group *group,
             return STOP_EMPTY;
         }
         const struct command *command = &group->commands[slot];
-        if (command->bytes > small_bytes_max) {
+        if (command->bytes + wire_ranges_bytes(1, command->range_count) > small_bytes_max) {
             return STOP_LARGE;
         }
-        used += WIRE_HEAD_BYTES + command->bytes;
-        if (((used + 7) & ~UINT32_C(7)) > room) {
+        payload_bytes += command->bytes;
+        ranges += command->range_count;
+        if (wire_propose_bytes(batch->count + 1, payload_bytes, ranges) > room) {
             return STOP_FULL;
+        }
+        if (group->has_ranges) {
+            batch->ranges[batch->count] = ranges_of(client, group, command);
         }
         take(client, group, slot, &batch->heads[batch->count]);
         batch->slots[batch->count] = slot;
@@ -155,7 +165,8 @@ static void put_batch(struct client *client, struct group *group, struct wire_wr
     if (batch->count == 0) {
         return;
     }
-    uint32_t put = wire_put_propose(writer, group->id, batch->heads, batch->payloads, batch->count);
+    uint32_t put = wire_put_propose_ranges(writer, group->id, batch->heads, batch->payloads,
+                                           group->has_ranges ? batch->ranges : NULL, batch->count);
     ASSERT_CMP(put, ==, batch->count); // gather() counted as the codec does
     for (uint32_t at = 0; at < batch->count; at++) {
         mark_sent(client, group, batch->slots[at]);
@@ -167,14 +178,14 @@ static bool send_fragments(struct client *client, struct group *group)
 {
     uint32_t slot = group->sending;
     const struct command *command = &group->commands[slot];
-    struct wire_fragment fragment;
+    struct wire_fragment fragment = {.ranges = ranges_of(client, group, command)};
     make_head(group, slot, &fragment.head);
     while (group->sending_offset < command->bytes) {
         struct wire_writer *writer = frames_next(client, group->place, group->id);
         if (writer == NULL) {
             return false;
         }
-        uint32_t bytes = wire_fragment_bytes(writer->capacity);
+        uint32_t bytes = wire_propose_fragment_bytes(writer->capacity, command->range_count);
         uint32_t left = command->bytes - group->sending_offset;
         fragment.offset = group->sending_offset;
         fragment.bytes = left < bytes ? left : bytes;

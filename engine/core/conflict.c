@@ -56,11 +56,6 @@ void conflict_reset(struct conflict *map, uint64_t floor)
     }
 }
 
-bool raft_footprint_is_valid(struct raft_footprint range)
-{
-    return range.length >= 1 && range.length - 1 <= UINT64_MAX - range.start;
-}
-
 static struct conflict_leaf *leaf_at(const struct conflict *map, uint32_t leaf)
 {
     return &map->leaves[map->places[leaf]];

@@ -57,7 +57,4 @@ uint64_t conflict_add_all(struct conflict *map, uint64_t index);
 // The newest entry that touches the range, or the floor.
 uint64_t conflict_find(const struct conflict *map, struct raft_footprint range);
 
-// Is the range one that conflict_add takes?
-bool raft_footprint_is_valid(struct raft_footprint range);
-
 #endif

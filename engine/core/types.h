@@ -91,4 +91,9 @@ struct raft_footprint {
     uint64_t start, length;
 };
 
+static inline bool raft_footprint_is_valid(struct raft_footprint range)
+{
+    return range.length >= 1 && range.length - 1 <= UINT64_MAX - range.start;
+}
+
 #endif

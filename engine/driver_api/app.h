@@ -2,9 +2,10 @@
 //
 // One replica of one group is one `struct app`. It is called by one thread at a time (its apply
 // worker, or the reactor when apply is inline); the engine guarantees that no two calls overlap.
-// Every replica is given the same commands with the same indexes in the same order (strict), so
-// results and state must depend on nothing else: no clock, randomness, addresses, or iteration
-// order of hash tables keyed by pointers.
+// Every replica is given the same commands with the same indexes: in a strict group in the order of
+// the log, in a parallel group in any order that keeps it between commands that conflict. Results
+// and state must depend on nothing else: no clock, randomness, addresses, or iteration order of
+// hash tables keyed by pointers.
 #ifndef PONTOON_DRIVER_API_APP_H
 #define PONTOON_DRIVER_API_APP_H
 
@@ -27,6 +28,11 @@ struct app_footprint {
 
 struct app;
 
+// Fills the ranges that a command (or a query) touches. Result: how many (≤ max), or -1: conflicts
+// with everything. Pure; any thread.
+typedef int32_t app_footprint_of(const void *payload, uint32_t bytes, struct app_footprint *ranges,
+                                 uint32_t max);
+
 struct app_ops {
     const char *name;
     // Applies entries[0..count) in order; results[i] is what the client gets (the app's own 32-bit
@@ -38,13 +44,13 @@ struct app_ops {
     // -EMSGSIZE, -EINVAL).
     int32_t (*read)(struct app *app, const void *query, uint32_t query_bytes, void *answer,
                     uint32_t answer_capacity);
-    // Fills the ranges a command touches. Result: how many (≤ max), or -1: conflicts with
-    // everything. Pure; any thread.
-    int32_t (*footprint)(const void *payload, uint32_t bytes, struct app_footprint *ranges,
-                         uint32_t max);
-    // The same for a query: what it looks at. NULL: everything.
-    int32_t (*query_footprint)(const void *query, uint32_t bytes, struct app_footprint *ranges,
-                               uint32_t max);
+    // What a command touches (parallel groups). Commands whose ranges do not overlap may be applied
+    // in any order. NULL: it does not show (encrypted, compressed); then the ranges count that its
+    // proposer declared (pontoon_range in pontoon.h), and one without any conflicts with
+    // everything. Where there is a function, it decides, and what was declared is not looked at.
+    app_footprint_of *footprint;
+    // What a query looks at. NULL: what was declared with it, or everything.
+    app_footprint_of *query_footprint;
     // Commands that touch different ranges may be applied in another order than the log's (parallel
     // groups), so nothing they share may show it: not even that the state is full. As long as the
     // payloads of all commands under way, with APP_COMMAND_BYTES each, fit into this, none of them

@@ -30,6 +30,7 @@ static void fill(struct client_config *to, const struct pontoon_config *config,
         to->nodes[place] = config->nodes[place].id;
     }
     to->groups = config->groups;
+    to->sends_ranges = config->order == PONTOON_PARALLEL;
     if (options == NULL) {
         return;
     }
@@ -98,10 +99,24 @@ int pontoon_client_propose(struct pontoon_client *client, uint16_t group, const 
     return client_propose(client->client, group, payload, bytes, done, context);
 }
 
+int pontoon_client_propose_ranges(struct pontoon_client *client, uint16_t group,
+                                  const struct pontoon_command *command, pontoon_done *done,
+                                  void *context)
+{
+    return client_propose_ranges(client->client, group, command, done, context);
+}
+
 int pontoon_client_read(struct pontoon_client *client, uint16_t group, const void *query,
                         uint32_t bytes, pontoon_answer *answer, void *context)
 {
     return client_read(client->client, group, query, bytes, answer, context);
+}
+
+int pontoon_client_read_ranges(struct pontoon_client *client, uint16_t group,
+                               const struct pontoon_command *query, pontoon_answer *answer,
+                               void *context)
+{
+    return client_read_ranges(client->client, group, query, answer, context);
 }
 
 int pontoon_client_status(struct pontoon_client *client, uint16_t node, uint16_t group,

@@ -129,8 +129,9 @@ static void on_done(void *context, const struct pontoon_result *result)
     signal_reader(events);
 }
 
-int pontoon_propose_event_mt(struct pontoon *node, uint16_t group, const void *payload,
-                             uint32_t bytes, struct pontoon_events *events, uint64_t token)
+int pontoon_propose_event_ranges_mt(struct pontoon *node, uint16_t group,
+                                    const struct pontoon_command *command,
+                                    struct pontoon_events *events, uint64_t token)
 {
     void *free_slot;
     if (rte_ring_dequeue(events->free_ring, &free_slot) != 0) {
@@ -139,11 +140,18 @@ int pontoon_propose_event_mt(struct pontoon *node, uint16_t group, const void *p
     struct event_slot *slot = free_slot;
     ASSERT(!atomic_load_explicit(&slot->is_done, memory_order_acquire));
     slot->event.token = token;
-    int error = pontoon_propose_mt(node, group, payload, bytes, on_done, slot);
+    int error = pontoon_propose_ranges_mt(node, group, command, on_done, slot);
     if (error != 0) {
         put(events->free_ring, slot);
     }
     return error;
+}
+
+int pontoon_propose_event_mt(struct pontoon *node, uint16_t group, const void *payload,
+                             uint32_t bytes, struct pontoon_events *events, uint64_t token)
+{
+    const struct pontoon_command command = {.payload = payload, .bytes = bytes};
+    return pontoon_propose_event_ranges_mt(node, group, &command, events, token);
 }
 
 uint32_t pontoon_events_take(struct pontoon_events *events, struct pontoon_event *array,

@@ -31,9 +31,14 @@ static void finish_read(void *context, reactor_user *user, const struct reactor_
                              reply->answer_bytes);
 }
 
-int pontoon_propose_mt(struct pontoon *node, uint16_t group, const void *payload, uint32_t bytes,
-                       pontoon_done *done, void *context)
+static_assert(sizeof(struct pontoon_range) == WIRE_RANGE_BYTES, "as frames have them");
+static_assert((int)PONTOON_RANGES_MAX == (int)WIRE_RANGES_MAX, "as frames have them");
+
+int pontoon_propose_ranges_mt(struct pontoon *node, uint16_t group,
+                              const struct pontoon_command *command, pontoon_done *done,
+                              void *context)
 {
+    const struct wire_ranges ranges = wire_ranges_of(command->ranges, command->range_count);
     struct reactor *reactor = node_reactor_of(node, group);
     if (reactor == NULL || done == NULL) {
         return -EINVAL;
@@ -41,13 +46,22 @@ int pontoon_propose_mt(struct pontoon *node, uint16_t group, const void *payload
     if (is_closed(node)) {
         return -ESHUTDOWN;
     }
-    return reactor_propose_mt(reactor, group, payload, bytes, finish_propose, (reactor_user *)done,
-                              context);
+    return reactor_propose_ranges_mt(reactor, group, command->payload, command->bytes, &ranges,
+                                     finish_propose, (reactor_user *)done, context);
 }
 
-int pontoon_read_mt(struct pontoon *node, uint16_t group, const void *query, uint32_t bytes,
-                    pontoon_answer *answer, void *context)
+int pontoon_propose_mt(struct pontoon *node, uint16_t group, const void *payload, uint32_t bytes,
+                       pontoon_done *done, void *context)
 {
+    const struct pontoon_command command = {.payload = payload, .bytes = bytes};
+    return pontoon_propose_ranges_mt(node, group, &command, done, context);
+}
+
+int pontoon_read_ranges_mt(struct pontoon *node, uint16_t group,
+                           const struct pontoon_command *query, pontoon_answer *answer,
+                           void *context)
+{
+    const struct wire_ranges ranges = wire_ranges_of(query->ranges, query->range_count);
     struct reactor *reactor = node_reactor_of(node, group);
     if (reactor == NULL || answer == NULL) {
         return -EINVAL;
@@ -55,8 +69,15 @@ int pontoon_read_mt(struct pontoon *node, uint16_t group, const void *query, uin
     if (is_closed(node)) {
         return -ESHUTDOWN;
     }
-    return reactor_read_mt(reactor, group, query, bytes, finish_read, (reactor_user *)answer,
-                           context);
+    return reactor_read_ranges_mt(reactor, group, query->payload, query->bytes, &ranges,
+                                  finish_read, (reactor_user *)answer, context);
+}
+
+int pontoon_read_mt(struct pontoon *node, uint16_t group, const void *query, uint32_t bytes,
+                    pontoon_answer *answer, void *context)
+{
+    const struct pontoon_command command = {.payload = query, .bytes = bytes};
+    return pontoon_read_ranges_mt(node, group, &command, answer, context);
 }
 
 // A call that the caller may give up waiting for, as long as it has not begun. The one that moves

@@ -153,19 +153,29 @@ static void refuse(struct group *group, struct origin origin, const struct raft_
     group->reactor->counters.proposals_refused += count;
 }
 
+static bool are_ranges_valid(const struct wire_propose *propose)
+{
+    uint32_t at = 0;
+    while (at < propose->count && wire_ranges_are_valid(&propose->ranges[at])) {
+        at++;
+    }
+    return at == propose->count;
+}
+
 // What the gateway refuses; WIRE_DONE when nothing is wrong.
-static enum wire_status inspect(struct group *group, const struct raft_entry_head *heads,
-                                uint32_t count, uint64_t payload_bytes)
+static enum wire_status inspect(struct group *group, const struct wire_propose *propose)
 {
     struct reactor *reactor = group->reactor;
+    uint32_t count = propose->count;
     if (group->is_halted || reactor->is_failed) {
         return WIRE_FAILED;
     }
-    if (!group_takes_sizes(group, heads, count)) {
+    if (!group_takes_sizes(group, propose->heads, count) ||
+        (propose->ranges != NULL && !are_ranges_valid(propose))) {
         return WIRE_INVALID;
     }
     for (uint32_t at = 0; at < count; at++) {
-        if (heads[at].client == 0) {
+        if (propose->heads[at].client == 0) {
             return WIRE_EXPIRED; // without a session a doubled frame would be executed twice
         }
     }
@@ -174,7 +184,7 @@ static enum wire_status inspect(struct group *group, const struct raft_entry_hea
     if (view.role != RAFT_LEADER || reactor->is_draining) {
         return WIRE_NOT_LEADER;
     }
-    if (!group_takes_proposals(group, count, payload_bytes)) {
+    if (!group_takes_proposals(group, count, propose->payload_bytes)) {
         reactor->counters.proposals_busy += count;
         return WIRE_BUSY;
     }
@@ -183,12 +193,13 @@ static enum wire_status inspect(struct group *group, const struct raft_entry_hea
 
 // Precondition: the entries' checksums are right.
 void on_propose(struct group *group, const struct net_endpoint *remote,
-                const struct raft_entry_head *heads, const uint8_t *const *payloads, uint32_t count,
-                uint64_t payload_bytes)
+                const struct wire_propose *propose)
 {
     struct reactor *reactor = group->reactor;
+    const struct raft_entry_head *heads = propose->heads;
+    uint32_t count = propose->count;
     struct origin origin = client_origin(reactor, remote);
-    enum wire_status status = inspect(group, heads, count, payload_bytes);
+    enum wire_status status = inspect(group, propose);
     if (status != WIRE_DONE) {
         refuse(group, origin, heads, count, status);
         return;
@@ -197,8 +208,8 @@ void on_propose(struct group *group, const struct net_endpoint *remote,
     raft_view(group->raft, &view);
     struct raft_input input = {.kind = RAFT_IN_PROPOSE,
                                .propose = {.heads = heads, .count = count}};
-    group_fill_footprints(group, &input, payloads);
-    enum raft_outcome outcome = group_step(group, &input, payloads, 0);
+    group_fill_footprints(group, &input, propose->payloads, propose->ranges);
+    enum raft_outcome outcome = group_step(group, &input, propose->payloads, 0);
     if (outcome != RAFT_OK) {
         reactor->counters.proposals_busy += outcome == RAFT_BUSY ? count : 0;
         refuse(group, origin, heads, count, outcome == RAFT_BUSY ? WIRE_BUSY : WIRE_NOT_LEADER);

@@ -62,35 +62,56 @@ static bool has_app_room(const struct group *group, const struct raft_input *inp
     return need <= group->app->ops->room(group->app);
 }
 
-// What the commands of a proposal touch, as the state machine declares it. One that declares ranges
-// nobody can mean conflicts with everything: slow, never wrong.
+// What a command (or query) touches, into `out`, as the state machine says it. One that names
+// ranges nobody can mean conflicts with everything: slow, never wrong. Result: how many, or
+// RAFT_FOOTPRINT_ALL.
+uint8_t group_ask_footprint(app_footprint_of *footprint, const void *payload, uint32_t bytes,
+                            struct raft_footprint *out)
+{
+    struct app_footprint ranges[RAFT_FOOTPRINTS_MAX];
+    int32_t count = footprint(payload, bytes, ranges, RAFT_FOOTPRINTS_MAX);
+    bool is_valid = count >= 0 && count <= RAFT_FOOTPRINTS_MAX;
+    for (int32_t range = 0; is_valid && range < count; range++) {
+        out[range] = (struct raft_footprint){ranges[range].start, ranges[range].length};
+        is_valid = raft_footprint_is_valid(out[range]);
+    }
+    return is_valid ? (uint8_t)count : RAFT_FOOTPRINT_ALL;
+}
+
+// The same, as its proposer declared it. Precondition: wire_ranges_are_valid.
+uint8_t group_copy_footprint(const struct wire_ranges *declared, struct raft_footprint *out)
+{
+    for (uint32_t range = 0; range < declared->count; range++) {
+        out[range] = wire_range_at(declared, range);
+    }
+    return declared->count == 0 ? RAFT_FOOTPRINT_ALL : declared->count;
+}
+
+// What the commands of a proposal touch: as the state machine says, or, of one that does not say
+// it, as was declared with them (`declared`: one a command, or NULL).
 void group_fill_footprints(struct group *group, struct raft_input *input,
-                           const uint8_t *const *payloads)
+                           const uint8_t *const *payloads, const struct wire_ranges *declared)
 {
     struct reactor *reactor = group->reactor;
     if (!is_parallel(group)) {
         return;
     }
     ASSERT_CMP(input->propose.count, <=, WIRE_ENTRIES_MAX);
-    if (!has_app_room(group, input)) {
+    const struct app_ops *ops = group->app->ops;
+    bool is_said = ops->footprint != NULL || declared != NULL;
+    if (!is_said || !has_app_room(group, input)) {
         reactor->counters.footprints_all += input->propose.count;
         return; // without footprints everything conflicts
     }
-    struct app_footprint ranges[RAFT_FOOTPRINTS_MAX];
     for (uint32_t at = 0; at < input->propose.count; at++) {
         struct raft_footprint *out = reactor->footprints + (size_t)at * RAFT_FOOTPRINTS_MAX;
         const struct raft_entry_head *head = &input->propose.heads[at];
-        int32_t count = head->kind != RAFT_ENTRY_COMMAND
-                            ? -1
-                            : group->app->ops->footprint(payloads[at], head->bytes, ranges,
-                                                         RAFT_FOOTPRINTS_MAX);
-        bool is_valid = count >= 0 && count <= RAFT_FOOTPRINTS_MAX;
-        for (int32_t range = 0; is_valid && range < count; range++) {
-            out[range] = (struct raft_footprint){ranges[range].start, ranges[range].length};
-            is_valid = raft_footprint_is_valid(out[range]);
-        }
-        reactor->counters.footprints_all += !is_valid;
-        reactor->footprint_counts[at] = is_valid ? (uint8_t)count : RAFT_FOOTPRINT_ALL;
+        uint8_t count = head->kind != RAFT_ENTRY_COMMAND ? RAFT_FOOTPRINT_ALL
+                        : ops->footprint != NULL
+                            ? group_ask_footprint(ops->footprint, payloads[at], head->bytes, out)
+                            : group_copy_footprint(&declared[at], out);
+        reactor->counters.footprints_all += count == RAFT_FOOTPRINT_ALL;
+        reactor->footprint_counts[at] = count;
     }
     input->propose.footprints = reactor->footprints;
     input->propose.footprint_counts = reactor->footprint_counts;

@@ -129,7 +129,13 @@ static void on_fragment(struct group *group, const struct wire_reader *reader,
         append.append.count = 1;
         on_raft(group, &append, &payload, fragment->head.bytes);
     } else {
-        on_propose(group, &frame->remote, &fragment->head, &payload, 1, fragment->head.bytes);
+        const struct wire_propose propose = {
+            .count = 1,
+            .heads = &fragment->head,
+            .payloads = &payload,
+            .payload_bytes = fragment->head.bytes,
+            .ranges = fragment->ranges.count > 0 ? &fragment->ranges : NULL};
+        on_propose(group, &frame->remote, &propose);
     }
     assembly_done(reactor->assembly, &key);
 }
@@ -179,8 +185,7 @@ static void on_message(struct reactor *reactor, const struct wire_reader *reader
         break;
     case WIRE_PROPOSE:
         if (are_sound(reactor, propose->heads, propose->payloads, propose->count)) {
-            on_propose(group, &frame->remote, propose->heads, propose->payloads, propose->count,
-                       propose->payload_bytes);
+            on_propose(group, &frame->remote, propose);
         }
         break;
     case WIRE_READ:

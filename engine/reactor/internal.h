@@ -158,6 +158,9 @@ struct mail {
     uint32_t generation; // counts uses of the slot: an origin of an earlier use means nothing
     void *large;         // payload above MAILBOX_INLINE_BYTES: from malloc
     uint32_t crc;        // PROPOSE: of the entry
+    // What it declares to touch. None in strict groups, which do not use it.
+    uint8_t range_count;
+    struct raft_footprint ranges[WIRE_RANGES_MAX];
     uint8_t payload[MAILBOX_INLINE_BYTES];
 };
 
@@ -283,7 +286,10 @@ struct group {
 
 bool group_is_level(const struct group *group);
 void group_fill_footprints(struct group *group, struct raft_input *input,
-                           const uint8_t *const *payloads);
+                           const uint8_t *const *payloads, const struct wire_ranges *declared);
+uint8_t group_ask_footprint(app_footprint_of *footprint, const void *payload, uint32_t bytes,
+                            struct raft_footprint *out);
+uint8_t group_copy_footprint(const struct wire_ranges *declared, struct raft_footprint *out);
 void group_pause(struct group *group, bool is_leveling);
 void group_copy_begins(struct group *group);
 void group_resume(struct group *group);
@@ -422,8 +428,7 @@ void client_registered(struct reactor *reactor, struct origin origin, uint16_t g
                        const struct wire_register_reply *reply);
 void clients_flush(struct reactor *reactor);
 void on_propose(struct group *group, const struct net_endpoint *remote,
-                const struct raft_entry_head *heads, const uint8_t *const *payloads, uint32_t count,
-                uint64_t payload_bytes);
+                const struct wire_propose *propose);
 bool expects_fragment(struct group *group, const struct net_endpoint *remote,
                       const struct wire_fragment *fragment);
 void on_status(struct group *group, const struct net_endpoint *remote,
@@ -431,8 +436,8 @@ void on_status(struct group *group, const struct net_endpoint *remote,
 
 // reads.c
 int reads_open(struct reactor *reactor);
-enum wire_status read_request(struct group *group, struct origin origin, uint64_t request,
-                              const void *query, uint32_t bytes);
+enum wire_status read_request(struct group *group, struct origin origin,
+                              const struct wire_read *read);
 void on_read(struct group *group, const struct net_endpoint *remote, const struct wire_read *read);
 void reads_granted(struct group *group, uint64_t upto, uint64_t index);
 void reads_aborted(struct group *group, uint64_t upto);

@@ -90,12 +90,27 @@ static struct raft_entry_head head_of(uint32_t bytes, uint32_t crc)
         .sequence = 1, .bytes = bytes, .crc = crc, .kind = RAFT_ENTRY_COMMAND};
 }
 
+static void copy_ranges(const struct reactor *reactor, struct mail *mail,
+                        const struct wire_ranges *ranges)
+{
+    bool is_used = reactor->config.order == RAFT_ORDER_PARALLEL;
+    mail->range_count = ranges != NULL && is_used ? ranges->count : 0;
+    for (uint32_t at = 0; at < mail->range_count; at++) {
+        mail->ranges[at] = wire_range_at(ranges, at);
+    }
+}
+
+static struct wire_ranges ranges_of(const struct mail *mail)
+{
+    return (struct wire_ranges){.at = mail->ranges, .count = mail->range_count};
+}
+
 static int post_payload(struct reactor *reactor, enum mail_kind kind, uint16_t group,
-                        const void *payload, uint32_t bytes, reactor_done *done, reactor_user *user,
-                        void *context)
+                        const void *payload, uint32_t bytes, const struct wire_ranges *ranges,
+                        reactor_done *done, reactor_user *user, void *context)
 {
     if (reactor_group(reactor, group) == NULL || bytes > reactor->config.sizes.payload_bytes_max ||
-        done == NULL) {
+        done == NULL || (ranges != NULL && ranges->count > 0 && !wire_ranges_are_valid(ranges))) {
         return -EINVAL;
     }
     void *large = NULL;
@@ -114,6 +129,7 @@ static int post_payload(struct reactor *reactor, enum mail_kind kind, uint16_t g
     mail->user = user;
     mail->context = context;
     mail->large = large;
+    copy_ranges(reactor, mail, ranges);
     if (bytes > 0) {
         memcpy(large == NULL ? mail->payload : large, payload, bytes);
     }
@@ -125,19 +141,21 @@ static int post_payload(struct reactor *reactor, enum mail_kind kind, uint16_t g
     return 0;
 }
 
-int reactor_propose_mt(struct reactor *reactor, uint16_t group, const void *payload, uint32_t bytes,
-                       reactor_done *done, reactor_user *user, void *context)
+int reactor_propose_ranges_mt(struct reactor *reactor, uint16_t group, const void *payload,
+                              uint32_t bytes, const struct wire_ranges *ranges, reactor_done *done,
+                              reactor_user *user, void *context)
 {
-    return post_payload(reactor, MAIL_PROPOSE, group, payload, bytes, done, user, context);
+    return post_payload(reactor, MAIL_PROPOSE, group, payload, bytes, ranges, done, user, context);
 }
 
-int reactor_read_mt(struct reactor *reactor, uint16_t group, const void *query, uint32_t bytes,
-                    reactor_done *done, reactor_user *user, void *context)
+int reactor_read_ranges_mt(struct reactor *reactor, uint16_t group, const void *query,
+                           uint32_t bytes, const struct wire_ranges *ranges, reactor_done *done,
+                           reactor_user *user, void *context)
 {
     if (bytes > READ_QUERY_BYTES_MAX) {
         return -EINVAL;
     }
-    return post_payload(reactor, MAIL_READ, group, query, bytes, done, user, context);
+    return post_payload(reactor, MAIL_READ, group, query, bytes, ranges, done, user, context);
 }
 
 int reactor_call_mt(struct reactor *reactor, reactor_call *call, void *context)
@@ -229,7 +247,8 @@ static enum wire_status propose(struct reactor *reactor, struct mail *mail, stru
         return WIRE_NOT_LEADER;
     }
     struct raft_input input = {.kind = RAFT_IN_PROPOSE, .propose = {.heads = &head, .count = 1}};
-    group_fill_footprints(group, &input, &payload);
+    const struct wire_ranges ranges = ranges_of(mail);
+    group_fill_footprints(group, &input, &payload, ranges.count > 0 ? &ranges : NULL);
     if (!group_takes_proposals(group, 1, mail->bytes) ||
         group_step(group, &input, &payload, 0) != RAFT_OK) {
         reactor->counters.proposals_busy++;
@@ -256,8 +275,10 @@ static void on_mail(struct reactor *reactor, struct mail *mail)
     if (mail->kind == MAIL_PROPOSE) {
         status = propose(reactor, mail, origin);
     } else {
-        status = read_request(reactor_group(reactor, mail->group), origin, 0,
-                              mail->large == NULL ? mail->payload : mail->large, mail->bytes);
+        const struct wire_read read = {.bytes = mail->bytes,
+                                       .query = mail->large == NULL ? mail->payload : mail->large,
+                                       .ranges = ranges_of(mail)};
+        status = read_request(reactor_group(reactor, mail->group), origin, &read);
     }
     if (status != WIRE_DONE) {
         const struct reactor_reply reply = {.status = status};

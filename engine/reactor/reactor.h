@@ -96,12 +96,28 @@ struct reactor_reply {
 typedef void reactor_user(void);
 typedef void reactor_done(void *context, reactor_user *user, const struct reactor_reply *reply);
 
-// Requests from any thread, lock-free; 0, -EAGAIN (full), -EINVAL (group, size). done runs on the
-// reactor's thread.
-int reactor_propose_mt(struct reactor *reactor, uint16_t group, const void *payload, uint32_t bytes,
-                       reactor_done *done, reactor_user *user, void *context);
-int reactor_read_mt(struct reactor *reactor, uint16_t group, const void *query, uint32_t bytes,
-                    reactor_done *done, reactor_user *user, void *context);
+// Requests from any thread, lock-free; 0, -EAGAIN (full), -EINVAL (group, size, ranges). done runs
+// on the reactor's thread. `ranges` is what the command or query touches, where the state machine
+// does not say it itself (parallel groups); NULL: not said.
+int reactor_propose_ranges_mt(struct reactor *reactor, uint16_t group, const void *payload,
+                              uint32_t bytes, const struct wire_ranges *ranges, reactor_done *done,
+                              reactor_user *user, void *context);
+int reactor_read_ranges_mt(struct reactor *reactor, uint16_t group, const void *query,
+                           uint32_t bytes, const struct wire_ranges *ranges, reactor_done *done,
+                           reactor_user *user, void *context);
+// The same without ranges.
+static inline int reactor_propose_mt(struct reactor *reactor, uint16_t group, const void *payload,
+                                     uint32_t bytes, reactor_done *done, reactor_user *user,
+                                     void *context)
+{
+    return reactor_propose_ranges_mt(reactor, group, payload, bytes, NULL, done, user, context);
+}
+static inline int reactor_read_mt(struct reactor *reactor, uint16_t group, const void *query,
+                                  uint32_t bytes, reactor_done *done, reactor_user *user,
+                                  void *context)
+{
+    return reactor_read_ranges_mt(reactor, group, query, bytes, NULL, done, user, context);
+}
 // Runs `call` on the reactor's thread in its next iteration.
 typedef void reactor_call(struct reactor *reactor, void *context);
 int reactor_call_mt(struct reactor *reactor, reactor_call *call, void *context);

@@ -31,36 +31,29 @@ int reads_open(struct reactor *reactor)
 
 // How far must be applied for the answer, if that is known to be less than everything: a parallel
 // group's reads do not wait for holes below entries that they do not look at.
-static uint64_t needs_of(const struct group *group, const void *query, uint32_t bytes)
+static uint64_t needs_of(const struct group *group, const struct wire_read *read)
 {
-    struct app_footprint declared[RAFT_FOOTPRINTS_MAX];
     struct raft_footprint ranges[RAFT_FOOTPRINTS_MAX];
     const struct app_ops *ops = group->app->ops;
-    if (!is_parallel(group) || ops->query_footprint == NULL) {
+    if (!is_parallel(group)) {
         return UINT64_MAX;
     }
-    int32_t count = ops->query_footprint(query, bytes, declared, RAFT_FOOTPRINTS_MAX);
-    if (count < 0 || count > RAFT_FOOTPRINTS_MAX) {
-        return UINT64_MAX;
-    }
-    for (int32_t at = 0; at < count; at++) {
-        ranges[at] = (struct raft_footprint){declared[at].start, declared[at].length};
-        if (!raft_footprint_is_valid(ranges[at])) {
-            return UINT64_MAX;
-        }
-    }
-    return raft_read_needs(group->raft, ranges, (uint32_t)count);
+    uint8_t count =
+        ops->query_footprint != NULL
+            ? group_ask_footprint(ops->query_footprint, read->query, read->bytes, ranges)
+            : group_copy_footprint(&read->ranges, ranges);
+    return count == RAFT_FOOTPRINT_ALL ? UINT64_MAX : raft_read_needs(group->raft, ranges, count);
 }
 
 // Takes a read in. WIRE_DONE: it waits; else it was refused and nothing waits.
-enum wire_status read_request(struct group *group, struct origin origin, uint64_t request,
-                              const void *query, uint32_t bytes)
+enum wire_status read_request(struct group *group, struct origin origin,
+                              const struct wire_read *from)
 {
     struct reactor *reactor = group->reactor;
     if (group->is_halted || reactor->is_failed) {
         return WIRE_FAILED;
     }
-    if (bytes > READ_QUERY_BYTES_MAX) {
+    if (from->bytes > READ_QUERY_BYTES_MAX || !wire_ranges_are_valid(&from->ranges)) {
         return WIRE_INVALID;
     }
     if (reactor->free_read == READ_NONE) {
@@ -79,11 +72,11 @@ enum wire_status read_request(struct group *group, struct origin origin, uint64_
     *read = (struct read_request){.group = group,
                                   .number = view.reads_last,
                                   .origin = origin,
-                                  .request = request,
+                                  .request = from->request,
                                   .next = READ_NONE,
-                                  .bytes = bytes};
-    memcpy(read->query, query, bytes);
-    read->needs = needs_of(group, query, bytes);
+                                  .bytes = from->bytes};
+    memcpy(read->query, from->query, from->bytes);
+    read->needs = needs_of(group, from);
     if (group->read_first == READ_NONE) {
         group->read_first = slot;
     } else {
@@ -187,7 +180,7 @@ static void answer(struct reactor *reactor, struct origin origin, struct group *
 void on_read(struct group *group, const struct net_endpoint *remote, const struct wire_read *read)
 {
     struct origin origin = client_origin(group->reactor, remote);
-    enum wire_status status = read_request(group, origin, read->request, read->query, read->bytes);
+    enum wire_status status = read_request(group, origin, read);
     if (status != WIRE_DONE) {
         answer(group->reactor, origin, group, read->request, status, NULL, 0);
     }

@@ -2,12 +2,13 @@
 // their own, in heads that are covered; so a node reads a payload once on its way in, and not again
 // to send it on.
 //
-//     | envelope | header heads | payloads pad | header body | header heads | payloads pad |
-//     8 =========================^             ===============================^            ^
+//     | envelope | header heads | payloads pad | header body | header heads ranges | payloads pad |
+//     8 =========================^             ======================================^            ^
 //
 // The walk trusts nothing: from the first message on whose sizes disagree, all is covered.
 #include "engine/base/crc32c.h"
 #include "engine/wire/layout.h"
+#include "engine/wire/ranges.h"
 
 #include <string.h>
 
@@ -41,9 +42,19 @@ static uint32_t covered_bytes(const uint8_t *at, const struct layout_message *he
     }
     struct counts counts;
     memcpy(&counts, at + fixed_bytes - sizeof(counts), sizeof(counts));
-    uint64_t heads_end = fixed_bytes + (uint64_t)counts.entries * WIRE_HEAD_BYTES;
-    bool agrees = layout_round_up(heads_end + counts.payload_bytes) == header->bytes;
-    return agrees ? (uint32_t)heads_end : header->bytes;
+    uint64_t payloads_at = fixed_bytes + (uint64_t)counts.entries * WIRE_HEAD_BYTES;
+    if (header->type == WIRE_PROPOSE && (header->flags & LAYOUT_FLAG_RANGES) != 0) {
+        uint32_t ranges_bytes =
+            payloads_at > header->bytes
+                ? 0
+                : ranges_block_bytes(at + payloads_at, header->bytes - payloads_at, counts.entries);
+        if (ranges_bytes == 0) {
+            return header->bytes;
+        }
+        payloads_at += ranges_bytes;
+    }
+    bool agrees = layout_round_up(payloads_at + counts.payload_bytes) == header->bytes;
+    return agrees ? (uint32_t)payloads_at : header->bytes;
 }
 
 uint32_t layout_checksum(const uint8_t *frame, uint32_t bytes)

@@ -156,13 +156,13 @@ static bool is_empty_kind(const struct raft_entry_head *head, bool from_client)
 
 enum wire_refusal decode_entries(const struct wire_reader *reader, const uint8_t *at,
                                  const struct layout_message *header, uint32_t fixed_bytes,
-                                 uint32_t count, uint32_t payload_bytes)
+                                 uint32_t count, uint32_t ranges_bytes, uint32_t payload_bytes)
 {
     bool from_client = reader->envelope.source == WIRE_CLIENT;
     if (count > WIRE_ENTRIES_MAX) {
         return WIRE_BAD_FIELD;
     }
-    uint32_t payloads_at = fixed_bytes + count * WIRE_HEAD_BYTES;
+    uint32_t payloads_at = fixed_bytes + count * WIRE_HEAD_BYTES + ranges_bytes;
     enum wire_refusal refusal = decode_check_end(at, header, (uint64_t)payloads_at + payload_bytes);
     if (refusal != WIRE_OK) {
         return refusal;
@@ -229,11 +229,11 @@ static const struct type_rule type_rules[] = {
     [WIRE_APPEND_FRAGMENT] = RULE(FROM_PEER, TERM_POSITIVE, APPEND_FLAGS, append_fragment),
     [WIRE_SNAPSHOT] = RULE(FROM_PEER, TERM_POSITIVE, 0, snapshot),
     [WIRE_SNAPSHOT_REPLY] = RULE(FROM_PEER, TERM_POSITIVE, 0, snapshot_reply),
-    [WIRE_PROPOSE] = RULE(FROM_CLIENT, TERM_NONE, 0, propose),
-    [WIRE_PROPOSE_FRAGMENT] = RULE(FROM_CLIENT, TERM_NONE, 0, propose_fragment),
+    [WIRE_PROPOSE] = RULE(FROM_CLIENT, TERM_NONE, LAYOUT_FLAG_RANGES, propose),
+    [WIRE_PROPOSE_FRAGMENT] = RULE(FROM_CLIENT, TERM_NONE, LAYOUT_FLAG_RANGES, propose_fragment),
     [WIRE_PROPOSE_REPLY] = RULE(TO_CLIENT, TERM_NONE, 0, propose_reply),
     [WIRE_REGISTER_REPLY] = RULE(TO_CLIENT, TERM_NONE, 0, register_reply),
-    [WIRE_READ] = RULE(FROM_CLIENT, TERM_NONE, 0, read),
+    [WIRE_READ] = RULE(FROM_CLIENT, TERM_NONE, LAYOUT_FLAG_RANGES, read),
     [WIRE_READ_REPLY] = RULE(TO_CLIENT, TERM_NONE, 0, read_reply),
     [WIRE_STATUS] = RULE(FROM_CLIENT, TERM_NONE, 0, status),
     [WIRE_STATUS_REPLY] = RULE(TO_CLIENT, TERM_ANY, 0, status_reply),

@@ -131,7 +131,7 @@ enum wire_refusal decode_append(const struct wire_reader *reader, const uint8_t 
     out->raft.append.heads = reader->scratch->heads;
     out->payloads = reader->scratch->payloads;
     out->payload_bytes = in.payload_bytes;
-    return decode_entries(reader, at, header, sizeof(in), in.count, in.payload_bytes);
+    return decode_entries(reader, at, header, sizeof(in), in.count, 0, in.payload_bytes);
 }
 
 // Whether the fixed part of an answer is in range. What is said of parallel groups alone is in

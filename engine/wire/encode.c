@@ -10,6 +10,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/wire/layout.h"
+#include "engine/wire/ranges.h"
 
 void wire_begin(struct wire_writer *writer, uint8_t *frame, uint32_t capacity,
                 const struct wire_envelope *envelope)
@@ -348,19 +349,20 @@ bool wire_put_snapshot_reply(struct wire_writer *writer, uint16_t group, uint64_
 
 // --- clients
 
-uint32_t wire_put_propose(struct wire_writer *writer, uint16_t group,
-                          const struct raft_entry_head *heads, const void *const *payloads,
-                          uint32_t count)
+uint32_t wire_put_propose_ranges(struct wire_writer *writer, uint16_t group,
+                                 const struct raft_entry_head *heads, const void *const *payloads,
+                                 const struct wire_ranges *ranges, uint32_t count)
 {
     uint32_t fit = 0;
-    uint32_t payload_bytes = 0;
-    uint64_t bytes = sizeof(struct layout_propose);
+    uint32_t payload_bytes = 0, range_count = 0;
     for (; fit < count && fit < WIRE_ENTRIES_MAX; fit++) {
-        bytes += WIRE_HEAD_BYTES + (uint64_t)heads[fit].bytes;
-        if (layout_round_up(bytes) > room(writer)) {
+        uint32_t with_ranges = range_count + (ranges == NULL ? 0 : ranges[fit].count);
+        uint64_t with_payload = (uint64_t)payload_bytes + heads[fit].bytes;
+        if (wire_propose_bytes(fit + 1, with_payload, with_ranges) > room(writer)) {
             break;
         }
         payload_bytes += heads[fit].bytes;
+        range_count = with_ranges;
     }
     if (fit == 0) {
         return 0;
@@ -370,12 +372,17 @@ uint32_t wire_put_propose(struct wire_writer *writer, uint16_t group,
         .count = fit,
         .payload_bytes = payload_bytes,
     };
+    out.message.flags = range_count > 0 ? LAYOUT_FLAG_RANGES : 0;
     uint8_t *at =
-        reserve(writer, &out.message, sizeof(out) + fit * WIRE_HEAD_BYTES + payload_bytes);
+        reserve(writer, &out.message, wire_propose_bytes(fit, payload_bytes, range_count));
     ASSERT(at != NULL);
     memcpy(at, &out, sizeof(out));
     at += sizeof(out);
     uint8_t *payload_at = at + fit * WIRE_HEAD_BYTES;
+    if (range_count > 0) {
+        ranges_write(payload_at, ranges, fit);
+        payload_at += wire_ranges_bytes(fit, range_count);
+    }
     for (uint32_t i = 0; i < fit; i++) {
         wire_head_write(at + i * WIRE_HEAD_BYTES, &heads[i]);
         if (heads[i].bytes > 0) {
@@ -384,6 +391,34 @@ uint32_t wire_put_propose(struct wire_writer *writer, uint16_t group,
         }
     }
     return fit;
+}
+
+uint32_t wire_put_propose(struct wire_writer *writer, uint16_t group,
+                          const struct raft_entry_head *heads, const void *const *payloads,
+                          uint32_t count)
+{
+    return wire_put_propose_ranges(writer, group, heads, payloads, NULL, count);
+}
+
+// A request of fixed layout, the ranges it declares, then `tail_bytes`.
+static bool put_request(struct wire_writer *writer, void *fixed, uint32_t fixed_bytes,
+                        const struct wire_ranges *ranges, const void *tail, uint32_t tail_bytes)
+{
+    struct layout_message *header = fixed;
+    uint32_t ranges_bytes = wire_ranges_bytes(1, ranges->count);
+    header->flags = ranges_bytes > 0 ? LAYOUT_FLAG_RANGES : 0;
+    uint8_t *at = reserve(writer, header, (uint64_t)fixed_bytes + ranges_bytes + tail_bytes);
+    if (at == NULL) {
+        return false;
+    }
+    memcpy(at, fixed, fixed_bytes);
+    if (ranges_bytes > 0) {
+        ranges_write(at + fixed_bytes, ranges, 1);
+    }
+    if (tail_bytes > 0) {
+        memcpy(at + fixed_bytes + ranges_bytes, tail, tail_bytes);
+    }
+    return true;
 }
 
 bool wire_put_propose_fragment(struct wire_writer *writer, uint16_t group,
@@ -395,7 +430,8 @@ bool wire_put_propose_fragment(struct wire_writer *writer, uint16_t group,
         .bytes = fragment->bytes,
     };
     wire_head_write(out.head, &fragment->head);
-    return put(writer, &out, sizeof(out), fragment->data, fragment->bytes);
+    return put_request(writer, &out, sizeof(out), &fragment->ranges, fragment->data,
+                       fragment->bytes);
 }
 
 uint32_t wire_put_propose_reply(struct wire_writer *writer, uint16_t group, uint64_t client,
@@ -442,7 +478,7 @@ bool wire_put_read(struct wire_writer *writer, uint16_t group, const struct wire
         .request = read->request,
         .bytes = read->bytes,
     };
-    return put(writer, &out, sizeof(out), read->query, read->bytes);
+    return put_request(writer, &out, sizeof(out), &read->ranges, read->query, read->bytes);
 }
 
 int32_t wire_put_read_reply(struct wire_writer *writer, uint16_t group,
@@ -529,6 +565,18 @@ uint32_t wire_fragment_bytes(uint32_t frame_bytes)
     static_assert(sizeof(struct layout_append_fragment) >= sizeof(struct layout_propose_fragment),
                   "one size serves both");
     return alone_in_frame(frame_bytes, sizeof(struct layout_append_fragment));
+}
+
+uint32_t wire_propose_fragment_bytes(uint32_t frame_bytes, uint32_t ranges)
+{
+    static_assert(WIRE_ENVELOPE_BYTES + sizeof(struct layout_propose_fragment) + 8 +
+                          WIRE_RANGES_MAX * WIRE_RANGE_BYTES + WIRE_FRAGMENT_BYTES_MIN <=
+                      (WIRE_FRAME_BYTES_MIN & ~7),
+                  "the smallest frame holds a fragment with all its ranges");
+    uint32_t usual = wire_fragment_bytes(frame_bytes);
+    uint32_t most = alone_in_frame(frame_bytes, sizeof(struct layout_propose_fragment) +
+                                                    wire_ranges_bytes(1, ranges));
+    return most < usual ? most : usual;
 }
 
 uint32_t wire_snapshot_bytes_max(uint32_t frame_bytes)

@@ -25,6 +25,7 @@ enum {
     LAYOUT_FLAG_PARALLEL = 4, // message header: raft_message.is_parallel
     LAYOUT_FLAG_SYNC = 8,     // message header: raft_append.has_sync
     LAYOUT_FLAG_SUPPLY = 16,  // message header: raft_append.is_supply
+    LAYOUT_FLAG_RANGES = 32,  // message header: a client's request declares ranges
     LAYOUT_STATUS_DIGEST = 1,
     LAYOUT_STATUS_INTACT = 2,
 };
@@ -139,7 +140,7 @@ struct layout_propose {
     struct layout_message message;
     uint32_t count;
     uint32_t payload_bytes;
-    // count heads, payload_bytes of payloads
+    // count heads, ranges (LAYOUT_FLAG_RANGES), payload_bytes of payloads
 };
 
 struct layout_propose_fragment {
@@ -147,7 +148,7 @@ struct layout_propose_fragment {
     uint32_t offset;
     uint32_t bytes;
     uint8_t head[WIRE_HEAD_BYTES];
-    // bytes of data
+    // ranges (LAYOUT_FLAG_RANGES), bytes of data
 };
 
 struct layout_propose_reply {
@@ -175,7 +176,7 @@ struct layout_read {
     uint32_t bytes;
     uint8_t reserved[28]; // as long as the reply's header: no answer without data is larger than
                           // its request
-    // bytes of query
+    // ranges (LAYOUT_FLAG_RANGES), bytes of query
 };
 
 struct layout_read_reply {
@@ -303,7 +304,7 @@ LAYOUT_SIZE(snapshot_reply, 48);
 
 LAYOUT_AT(propose, count, 16);
 LAYOUT_AT(propose, payload_bytes, 20);
-LAYOUT_SIZE(propose, 24);
+LAYOUT_SIZE(propose, WIRE_PROPOSE_BYTES);
 
 LAYOUT_AT(propose_fragment, offset, 16);
 LAYOUT_AT(propose_fragment, bytes, 20);

@@ -7,6 +7,9 @@
 #ifndef PONTOON_WIRE_WIRE_H
 #define PONTOON_WIRE_WIRE_H
 
+#include <assert.h>
+#include <string.h>
+
 #include "engine/core/entry_crc.h"
 #include "engine/core/message.h"
 #include "engine/core/types.h"
@@ -16,11 +19,14 @@ enum {
     WIRE_ENVELOPE_BYTES = 40,
     WIRE_HEAD_BYTES = RAFT_ENTRY_HEAD_BYTES,
     WIRE_APPEND_BYTES = 88,      // an append message before its heads
+    WIRE_PROPOSE_BYTES = 24,     // a proposal before its heads
     WIRE_FRAME_BYTES_MIN = 534,  // of a network: a vote with its report, and an answer, fit
     WIRE_FRAME_BYTES_MAX = 9000, // larger ones are refused
     // Every fragment of an entry but the last has at least this: bounds the fragments of one entry.
     WIRE_FRAGMENT_BYTES_MIN = 256,
-    WIRE_ENTRIES_MAX = 512, // of one message
+    WIRE_ENTRIES_MAX = 512,                // of one message
+    WIRE_RANGES_MAX = RAFT_FOOTPRINTS_MAX, // that a command or a query declares
+    WIRE_RANGE_BYTES = 16,
     WIRE_RESULTS_MAX = 512,
     WIRE_CLIENT = 0,   // source / destination id of clients in the envelope
     WIRE_CLASSES = 64, // class = group mod 64
@@ -49,7 +55,7 @@ enum wire_status {
     WIRE_BUSY = 2,           // nothing was done; try later
     WIRE_EXPIRED = 3,        // session unknown: evicted, or never registered
     WIRE_OUTSIDE_WINDOW = 4, // sequence too far ahead of, or too far behind, the session's window
-    WIRE_INVALID = 5,        // size refused; nothing was done
+    WIRE_INVALID = 5,        // size or ranges refused; nothing was done
     WIRE_UNKNOWN = 6,        // leadership lost after acceptance: it may or may not come to be
     WIRE_FAILED = 7,         // node cannot serve (halted, device failed)
 };
@@ -69,11 +75,25 @@ struct wire_result {
     uint32_t result; // the state machine's, when DONE
 };
 
+// What a command or a query touches, as its client declares it: ranges of the state machine's key
+// space, as they lie in a frame or in a caller's array (start u64, length u64; any alignment).
+struct wire_ranges {
+    const void *at;
+    uint8_t count; // 0: not said
+};
+
+// Ranges in a caller's array. (More than a count can say: as many as it can, which are too many.)
+static inline struct wire_ranges wire_ranges_of(const void *at, uint32_t count)
+{
+    return (struct wire_ranges){.at = at, .count = count < UINT8_MAX ? (uint8_t)count : UINT8_MAX};
+}
+
 struct wire_fragment {
     struct raft_entry_head head; // of the whole entry
     uint32_t offset;             // of data in the payload
     uint32_t bytes;              // of data; every fragment of an entry but the last has the same
     const uint8_t *data;
+    struct wire_ranges ranges; // PROPOSE_FRAGMENT only: of the whole entry
     // APPEND_FRAGMENT only: as in raft_append, for the single entry prev.index + 1
     struct raft_append append;
 };
@@ -97,6 +117,7 @@ struct wire_propose {
     const struct raft_entry_head *heads; // count, in the caller's scratch
     const uint8_t *const *payloads;      // count, into the frame
     uint32_t payload_bytes;              // sum
+    const struct wire_ranges *ranges;    // count, likewise; NULL: nobody declares any
 };
 
 struct wire_propose_reply {
@@ -118,6 +139,7 @@ struct wire_read {
     uint64_t request;
     uint32_t bytes;
     const uint8_t *query;
+    struct wire_ranges ranges;
 };
 
 struct wire_read_reply {
@@ -200,6 +222,7 @@ const char *wire_refusal_name(enum wire_refusal refusal);
 struct wire_scratch {
     struct raft_entry_head heads[WIRE_ENTRIES_MAX];
     const uint8_t *payloads[WIRE_ENTRIES_MAX];
+    struct wire_ranges ranges[WIRE_ENTRIES_MAX];
     struct wire_result results[WIRE_RESULTS_MAX];
 };
 
@@ -238,6 +261,24 @@ static inline uint32_t wire_entry_crc(const struct raft_entry_head *head, const 
 // payloads is used; their heads are covered by the frame's checksum.
 bool wire_check_entries(const struct raft_entry_head *heads, const uint8_t *const *payloads,
                         uint32_t count);
+
+// True when the ranges are few enough, none is empty or beyond the key space, and no two of them
+// overlap. Decoding does not ask: who sent others is to be told.
+bool wire_ranges_are_valid(const struct wire_ranges *ranges);
+
+static inline struct raft_footprint wire_range_at(const struct wire_ranges *ranges, uint32_t at)
+{
+    struct raft_footprint range;
+    static_assert(sizeof(range) == WIRE_RANGE_BYTES, "as it lies in a frame");
+    memcpy(&range, (const uint8_t *)ranges->at + (size_t)at * WIRE_RANGE_BYTES, sizeof(range));
+    return range;
+}
+
+// Bytes that `ranges` ranges of `entries` commands (or of one query) take in a message.
+static inline uint32_t wire_ranges_bytes(uint32_t entries, uint32_t ranges)
+{
+    return ranges == 0 ? 0 : ((entries + 7) & ~UINT32_C(7)) + ranges * WIRE_RANGE_BYTES;
+}
 
 // Packs and unpacks an entry head (24 bytes: client, sequence, crc, bytes:24 | kind:8), shared with
 // the log.
@@ -324,8 +365,11 @@ void wire_append_put_records(struct wire_append_writer *append, const uint8_t *r
 // Largest payload that fits an otherwise empty frame of this size as a single-entry append; larger
 // ones travel in fragments of wire_fragment_bytes(frame_bytes) each.
 uint32_t wire_append_payload_max(uint32_t frame_bytes);
+// (Of a command that declares ranges, wire_ranges_bytes less.)
 uint32_t wire_propose_payload_max(uint32_t frame_bytes);
 uint32_t wire_fragment_bytes(uint32_t frame_bytes);
+// The same for a proposal that declares so many ranges.
+uint32_t wire_propose_fragment_bytes(uint32_t frame_bytes, uint32_t ranges);
 // The largest part of a checkpoint, of a query and of an answer that fits an otherwise empty frame.
 uint32_t wire_snapshot_bytes_max(uint32_t frame_bytes);
 uint32_t wire_read_bytes_max(uint32_t frame_bytes);
@@ -343,6 +387,17 @@ bool wire_put_snapshot_reply(struct wire_writer *writer, uint16_t group, uint64_
 uint32_t wire_put_propose(struct wire_writer *writer, uint16_t group,
                           const struct raft_entry_head *heads, const void *const *payloads,
                           uint32_t count);
+// The same for commands of which some declare ranges. NULL: none does.
+uint32_t wire_put_propose_ranges(struct wire_writer *writer, uint16_t group,
+                                 const struct raft_entry_head *heads, const void *const *payloads,
+                                 const struct wire_ranges *ranges, uint32_t count);
+// Bytes of that message with its header. Precondition: each has at most WIRE_RANGES_MAX ranges.
+static inline uint64_t wire_propose_bytes(uint32_t count, uint64_t payload_bytes, uint32_t ranges)
+{
+    return (WIRE_PROPOSE_BYTES + count * WIRE_HEAD_BYTES + wire_ranges_bytes(count, ranges) +
+            payload_bytes + 7) &
+           ~UINT64_C(7);
+}
 // As many results as fit. Result: how many.
 uint32_t wire_put_propose_reply(struct wire_writer *writer, uint16_t group, uint64_t client,
                                 uint16_t leader_hint, const struct wire_result *results,

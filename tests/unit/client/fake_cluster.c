@@ -163,11 +163,36 @@ static void on_register(struct fake *fake, uint16_t node, uint16_t group,
     fake_finish(fake, &writer);
 }
 
+uint32_t fake_ranges(uint32_t value, struct pontoon_range *ranges)
+{
+    uint32_t count = value / 3 % (PONTOON_RANGES_MAX + 1);
+    for (uint32_t at = 0; at < count; at++) {
+        ranges[at] = (struct pontoon_range){(uint64_t)value * 1000 + at * 10, at + 1};
+    }
+    return count;
+}
+
+static void check_ranges(struct fake *fake, const struct wire_ranges *got, const uint8_t *payload,
+                         uint32_t bytes)
+{
+    struct pontoon_range want[PONTOON_RANGES_MAX];
+    uint32_t value, count = 0;
+    if (fake->is_parallel && bytes >= sizeof(value)) {
+        memcpy(&value, payload, sizeof(value));
+        count = fake_ranges(value, want);
+    }
+    bool is_right =
+        got->count == count && (count == 0 || memcmp(got->at, want, count * sizeof(want[0])) == 0);
+    fake->declaring += got->count > 0;
+    fake->wrong_ranges += !is_right;
+}
+
 static void on_commands(struct fake *fake, uint16_t node, uint16_t group,
                         const struct raft_entry_head *heads, const uint8_t *const *payloads,
-                        uint32_t count)
+                        const struct wire_ranges *ranges, uint32_t count)
 {
     static struct wire_result results[WIRE_ENTRIES_MAX];
+    static const struct wire_ranges none;
     if (!wire_check_entries(heads, payloads, count)) {
         fake->bad_entries++;
         return;
@@ -181,6 +206,7 @@ static void on_commands(struct fake *fake, uint16_t node, uint16_t group,
     for (uint32_t at = 0; at < count; at++) {
         results[at] =
             (struct wire_result){.sequence = heads[at].sequence, .status = (uint32_t)status};
+        check_ranges(fake, ranges == NULL ? &none : &ranges[at], payloads[at], heads[at].bytes);
         if (status == WIRE_DONE) {
             results[at] = execute(fake, group, &heads[at], payloads[at]);
             if (fake->moods[node] == FAKE_LOSING && results[at].status == WIRE_DONE) {
@@ -198,6 +224,7 @@ static void on_read(struct fake *fake, uint16_t node, uint16_t group, const stru
 {
     static uint8_t answer[ANSWER_MAX];
     fake->reads++;
+    check_ranges(fake, &read->ranges, read->query, read->bytes);
     struct wire_read_reply reply = {.request = read->request,
                                     .status = status_of(fake, node),
                                     .leader_hint = fake->hint,
@@ -256,7 +283,7 @@ static void on_message(struct fake *fake, uint16_t node, const struct wire_messa
     switch (message->type) {
     case WIRE_PROPOSE:
         on_commands(fake, node, message->group, message->propose.heads, message->propose.payloads,
-                    message->propose.count);
+                    message->propose.ranges, message->propose.count);
         break;
     case WIRE_PROPOSE_FRAGMENT: {
         const struct assembly_key key = {.a = message->fragment.head.client,
@@ -264,9 +291,11 @@ static void on_message(struct fake *fake, uint16_t node, const struct wire_messa
                                          .source = WIRE_CLIENT,
                                          .group = message->group};
         fake->fragments++;
+        fake->bad_entries += !wire_ranges_are_valid(&message->fragment.ranges);
         const uint8_t *payload = assembly_add(fake->assembly, &key, &message->fragment);
         if (payload != NULL) {
-            on_commands(fake, node, message->group, &message->fragment.head, &payload, 1);
+            on_commands(fake, node, message->group, &message->fragment.head, &payload,
+                        &message->fragment.ranges, 1);
             assembly_done(fake->assembly, &key);
         }
         break;
@@ -483,6 +512,7 @@ struct client *fake_client(struct fake *fake, uint32_t groups, uint32_t depth, u
     config.clock = &fake->clock;
     config.depth_max = depth == 0 ? config.depth_max : depth;
     config.give_up_ns = give_up_ns == 0 ? config.give_up_ns : give_up_ns;
+    config.sends_ranges = fake->is_parallel;
     CHECK_EQUAL(client_open(&config, &client), 0);
     return client;
 }

@@ -63,6 +63,7 @@ struct fake {
     uint32_t answer_bytes;
     int32_t read_error;  // negative: answers are this
     uint32_t answer_pad; // of the first part: changes how an answer is cut
+    bool is_parallel;    // clients send ranges, and requests are expected to have fake_ranges
 
     // faults
     uint32_t drop_requests, drop_replies; // so many of the next
@@ -91,6 +92,8 @@ struct fake {
     uint64_t frames[FAKE_NODES + 1], messages, commands, fragments, registers, reads, statuses;
     uint64_t repeats; // commands that had been executed before
     uint64_t bad_entries, contradictions;
+    uint64_t declaring;    // commands and reads that came with ranges
+    uint64_t wrong_ranges; // ... or without, where others were expected
 };
 
 struct fake *fake_open(uint32_t frame_bytes);
@@ -103,6 +106,8 @@ void fake_run(struct fake *fake, struct client *client, uint32_t polls, uint64_t
 // Until nothing is in flight, at most so long. True: nothing is.
 bool fake_run_out(struct fake *fake, struct client *client, uint64_t time_ns);
 
+// The ranges that a command or query whose payload begins with `value` declares. Result: how many.
+uint32_t fake_ranges(uint32_t value, struct pontoon_range *ranges);
 void fake_evict_sessions(struct fake *fake);
 // The byte at `offset` of the answer to a read at this state.
 uint8_t fake_answer_byte(uint64_t state, uint32_t offset);

@@ -719,8 +719,68 @@ static void sizes_are_kept(void)
     struct raft_entry_head head = {
         .client = 1, .sequence = 1, .bytes = 2001, .kind = RAFT_ENTRY_COMMAND};
     head.crc = wire_entry_crc(&head, payload);
-    on_propose(reactor_group(reactor, 0), &stranger, &head, payloads, 1, head.bytes);
+    const struct wire_propose propose = {
+        .count = 1, .heads = &head, .payloads = payloads, .payload_bytes = head.bytes};
+    on_propose(reactor_group(reactor, 0), &stranger, &propose);
     CHECK_EQUAL(reactor->counters.proposals_refused, refused + 1);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
+// What a stranger was last answered.
+static enum wire_status answered(struct reactor *reactor, const struct net_endpoint *stranger)
+{
+    const struct client *client = client_at(reactor, client_origin(reactor, stranger));
+    CHECK(client->result_count > 0);
+    return (enum wire_status)client->results[client->result_count - 1].status;
+}
+
+// Ranges that nobody can mean: who sent them is told, and nothing was done; whatever the order of
+// the group, so that they are found before they matter.
+static void ranges_nobody_can_mean_are_answered_invalid(void)
+{
+    static const struct raft_footprint bad[][2] = {
+        {{7, 0}, {1, 1}}, {{2, UINT64_MAX}, {0, 1}}, {{0, 8}, {7, 1}}, {{7, 1}, {7, 1}}};
+    static const struct raft_footprint good[9] = {{0, 1}, {2, 1}, {4, 1}, {6, 1}, {8, 1},
+                                                  {9, 1}, {3, 1}, {5, 1}, {1, 1}};
+    uint32_t answers[16] = {0};
+    default_options(1, false);
+    struct world *world = open_world(1);
+    struct reactor *reactor = world_reactor(world, 1, 0);
+    struct group *group = reactor_group(reactor, 0);
+    const struct net_endpoint stranger = {.ipv4 = 0x0A010063, .udp_port = 9000};
+    const uint8_t *payloads[1] = {(const uint8_t *)"eight b."};
+    struct raft_entry_head head = {
+        .client = 1, .sequence = 1, .bytes = 8, .kind = RAFT_ENTRY_COMMAND};
+    head.crc = wire_entry_crc(&head, payloads[0]);
+    uint64_t before = world_status(world, 1, 0).raft.last;
+    for (uint32_t at = 0; at <= 4; at++) {
+        const struct wire_ranges ranges =
+            at < 4 ? wire_ranges_of(bad[at], 2) : wire_ranges_of(good, 9);
+        const struct wire_propose propose = {.count = 1,
+                                             .heads = &head,
+                                             .payloads = payloads,
+                                             .payload_bytes = 8,
+                                             .ranges = &ranges};
+        on_propose(group, &stranger, &propose);
+        CHECK_EQUAL(answered(reactor, &stranger), WIRE_INVALID);
+        const struct wire_read read = {.query = payloads[0], .bytes = 8, .ranges = ranges};
+        CHECK_EQUAL(read_request(group, client_origin(reactor, &stranger), &read), WIRE_INVALID);
+        CHECK_EQUAL(reactor_propose_ranges_mt(reactor, 0, payloads[0], 8, &ranges, count_done, NULL,
+                                              answers),
+                    -EINVAL);
+        CHECK_EQUAL(
+            reactor_read_ranges_mt(reactor, 0, payloads[0], 8, &ranges, count_done, NULL, answers),
+            -EINVAL);
+    }
+    CHECK_EQUAL(reactor->reads_waiting, 0);
+    CHECK_EQUAL(world_status(world, 1, 0).raft.last, before);
+    const struct wire_ranges ranges = wire_ranges_of(good, 8);
+    CHECK_EQUAL(
+        reactor_propose_ranges_mt(reactor, 0, payloads[0], 8, &ranges, count_done, NULL, answers),
+        0);
+    world_run(world, 50 * WORLD_MS);
+    CHECK_EQUAL(answers[WIRE_DONE], 1);
     world_settle(world, WORLD_S);
     world_close(world);
 }
@@ -889,6 +949,7 @@ int main(int argc, char **argv)
         TEST(half_a_checkpoint_goes_when_the_log_overtakes_it),
         TEST(requests_of_other_threads_are_answered),
         TEST(sizes_are_kept),
+        TEST(ranges_nobody_can_mean_are_answered_invalid),
         TEST(a_replaced_leader_answers_unknown),
         TEST(seventy_groups_on_two_reactors),
         TEST(a_reactor_without_groups_does_no_harm),

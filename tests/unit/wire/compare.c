@@ -172,11 +172,34 @@ static const char *snapshot_reply_difference(const struct wire_snapshot_reply *g
     return NULL;
 }
 
+static const char *ranges_difference(const struct wire_ranges *got, const struct wire_ranges *want)
+{
+    SAME(count);
+    SAME_BYTES(got->at, want->at, want->count * WIRE_RANGE_BYTES);
+    return NULL;
+}
+
+static const char *propose_fragment_difference(const struct wire_fragment *got,
+                                               const struct wire_fragment *want)
+{
+    const char *difference = ranges_difference(&got->ranges, &want->ranges);
+    return difference != NULL ? difference : fragment_difference(got, want);
+}
+
 static const char *propose_difference(const struct wire_propose *got,
                                       const struct wire_propose *want)
 {
     SAME(count);
     SAME(payload_bytes);
+    if ((got->ranges == NULL) != (want->ranges == NULL)) {
+        return "ranges";
+    }
+    for (uint32_t i = 0; want->ranges != NULL && i < want->count; i++) {
+        const char *difference = ranges_difference(&got->ranges[i], &want->ranges[i]);
+        if (difference != NULL) {
+            return difference;
+        }
+    }
     return entries_difference(got->heads, got->payloads, want->heads, want->payloads, want->count);
 }
 
@@ -210,7 +233,7 @@ static const char *read_difference(const struct wire_read *got, const struct wir
     SAME(request);
     SAME(bytes);
     SAME_BYTES(got->query, want->query, want->bytes);
-    return NULL;
+    return ranges_difference(&got->ranges, &want->ranges);
 }
 
 static const char *read_reply_difference(const struct wire_read_reply *got,
@@ -256,8 +279,9 @@ const char *sample_difference(const struct wire_message *got, const struct wire_
     SAME(payload_bytes);
     switch (want->type) {
     case WIRE_APPEND_FRAGMENT:
-    case WIRE_PROPOSE_FRAGMENT:
         return fragment_difference(&got->fragment, &want->fragment);
+    case WIRE_PROPOSE_FRAGMENT:
+        return propose_fragment_difference(&got->fragment, &want->fragment);
     case WIRE_SNAPSHOT:
         return snapshot_difference(&got->snapshot, &want->snapshot);
     case WIRE_SNAPSHOT_REPLY:

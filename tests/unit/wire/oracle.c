@@ -331,9 +331,33 @@ static const char *status_reply_fault(const struct wire_status_reply *reply)
     return NULL;
 }
 
+// Whether their values make sense is for who answers to say.
+static const char *ranges_fault(const struct wire_ranges *ranges, const struct bounds *bounds)
+{
+    REQUIRE(ranges->count == 0 || is_inside(bounds, ranges->at, 16 * (uint32_t)ranges->count));
+    return NULL;
+}
+
+static const char *proposals_ranges_fault(const struct wire_propose *propose,
+                                          const struct bounds *bounds)
+{
+    uint32_t together = 0;
+    for (uint32_t i = 0; propose->ranges != NULL && i < propose->count; i++) {
+        const char *fault = ranges_fault(&propose->ranges[i], bounds);
+        if (fault != NULL) {
+            return fault;
+        }
+        REQUIRE(propose->ranges[i].count == 0 || propose->heads[i].kind == RAFT_ENTRY_COMMAND);
+        together += propose->ranges[i].count;
+    }
+    REQUIRE(propose->ranges == NULL || together > 0);
+    return NULL;
+}
+
 // Between clients and nodes.
 static const char *client_fault(const struct wire_message *message, const struct bounds *bounds)
 {
+    const char *fault = NULL;
     REQUIRE(!message->intact && !message->has_room && !message->is_parallel);
     REQUIRE(message->term == 0 || message->type == WIRE_STATUS_REPLY);
     switch (message->type) {
@@ -344,17 +368,21 @@ static const char *client_fault(const struct wire_message *message, const struct
             REQUIRE(message->propose.heads[i].kind == RAFT_ENTRY_COMMAND);
             REQUIRE(message->propose.heads[0].kind == RAFT_ENTRY_COMMAND);
         }
-        return entries_fault(message->propose.heads, message->propose.payloads,
-                             message->propose.count, message->propose.payload_bytes, true, bounds);
+        fault = proposals_ranges_fault(&message->propose, bounds);
+        return fault != NULL ? fault
+                             : entries_fault(message->propose.heads, message->propose.payloads,
+                                             message->propose.count, message->propose.payload_bytes,
+                                             true, bounds);
     case WIRE_PROPOSE_FRAGMENT:
-        return fragment_fault(message, bounds);
+        fault = ranges_fault(&message->fragment.ranges, bounds);
+        return fault != NULL ? fault : fragment_fault(message, bounds);
     case WIRE_PROPOSE_REPLY:
         return propose_reply_fault(&message->propose_reply);
     case WIRE_REGISTER_REPLY:
         return register_reply_fault(&message->register_reply);
     case WIRE_READ:
         REQUIRE(is_inside(bounds, message->read.query, message->read.bytes));
-        return NULL;
+        return ranges_fault(&message->read.ranges, bounds);
     case WIRE_READ_REPLY:
         return read_reply_fault(&message->read_reply, bounds);
     case WIRE_STATUS:
@@ -460,10 +488,21 @@ static uint64_t left_out(const uint8_t *at, uint64_t bytes)
     if (bytes < fixed) {
         return 0;
     }
-    uint64_t heads = 24 * number_at(at + fixed - 8, 4);
+    uint64_t count = number_at(at + fixed - 8, 4);
     uint64_t payloads = number_at(at + fixed - 4, 4);
-    uint64_t padded = (fixed + heads + payloads + 7) / 8 * 8;
-    return padded == bytes ? padded - fixed - heads : 0;
+    uint64_t before = fixed + 24 * count;
+    if (at[4] == 32 && (at[5] & 32) != 0) { // ranges: a byte an entry says how many
+        uint64_t counts_at = before;
+        before += (count + 7) / 8 * 8;
+        if (count > 512 || before > bytes) {
+            return 0;
+        }
+        for (uint64_t i = 0; i < count; i++) {
+            before += UINT64_C(16) * at[counts_at + i];
+        }
+    }
+    uint64_t padded = (before + payloads + 7) / 8 * 8;
+    return padded == bytes ? padded - before : 0;
 }
 
 // What FORMAT.md says of the checksum, put together byte by byte.

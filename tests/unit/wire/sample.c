@@ -398,6 +398,43 @@ static void make_peer_message(struct sample *sample, struct prng *prng, uint8_t 
     }
 }
 
+// What a command or query of a request declares, out of `room_bytes` that are left: any bytes will
+// do, as only who answers judges them. Result: bytes of it.
+static uint32_t make_ranges(struct sample *sample, struct prng *prng, struct wire_ranges *ranges,
+                            uint32_t room_bytes)
+{
+    uint64_t most = room_bytes / WIRE_RANGE_BYTES;
+    most = most < UINT8_MAX ? most : UINT8_MAX;
+    most = prng_chance(prng, 1, 8) || most < WIRE_RANGES_MAX ? most : WIRE_RANGES_MAX;
+    ranges->count = flip(prng) ? 0 : (uint8_t)edgy(prng, 0, most);
+    ranges->at = sample->data + prng_below(prng, SAMPLE_DATA_BYTES - 4096);
+    return (uint32_t)ranges->count * WIRE_RANGE_BYTES;
+}
+
+// Of one entry, out of `room_bytes`. Result: how many bytes they take.
+static uint32_t make_own_ranges(struct sample *sample, struct prng *prng,
+                                struct wire_ranges *ranges, uint32_t room_bytes)
+{
+    make_ranges(sample, prng, ranges, room_bytes < 8 ? 0 : room_bytes - 8);
+    return wire_ranges_bytes(1, ranges->count);
+}
+
+static void make_proposals_ranges(struct sample *sample, struct prng *prng, uint32_t room_bytes)
+{
+    struct wire_propose *propose = &sample->message.propose;
+    uint32_t used = WIRE_PROPOSE_BYTES + propose->count * WIRE_HEAD_BYTES + propose->payload_bytes +
+                    ((propose->count + 7) & ~UINT32_C(7));
+    bool is_declaring = false;
+    if (sample->heads[0].kind == RAFT_ENTRY_REGISTER || used > room_bytes || flip(prng)) {
+        return;
+    }
+    for (uint32_t i = 0; i < propose->count; i++) {
+        used += make_ranges(sample, prng, &sample->ranges[i], room_bytes - used);
+        is_declaring |= sample->ranges[i].count > 0;
+    }
+    propose->ranges = is_declaring ? sample->ranges : NULL;
+}
+
 // A proposal is one REGISTER, or commands of one client.
 static void make_one_client(struct sample *sample, struct prng *prng)
 {
@@ -428,7 +465,10 @@ static void make_client_message(struct sample *sample, struct prng *prng, uint8_
         message->propose.payload_bytes = message->payload_bytes;
         message->payload_bytes = 0;
         make_one_client(sample, prng);
+        make_proposals_ranges(sample, prng, room_bytes);
     } else if (type == WIRE_PROPOSE_FRAGMENT) {
+        room_bytes -=
+            make_own_ranges(sample, prng, &message->fragment.ranges, room_bytes - 112 - 8);
         make_fragment(sample, prng, room_bytes);
     } else if (type == WIRE_PROPOSE_REPLY) {
         make_propose_reply(sample, prng, room_bytes);
@@ -442,6 +482,7 @@ static void make_client_message(struct sample *sample, struct prng *prng, uint8_
         };
     } else if (type == WIRE_READ) {
         message->read.request = prng_next(prng);
+        room_bytes -= make_own_ranges(sample, prng, &message->read.ranges, room_bytes - 56);
         message->read.bytes = (uint32_t)edgy(prng, 0, room_bytes - 56);
         message->read.query = sample->data;
     } else if (type == WIRE_READ_REPLY) {
@@ -469,6 +510,15 @@ void sample_make(struct sample *sample, struct prng *prng, uint8_t type, uint32_
     } else {
         make_client_message(sample, prng, type, room_bytes);
     }
+}
+
+uint32_t sample_ranges_bytes(const struct wire_propose *propose)
+{
+    uint32_t ranges = 0;
+    for (uint32_t i = 0; propose->ranges != NULL && i < propose->count; i++) {
+        ranges += propose->ranges[i].count;
+    }
+    return wire_ranges_bytes(propose->count, ranges);
 }
 
 static bool put_append(struct wire_writer *writer, const struct wire_message *message)
@@ -505,8 +555,9 @@ static bool put_propose(struct wire_writer *writer, const struct wire_message *m
 {
     struct wire_writer before = *writer;
     const struct wire_propose *in = &message->propose;
-    uint32_t written = wire_put_propose(writer, message->group, in->heads,
-                                        (const void *const *)in->payloads, in->count);
+    uint32_t written =
+        wire_put_propose_ranges(writer, message->group, in->heads,
+                                (const void *const *)in->payloads, in->ranges, in->count);
     if (written < in->count) {
         *writer = before;
         return false;

@@ -25,6 +25,7 @@ struct sample {
     struct raft_entry_head heads[SAMPLE_ENTRIES_MAX];
     const uint8_t *payloads[SAMPLE_ENTRIES_MAX];
     struct wire_result results[WIRE_RESULTS_MAX];
+    struct wire_ranges ranges[SAMPLE_ENTRIES_MAX];
     uint8_t data[SAMPLE_DATA_BYTES];
 };
 
@@ -42,6 +43,9 @@ bool sample_put(struct wire_writer *writer, const struct wire_message *message);
 
 // A frame with just this message, sealed. Result: its bytes.
 uint32_t sample_frame(uint8_t *frame, uint32_t capacity, const struct wire_message *message);
+
+// Bytes between the heads and the payloads of a proposal.
+uint32_t sample_ranges_bytes(const struct wire_propose *propose);
 
 // The first field that differs, or NULL. `want` is made, `got` decoded.
 const char *sample_difference(const struct wire_message *got, const struct wire_message *want);
