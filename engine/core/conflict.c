@@ -1,10 +1,13 @@
-// The map of last writers: leaves of up to 64 segments under one sorted list of leaves.
+// Segments: leaves of up to 64 of them under one sorted list of leaves.
 //
 //     leads     0          4096         90112              smallest key of each leaf
 //     leaf     [0,512)@7  [4096,8192)@9 [90112,...)@3 ...   '@': last writer
 //
 // Overlaying a range cuts what it touches out of the segments that are there, remembering their
 // newest writer, and puts itself into the gap.
+//
+// A range that units can not hold turns them all into segments first. Each of them was put there
+// once, so that costs no more than having put it among the segments at once.
 #include "engine/core/conflict.h"
 
 #include "engine/base/assert.h"
@@ -12,7 +15,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { SWEEP_LEAVES_MIN = 16 };
+enum { SWEEP_LEAVES_MIN = 16, LEAF_UNITS = 32 };
 
 struct place {
     uint32_t leaf; // in the order of leads
@@ -24,9 +27,20 @@ static size_t round_line(size_t bytes)
     return (bytes + 63) & ~(size_t)63;
 }
 
+// As many as there are segments at least.
+static uint32_t units_max(uint32_t leaves)
+{
+    uint32_t max = CONFLICT_UNITS_MAX;
+    while (max > leaves * LEAF_UNITS) {
+        max /= 2;
+    }
+    return max;
+}
+
 size_t conflict_bytes(uint32_t leaves)
 {
-    return round_line(leaves * sizeof(uint64_t)) + 2 * round_line(leaves * sizeof(uint32_t)) +
+    return conflict_units_bytes(units_max(leaves)) + round_line(leaves * sizeof(uint64_t)) +
+           2 * round_line(leaves * sizeof(uint32_t)) +
            leaves * round_line(sizeof(struct conflict_leaf));
 }
 
@@ -35,7 +49,9 @@ void conflict_init(struct conflict *map, void *memory, uint32_t leaves)
     ASSERT_CMP(leaves, >=, CONFLICT_LEAVES_MIN);
     static_assert(sizeof(struct conflict_leaf) % 8 == 0, "leaves lie side by side");
     uint8_t *at = memory;
-    *map = (struct conflict){.leaves_max = leaves};
+    *map = (struct conflict){.leaves_max = leaves, .sweep_at = SWEEP_LEAVES_MIN};
+    conflict_units_init(&map->units, at, units_max(leaves));
+    at += conflict_units_bytes(units_max(leaves));
     map->leads = (uint64_t *)(void *)at;
     at += round_line(leaves * sizeof(uint64_t));
     map->places = (uint32_t *)(void *)at;
@@ -43,17 +59,26 @@ void conflict_init(struct conflict *map, void *memory, uint32_t leaves)
     map->free_places = (uint32_t *)(void *)at;
     at += round_line(leaves * sizeof(uint32_t));
     map->leaves = (struct conflict_leaf *)(void *)at;
-    conflict_reset(map, 0);
+    for (uint32_t place = 0; place < leaves; place++) {
+        map->free_places[place] = place;
+    }
+}
+
+// Empties the leaves from number `kept` on.
+static void free_leaves(struct conflict *map, uint32_t kept)
+{
+    while (map->leaf_count > kept) {
+        map->leaf_count--;
+        map->free_places[map->leaf_count] = map->places[map->leaf_count];
+    }
 }
 
 void conflict_reset(struct conflict *map, uint64_t floor)
 {
     map->floor = map->newest = floor;
-    map->leaf_count = 0;
     map->sweep_at = SWEEP_LEAVES_MIN;
-    for (uint32_t at = 0; at < map->leaves_max; at++) {
-        map->free_places[at] = at;
-    }
+    conflict_units_clear(&map->units);
+    free_leaves(map, 0);
 }
 
 static struct conflict_leaf *leaf_at(const struct conflict *map, uint32_t leaf)
@@ -174,7 +199,7 @@ static void remove_segments(struct conflict *map, uint32_t leaf, uint32_t from, 
 // --- room ---
 
 // Keeps the segments whose writers are above `forget`, densely.
-static void sweep(struct conflict *map, uint64_t forget)
+static void sweep_segments(struct conflict *map, uint64_t forget)
 {
     uint32_t to = 0, slot = 0, leaves = map->leaf_count;
     map->sweeps++;
@@ -197,22 +222,18 @@ static void sweep(struct conflict *map, uint64_t forget)
             map->leads[to] = into->first[0];
         }
     }
-    uint32_t kept = slot == 0 ? 0 : to + 1;
-    while (map->leaf_count > kept) {
-        map->leaf_count--;
-        map->free_places[map->leaf_count] = map->places[map->leaf_count];
-    }
+    free_leaves(map, slot == 0 ? 0 : to + 1);
 }
 
 // An entry opens at most one leaf more for each of its ranges and what is left behind them. A small
 // map is a fast one, so what is forgotten goes whenever it has doubled, not only when it is full.
-static void make_room(struct conflict *map, uint32_t ranges, uint64_t forget)
+static void make_room_for_segments(struct conflict *map, uint32_t ranges, uint64_t forget)
 {
     uint32_t need = 2 * ranges + 1;
     if (map->leaf_count < map->sweep_at && map->leaves_max - map->leaf_count >= need) {
         return;
     }
-    sweep(map, forget);
+    sweep_segments(map, forget);
     uint32_t twice = 2 * map->leaf_count;
     map->sweep_at = twice > SWEEP_LEAVES_MIN ? twice : SWEEP_LEAVES_MIN;
     // At least a quarter, or the next sweep would follow at once.
@@ -305,19 +326,94 @@ static uint64_t overlay(struct conflict *map, uint64_t first, uint64_t last, uin
     return newest;
 }
 
-uint64_t conflict_add(struct conflict *map, uint64_t index, const struct raft_footprint *ranges,
-                      uint32_t count, uint64_t forget)
+// Turns units into segments, those of one range that lie side by side into one.
+static void spill_units(struct conflict *map, uint64_t forget)
 {
-    ASSERT(index > map->newest && count <= RAFT_FOOTPRINTS_MAX);
-    make_room(map, count, forget);
+    const struct conflict_units *units = &map->units;
+    for (uint32_t at = 0, run; at < units->count; at += run) {
+        const struct conflict_unit *writer = &units->writers[at];
+        for (run = 1; at + run < units->count && writer[run].index == writer->index &&
+                      writer[run].unit == writer->unit + run;) {
+            run++;
+        }
+        make_room_for_segments(map, 1, forget); // (or there are no units any more)
+        if (units->count > 0 && writer->index > forget) {
+            uint64_t first = writer->unit << units->shift;
+            uint64_t last = first + (((uint64_t)run << units->shift) - 1);
+            map->newest_segment = map->newest;
+            overlay(map, first, last, writer->index, 0);
+        }
+    }
+    conflict_units_clear(&map->units);
+}
+
+// Forgets what it can and turns units into segments, until the entry has a place.
+static void make_room(struct conflict *map, uint32_t ranges, uint64_t forget)
+{
+    conflict_units_sweep(&map->units, forget);
+    map->sweeps++;
+    if (map->units.count > map->units.max / 4 * 3 ||
+        !conflict_units_have_room(&map->units, ranges)) {
+        spill_units(map, forget);
+    }
+}
+
+static bool do_fit(const struct conflict_units *units, const struct raft_footprint *ranges,
+                   uint32_t count)
+{
+    uint32_t at = 0;
+    while (at < count && conflict_units_fit(units, ranges[at])) {
+        at++;
+    }
+    return at == count;
+}
+
+static uint64_t add_any(struct conflict *map, uint64_t index, const struct raft_footprint *ranges,
+                        uint32_t count, uint64_t forget)
+{
+    struct conflict_units *units = &map->units;
+    if (map->leaf_count > 0 && map->newest_segment <= forget) {
+        free_leaves(map, 0);
+        map->sweep_at = SWEEP_LEAVES_MIN;
+    }
+    if (!conflict_units_have_room(units, count)) {
+        make_room(map, count, forget);
+    }
+    if (units->count > 0 && !do_fit(units, ranges, count)) {
+        spill_units(map, forget);
+    }
+    if (units->count == 0 && count > 0) {
+        conflict_units_choose(units, ranges[0]);
+        make_room_for_segments(map, count, forget);
+    }
     map->newest = index;
     uint64_t depends_on = map->floor;
     for (uint32_t at = 0; at < count; at++) {
         ASSERT(raft_footprint_is_valid(ranges[at]));
-        uint64_t last = ranges[at].start + (ranges[at].length - 1);
-        depends_on = overlay(map, ranges[at].start, last, index, depends_on);
+        uint64_t first = ranges[at].start, last = first + (ranges[at].length - 1);
+        if (!conflict_units_fit(units, ranges[at])) {
+            map->newest_segment = index;
+            depends_on = overlay(map, first, last, index, depends_on);
+            continue;
+        }
+        depends_on = conflict_units_add(units, ranges[at], index, depends_on);
+        if (map->leaf_count > 0) {
+            depends_on = newest_in(map, first, last, depends_on, index);
+        }
     }
     return depends_on;
+}
+
+uint64_t conflict_add(struct conflict *map, uint64_t index, const struct raft_footprint *ranges,
+                      uint32_t count, uint64_t forget)
+{
+    ASSERT(index > map->newest && count <= RAFT_FOOTPRINTS_MAX);
+    struct conflict_units *units = &map->units;
+    if (count == 1 && map->leaf_count == 0 && conflict_units_is_one(units, ranges[0])) {
+        map->newest = index; // nearly always
+        return conflict_units_write(units, ranges[0].start >> units->shift, index, map->floor);
+    }
+    return add_any(map, index, ranges, count, forget);
 }
 
 uint64_t conflict_add_all(struct conflict *map, uint64_t index)
@@ -329,5 +425,7 @@ uint64_t conflict_add_all(struct conflict *map, uint64_t index)
 
 uint64_t conflict_find(const struct conflict *map, struct raft_footprint range)
 {
-    return newest_in(map, range.start, range.start + (range.length - 1), map->floor, 0);
+    uint64_t first = range.start, last = first + (range.length - 1);
+    uint64_t newest = newest_in(map, first, last, map->floor, 0);
+    return map->units.count == 0 ? newest : conflict_units_find(&map->units, first, last, newest);
 }

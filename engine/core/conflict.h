@@ -1,22 +1,27 @@
 // Which earlier entry does a new one conflict with? The leader of a parallel group asks this once
 // an entry, when it proposes it.
 //
-// A map of disjoint segments of the key space, each with its last writer: the newest entry that
-// touches it. Adding an entry reads the writers of what it touches, which are the newest entries it
-// conflicts with, and then becomes their successor. What an old writer did to a segment that a
-// newer one covers needs no memory: the newer one depends on it.
+// The last writer of every key: the newest entry that touches it. Adding an entry reads the writers
+// of what it touches, which are the newest entries it conflicts with, and then becomes their
+// successor. What an old writer did to keys that a newer one covers needs no memory: the newer one
+// depends on it.
 //
-// Exact while it has room: no conflict is ever missed, and none is invented. Whenever it has
+//     units     a hash table: ranges of a few whole units, as nearly all are (conflict_units.h)
+//     segments  a sorted map: anything else, and units as they were when such a range came. Its
+//               writers are older than those of units, or of the same entry
+//
+// Exact while there is room: no conflict is ever missed, and none is invented. Whenever a part has
 // doubled it forgets what is applied, for which nobody waits; when it is full and that does not
-// help it raises its floor: everything at or below the floor counts as a conflict of everything
-// later (counted, safe, slow). An entry that conflicts with all others is just that: a new floor.
+// help the floor rises: everything at or below it counts as a conflict of everything later
+// (counted, safe, slow). An entry that conflicts with all others is just that: a new floor.
 //
 // Source: PolarFS (VLDB 2018) §5.2, look-behind buffer; here the exact predecessor takes its place.
-// Cost: two binary searches and a shift within 64 slots, about 60 ns an entry of one range
-// (bench_core). Memory is fixed. Single thread.
+// Cost of an entry of one range: a look-up in a hash table; with segments two binary searches and a
+// shift within 64 slots (bench_core, bench/instructions.sh). Memory is fixed. Single thread.
 #ifndef PONTOON_CORE_CONFLICT_H
 #define PONTOON_CORE_CONFLICT_H
 
+#include "engine/core/conflict_units.h"
 #include "engine/core/types.h"
 
 enum { CONFLICT_LEAF_SEGMENTS = 64, CONFLICT_LEAVES_MIN = 8 };
@@ -31,6 +36,8 @@ struct conflict_leaf {
 struct conflict {
     uint64_t floor; // conflicts with everything later
     uint64_t newest;
+    struct conflict_units units;
+    uint64_t newest_segment; // no segment's writer is newer
     uint32_t leaves_max, leaf_count;
     uint32_t sweep_at; // leaves: time to forget
     uint64_t *leads;   // smallest key of each leaf, ascending
