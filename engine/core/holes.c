@@ -1,6 +1,6 @@
 // Service with holes: what is taken, acknowledged, committed and given to apply, in any order.
 //
-// Alone writes  quorum, committed, given, applied, ready, waiting, commit (of parallel groups).
+// Alone writes  committed, given, applied, ready, commit (of parallel groups).
 // Rules   engine/README.md, "Parallel groups": a term, steps 5 to 7.
 //
 //     commit   floor: everything up to it is committed
@@ -138,21 +138,25 @@ static void give_range(struct raft *raft, uint64_t first, uint64_t last)
 static void give_upto_commit(struct raft *raft)
 {
     struct raft_parallel *parallel = raft->parallel;
-    uint64_t end = raft->commit + 1;
-    for (uint64_t first = raft->apply_given + 1; first < end;) {
-        first = bitmap_ring_find_clear(&parallel->given, first, end);
-        uint64_t next = bitmap_ring_find_set(&parallel->given, first, end);
-        if (first < next) {
-            give_range(raft, first, next - 1);
+    uint64_t first = raft->apply_given + 1, end = raft->commit + 1;
+    if (first >= end) {
+        return;
+    }
+    raft->apply_given = raft->commit;
+    if (parallel->given_high < first) {
+        give_range(raft, first, raft->commit); // nearly always
+        return;
+    }
+    for (uint64_t next = first; next < end;) {
+        uint64_t from = bitmap_ring_find_clear(&parallel->given, next, end);
+        next = bitmap_ring_find_set(&parallel->given, from, end);
+        if (from < next) {
+            give_range(raft, from, next - 1);
         }
-        first = next;
     }
-    if (raft->commit > raft->apply_given) {
-        bitmap_ring_clear_range(&parallel->given, raft->apply_given + 1, end);
-        raft->apply_given = raft->commit;
-    }
+    bitmap_ring_clear_range(&parallel->given, first, end);
     // What was given beyond may continue the floor now.
-    while (raft->apply_given < parallel->commit_high &&
+    while (raft->apply_given < parallel->given_high &&
            bitmap_ring_test(&parallel->given, raft->apply_given + 1)) {
         bitmap_ring_clear(&parallel->given, ++raft->apply_given);
     }
@@ -166,6 +170,7 @@ static void give_beyond(struct raft *raft, uint64_t index)
         MARK(applied_beyond_the_commit_floor);
         give_range(raft, index, index);
         bitmap_ring_set(&parallel->given, index);
+        parallel->given_high = parallel->given_high > index ? parallel->given_high : index;
     }
 }
 
@@ -239,7 +244,9 @@ void holes_restored(struct raft *raft, uint64_t index)
 static void set_commit(struct raft *raft, uint64_t commit)
 {
     struct raft_parallel *parallel = raft->parallel;
-    bitmap_ring_clear_range(&parallel->committed, raft->commit + 1, commit + 1);
+    if (parallel->commit_high > raft->commit) {
+        bitmap_ring_clear_range(&parallel->committed, raft->commit + 1, commit + 1);
+    }
     raft->commit = commit;
     parallel->commit_high = parallel->commit_high > commit ? parallel->commit_high : commit;
     parallel->told_commit = parallel->told_commit > commit ? parallel->told_commit : commit;
@@ -292,49 +299,20 @@ static void commit_waiting(struct raft *raft, struct raft_range range, struct ra
 
 // Moves the floor over what a majority holds, and commits what waited for that; else what came
 // lately. The floor goes first: nearly always it takes everything with it, in order.
-static void advance_commit(struct raft *raft, struct raft_range fresh)
+static void advance_commit(struct raft *raft)
 {
     struct raft_parallel *parallel = raft->parallel;
-    uint64_t commit = raft->commit;
-    while (commit < raft->log.last && bitmap_ring_test(&parallel->quorum, commit + 1)) {
-        commit++;
-        bitmap_ring_clear(&parallel->quorum, commit);
-        parallel->waiting -= !bitmap_ring_test(&parallel->committed, commit);
-    }
-    if (commit == raft->commit) {
+    struct raft_range fresh;
+    uint64_t commit = acks_gather(raft, &fresh);
+    if (commit > raft->commit) {
+        acks_pass(raft, commit);
+        set_commit(raft, commit);
+        give_upto_commit(raft);
+        commit_waiting(raft, (struct raft_range){.first = commit + 1, .last = parallel->acked_high},
+                       fresh);
+    } else {
         commit_waiting(raft, fresh, fresh);
-        return;
     }
-    set_commit(raft, commit);
-    give_upto_commit(raft);
-    commit_waiting(raft, (struct raft_range){.first = commit + 1, .last = raft->log.last}, fresh);
-}
-
-// Voters that hold it. (One instruction where the processor is known to have it, else a call.)
-static uint32_t count_acks(uint32_t acks)
-{
-    static const uint8_t bits[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
-    return (uint32_t)bits[acks & 15] + bits[acks >> 4];
-}
-
-// Notes that a voter holds the entry durably (above the floor). *fresh takes it in when that makes
-// a majority.
-static void take_ack(struct raft *raft, uint32_t slot, uint64_t index, struct raft_range *fresh)
-{
-    struct raft_parallel *parallel = raft->parallel;
-    struct raft_entry *entry = log_slot(&raft->log, index);
-    uint8_t acks = entry->acks | (uint8_t)(1U << slot);
-    if (acks == entry->acks) {
-        return;
-    }
-    entry->acks = acks;
-    if (count_acks(acks) < raft->majority || bitmap_ring_test(&parallel->quorum, index)) {
-        return;
-    }
-    bitmap_ring_set(&parallel->quorum, index);
-    parallel->waiting++; // for the floor: to pass it, or what it depends on
-    fresh->first = fresh->last == 0 ? index : fresh->first;
-    fresh->last = index;
 }
 
 // Could these be acknowledgements of what we sent?
@@ -353,18 +331,8 @@ void holes_take_acks(struct raft *raft, uint32_t slot, const struct raft_append_
     if (raft->parallel->phase != PARALLEL_SERVE) {
         return;
     }
-    struct raft_range fresh = {.first = 0, .last = 0};
-    uint64_t first = peer->counted > raft->commit ? peer->counted + 1 : raft->commit + 1;
-    for (uint64_t index = first; index <= reply->match; index++) {
-        take_ack(raft, slot, index, &fresh);
-    }
-    peer->counted = peer->counted > reply->match ? peer->counted : reply->match;
-    uint64_t bit = first > reply->match + 1 ? first - reply->match - 1 : 1;
-    while ((bit = bitmap_find_set(reply->acked, bit, reply->acked_count)) < reply->acked_count) {
-        take_ack(raft, slot, reply->match + 1 + bit, &fresh);
-        bit++;
-    }
-    advance_commit(raft, fresh);
+    acks_take(raft, slot, reply);
+    advance_commit(raft);
 }
 
 // Our own copies count when they are durable, like everybody's.
@@ -384,15 +352,8 @@ void holes_on_synced(struct raft *raft, struct raft_range range)
     if (parallel->phase != PARALLEL_SERVE) {
         return;
     }
-    struct raft_range fresh = {.first = 0, .last = 0};
-    uint64_t first = range.first > raft->commit ? range.first : raft->commit + 1;
-    uint64_t last = range.last < raft->log.last ? range.last : raft->log.last;
-    for (uint64_t index = first; index <= last; index++) {
-        if (log_slot(&raft->log, index)->is_durable) {
-            take_ack(raft, raft->self_slot, index, &fresh);
-        }
-    }
-    advance_commit(raft, fresh);
+    acks_take_own(raft, range);
+    advance_commit(raft);
 }
 
 // A peer may have lost what it acknowledged: what is not committed has to be acknowledged again.
@@ -402,22 +363,8 @@ void holes_forget_peer(struct raft *raft, uint32_t slot)
     if (slot == raft->self_slot) {
         return;
     }
-    raft->peers[slot].counted = 0;
     parallel->installed &= ~(UINT32_C(1) << slot);
-    if (raft->role != RAFT_LEADER || parallel->phase != PARALLEL_SERVE) {
-        return;
-    }
-    for (uint64_t index = raft->commit + 1; index <= raft->log.last; index++) {
-        struct raft_entry *entry = log_slot(&raft->log, index);
-        entry->acks &= (uint8_t) ~(1U << slot);
-        bool is_quorum = count_acks(entry->acks) >= raft->majority;
-        if (!is_quorum && bitmap_ring_test(&parallel->quorum, index) &&
-            !bitmap_ring_test(&parallel->committed, index)) {
-            MARK(quorum_of_an_entry_is_lost_again);
-            bitmap_ring_clear(&parallel->quorum, index);
-            parallel->waiting--;
-        }
-    }
+    acks_forget(raft, slot);
 }
 
 // A majority has installed the log of our term: all of it is committed.
@@ -426,13 +373,11 @@ void holes_serve(struct raft *raft)
     struct raft_parallel *parallel = raft->parallel;
     ASSERT(raft->log.last == raft->log.held && raft->log.last == parallel->sync_end);
     ASSERT(parallel->sync_end >= parallel->commit_high && parallel->sync_end >= raft->commit);
-    bitmap_ring_clear_range(&parallel->quorum, 0, parallel->quorum.capacity);
-    parallel->waiting = 0;
+    acks_reset(raft);
     set_commit(raft, parallel->sync_end);
     give_upto_commit(raft);
     depend_reset(raft, parallel->sync_end);
     for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
-        raft->peers[slot].counted = parallel->sync_end;
         raft->peers[slot].append_due = true;
     }
 }

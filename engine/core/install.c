@@ -48,7 +48,6 @@ static void copy_kept(const struct raft *raft, struct raft_log *staged, uint64_t
         struct raft_entry *to = log_slot(staged, index);
         *to = *log_slot(log, index);
         to->term = raft->term;
-        to->acks = 0;
         staged->held = to->is_held ? index : staged->held;
     }
     log_close_holes(staged);

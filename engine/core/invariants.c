@@ -63,10 +63,17 @@ static void check_parallel(const struct raft *raft)
         uint64_t end = raft->log.last + 1;
         ASSERT(install_is_done(raft) && raft->log.held == raft->log.last);
         ASSERT_CMP(parallel->commit_high, <=, raft->log.last);
+        ASSERT_CMP(raft->log.last - raft->commit, <=, RAFT_WINDOW_MAX);
         uint32_t waiting = 0;
         for (uint64_t index = raft->commit + 1; index < end; index++) {
-            waiting += bitmap_ring_test(&parallel->quorum, index) &&
-                       !bitmap_ring_test(&parallel->committed, index);
+            bool is_committed = bitmap_ring_test(&parallel->committed, index);
+            bool has_quorum = bitmap_ring_test(&parallel->quorum, index);
+            uint32_t holders = 0;
+            for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
+                holders += acks_has(raft, slot, index);
+            }
+            ASSERT((has_quorum && is_committed) || has_quorum == (holders >= raft->majority));
+            waiting += has_quorum && !is_committed;
         }
         ASSERT_CMP(parallel->waiting, ==, waiting);
     }

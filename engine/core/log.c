@@ -12,11 +12,6 @@
 
 enum { PREFETCH_SLOTS = 8 };
 
-struct raft_entry *log_slot(const struct raft_log *log, uint64_t index)
-{
-    return &log->slots[index & log->mask];
-}
-
 bool log_has(const struct raft_log *log, uint64_t index)
 {
     return index > log->base.index && index <= log->held && log_slot(log, index)->is_held;
@@ -72,7 +67,6 @@ void log_hold(struct raft_log *log, uint64_t index, uint64_t term, uint64_t prev
     entry->is_held = true;
     entry->is_placed = false;
     entry->is_durable = false;
-    entry->acks = 0;
     entry->bytes_sum = prev_term; // until it joins
     if (index > log->held) {
         log->held = index;

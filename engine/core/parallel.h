@@ -1,8 +1,8 @@
 // The state of a replica of a parallel group beside struct raft. Only engine/core and white-box
 // tests include this.
 //
-// Who writes what: sync, staged: install.c. reports, phase: merge.c. acks, commits, what is given
-// to apply: holes.c. depends_on: depend.c.
+// Who writes what: sync, staged: install.c. reports, phase: merge.c. acked, quorum: acks.c.
+// commits, what is given to apply: holes.c. depends_on: depend.c.
 //
 //     log      what this node holds under sync_term: its last complete installed log, and what came
 //              in that term
@@ -64,13 +64,19 @@ struct raft_parallel {
     uint16_t fetch_from;                        // follower: who asked; 0: nobody
     struct raft_fetch fetch;
 
+    // acks.c, of a leader
+    uint64_t acked[RAFT_NODES_MAX][RAFT_WINDOW_WORDS]; // rings by voter slot, above commit: what it
+                                                       // holds durably beyond its floor
+    uint64_t acked_high;       // nothing above is in acked, and so in quorum
+    struct bitmap_ring quorum; // a majority holds it durably; above commit
+    uint32_t waiting;          // in quorum and not committed
+
     // holes.c: index sets above the floors
-    struct bitmap_ring quorum;    // leader: a majority holds it durably; above commit
     struct bitmap_ring committed; // above commit
     struct bitmap_ring given;     // to be applied; above apply_given
     struct bitmap_ring applied;   // above applied
     uint64_t commit_high, applied_high;
-    uint32_t waiting;         // in quorum and not committed
+    uint64_t given_high;      // nothing above is in given
     bool is_in_order;         // give nothing beyond the commit floor
     bool acks_due;            // follower: something above the floor became durable
     uint64_t durable_high;    // follower: nothing above is durable
@@ -120,6 +126,15 @@ void holes_serve(struct raft *raft);
 void holes_commit_upto(struct raft *raft, uint64_t commit);
 void holes_applied(struct raft *raft, struct raft_range range);
 void holes_restored(struct raft *raft, uint64_t index);
+
+// acks.c
+void acks_reset(struct raft *raft);
+void acks_take(struct raft *raft, uint32_t slot, const struct raft_append_reply *reply);
+void acks_take_own(struct raft *raft, struct raft_range range);
+void acks_forget(struct raft *raft, uint32_t slot);
+bool acks_has(const struct raft *raft, uint32_t slot, uint64_t index);
+uint64_t acks_gather(struct raft *raft, struct raft_range *fresh);
+void acks_pass(struct raft *raft, uint64_t commit);
 
 // depend.c
 void depend_reset(struct raft *raft, uint64_t floor);

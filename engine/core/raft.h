@@ -61,7 +61,6 @@ struct raft_entry {
     bool is_held;       // we have it
     bool is_placed;     // the caller gave it a body
     bool is_durable;
-    uint8_t acks; // parallel, leader: bit per voter slot that holds it durably
 };
 
 #define RAFT_FOOTPRINT_ALL UINT8_MAX

@@ -52,7 +52,7 @@ struct raft_peer {
     uint64_t commit_sent;                    // commit index it was told last
     uint64_t rejoin_round; // 0: not asked; else the round that must be confirmed without it
     uint64_t rejoin_index; // 0: not known yet
-    uint64_t counted;      // parallel: entries up to here have its acknowledgement
+    uint64_t counted;      // parallel: it holds everything up to here durably
 };
 
 struct raft_read_batch {
@@ -132,7 +132,10 @@ struct raft {
 };
 
 // log.c
-struct raft_entry *log_slot(const struct raft_log *log, uint64_t index);
+static inline struct raft_entry *log_slot(const struct raft_log *log, uint64_t index)
+{
+    return &log->slots[index & log->mask];
+}
 bool log_has(const struct raft_log *log, uint64_t index);
 uint64_t log_term_at(const struct raft_log *log, uint64_t index); // base ≤ index ≤ last
 uint64_t log_capacity_left(const struct raft_log *log);

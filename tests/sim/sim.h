@@ -654,6 +654,8 @@ void sim_check_committed(struct sim_seat *seat, uint16_t group, struct raft_entr
                          uint64_t in_term, uint32_t crc);
 
 // True: nothing above the floors is new, and never again will it be asked of this state.
+// Bit for each voter slot that a leader counts for the entry, which is above its commit floor.
+uint32_t sim_parallel_acks(const struct raft *raft, uint64_t index);
 bool sim_parallel_is_unchanged(const struct raft *raft, struct sim_seen *seen);
 void sim_parallel_look(struct sim_seat *seat, uint16_t group, const struct raft *raft,
                        struct sim_seen *seen);

@@ -85,8 +85,8 @@ static void print_beliefs(FILE *file, const struct raft *raft)
     const char *between = "";
     fprintf(file, ",\"installed\":%u,\"acked\":[", raft->parallel->installed);
     for (uint64_t index = raft->commit + 1; index <= raft->log.last; index++) {
-        const struct raft_entry *entry = raft_entry_at(raft, index);
-        fprintf(file, "%s[%lu,%u]", between, index, entry->acks);
+        uint32_t acks = sim_parallel_acks(raft, index);
+        fprintf(file, "%s[%lu,%u]", between, index, acks);
         between = ",";
     }
     fprintf(file, "]");

@@ -77,7 +77,8 @@ struct node {
     uint64_t stalled_until;
     struct session_table *sessions;
     uint64_t read_needs;               // highest index answered when the pending read was asked for
-    uint64_t range_needs, range_index; // the same of those it looks at; what the core made of that
+    uint64_t range_needs, range_index; // the same of those it looks at and that are not applied up
+                                       // to here; what the core made of that
     uint64_t read_number;
 };
 
@@ -759,8 +760,8 @@ static void read(struct node *node)
         const struct raft_footprint range = {prng_below(&prng, 40), 1 + prng_below(&prng, 4)};
         commands[0] = (struct command){.ranges = {range}, .count = 1};
         node->range_index = raft_read_needs(node->raft, &range, 1);
-        node->range_needs = 0;
-        for (uint64_t index = 1; index <= answered_high; index++) {
+        node->range_needs = 0; // (nothing has to wait for what is applied here)
+        for (uint64_t index = view.applied + 1; index <= answered_high; index++) {
             if (is_answered[index] && do_conflict(0, truth[index])) {
                 node->range_needs = index;
             }
