@@ -156,6 +156,7 @@ struct sim_options {
     uint64_t client_attempt_ns, client_give_up_ns;
     uint64_t duration_ns; // of the phase with faults
     uint32_t classes;     // bit 1 << enum sim_class
+    bool is_electing;     // somebody stands, or has just won, most of the time
     uint16_t afflicted;   // the one node whose disk may be damaged; 0: all may
 };
 
@@ -590,8 +591,9 @@ void sim_net_open(struct sim *sim);
 void sim_net_close(struct sim *sim);
 void sim_net_arrive(struct sim *sim, uint32_t number);
 void sim_net_forget(struct sim_net *net); // its owner is gone
-// What comes very late to a node comes within that time.
-void sim_net_hurry(struct sim *sim, uint16_t to, uint64_t within_ns);
+// What comes very late to a node comes within that time: to a leader acknowledgements, to others
+// all else. Result: who sent one of them; 0: nothing does.
+uint16_t sim_net_hurry(struct sim *sim, uint16_t to, bool is_leader, uint64_t within_ns);
 void sim_net_replay(struct sim *sim, uint32_t count);
 void sim_net_forge(struct sim *sim, uint16_t node, uint32_t count);
 

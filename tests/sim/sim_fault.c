@@ -203,19 +203,32 @@ static void choose_trap(struct sim_node *node)
     node->trap = is_crash ? SIM_TRAP_CRASH : is_pause ? SIM_TRAP_PAUSE : SIM_TRAP_CUT_OFF;
 }
 
+// A node that is neither.
+static uint16_t another(const struct sim_node *node, uint16_t other)
+{
+    struct sim *sim = node->sim;
+    uint16_t id = (uint16_t)(1 + prng_below(&sim->prng, sim->options.nodes));
+    while (sim->options.nodes > 2 && (id == node->id || id == other)) {
+        id = id % sim->options.nodes + 1;
+    }
+    return id;
+}
+
 // Whoever stands may be muted, so that it leads with a log that nobody else has, or one other node;
 // whoever leads is crashed, cut off or paused within moments. One victim goes free when the next
-// one is there.
+// one is there. Every second hunt has a favourite, who leads again and again, heard by one other
+// node, and in between has its log cut by whoever comes to lead for a moment.
 static void hunt_leader(struct sim_node *node, enum raft_role role, const struct sim_fault *hunt)
 {
     struct sim *sim = node->sim;
+    bool has_favourite = hunt->strength % 2 == 1;
+    bool is_favourite = has_favourite && node->id == hunt->node;
     if (role == RAFT_CANDIDATE) {
-        bool is_muted = prng_chance(&sim->prng, 1, 2);
-        bool has_confidant = prng_chance(&sim->prng, 1, 2);
+        bool is_muted = has_favourite ? is_favourite : prng_chance(&sim->prng, 1, 2);
+        bool has_confidant = is_favourite || prng_chance(&sim->prng, 1, 2);
         unmute_all(sim);
         node->is_muted = is_muted;
-        node->confidant =
-            has_confidant ? (uint16_t)(1 + prng_below(&sim->prng, sim->options.nodes)) : 0;
+        node->confidant = has_confidant ? another(node, node->id) : 0;
         return;
     }
     release_trapped(sim);
@@ -229,13 +242,26 @@ static void hunt_leader(struct sim_node *node, enum raft_role role, const struct
     }
 }
 
+// What was said to it long ago comes now. Whoever said it to a leader is perhaps not among those
+// who hear it now.
+static void hurry(struct sim_node *node, bool is_leader)
+{
+    struct sim *sim = node->sim;
+    uint16_t from = sim_net_hurry(sim, node->id, is_leader, sim->options.election_min_ns);
+    if (is_leader && from != 0 && sim->options.nodes > 2 && active(sim, SIM_HUNT_LEADERS) != NULL) {
+        node->confidant = another(node, from);
+        node->is_muted = true;
+    }
+}
+
 void sim_fault_on_role(struct sim_node *node, enum raft_role role)
 {
     struct sim *sim = node->sim;
     const struct sim_fault *hunt = active(sim, SIM_HUNT_LEADERS);
     bool is_electing = role == RAFT_LEADER || role == RAFT_CANDIDATE;
-    if (is_electing && sim->late_frames > 0 && prng_chance(&sim->prng, 1, 2)) {
-        sim_net_hurry(sim, node->id, sim->options.election_min_ns); // the worst moment for it
+    bool is_worst = is_electing && sim->late_frames > 0;
+    if (is_worst && (sim->options.is_electing || prng_chance(&sim->prng, 1, 2))) {
+        hurry(node, role == RAFT_LEADER); // the worst moment for it
     }
     if (hunt != NULL && is_electing) {
         hunt_leader(node, role, hunt);

@@ -107,11 +107,20 @@ static void record(struct sim *sim, const struct sim_packet *packet)
     memcpy(kept->data, packet->data, packet->bytes);
 }
 
+// What is said to a leader whom few hear often comes again when it leads another time.
+static uint32_t straggler_ppm(const struct sim *sim, const struct sim_packet *packet)
+{
+    bool is_said_to_muted = packet->to != 0 && packet->from != 0 &&
+                            sim->nodes[packet->to - 1].is_muted &&
+                            type_of(packet) == RAFT_MSG_APPEND_REPLY;
+    return is_said_to_muted ? MILLION / 2 : sim->links[packet->from][packet->to].straggler_ppm;
+}
+
 // A second copy comes very late, perhaps of a frame that was lost. Not so many that there are no
 // frames left for what is in time.
-static void straggle(struct sim *sim, const struct sim_packet *packet, const struct sim_link *link)
+static void straggle(struct sim *sim, const struct sim_packet *packet)
 {
-    if (chance(sim, link->straggler_ppm) && sim->free_packet_count > SIM_PACKETS_MAX / 2) {
+    if (chance(sim, straggler_ppm(sim, packet)) && sim->free_packet_count > SIM_PACKETS_MAX / 2) {
         uint64_t timeouts = prng_between(&sim->net_prng, 1, STRAGGLER_TIMEOUTS);
         uint64_t late_ns = prng_below(&sim->net_prng, timeouts * sim->options.election_max_ns);
         struct sim_packet late = *packet;
@@ -120,16 +129,19 @@ static void straggle(struct sim *sim, const struct sim_packet *packet, const str
     }
 }
 
-void sim_net_hurry(struct sim *sim, uint16_t to, uint64_t within_ns)
+uint16_t sim_net_hurry(struct sim *sim, uint16_t to, bool is_leader, uint64_t within_ns)
 {
+    uint16_t from = 0;
     for (uint32_t number = 0; number < SIM_PACKETS_MAX && sim->late_frames > 0; number++) {
         const struct sim_packet *packet = &sim->packets[number];
         if (heap_contains(&sim->events, SIM_EVENT_PACKET + number) && packet->is_late &&
-            packet->to == to) {
+            packet->to == to && (type_of(packet) == RAFT_MSG_APPEND_REPLY) == is_leader) {
+            from = packet->from;
             sim_at(sim, SIM_EVENT_PACKET + number,
                    sim->now_ns + prng_below(&sim->net_prng, within_ns));
         }
     }
+    return from;
 }
 
 // One datagram is sent: lost, once or twice.
@@ -147,7 +159,7 @@ static void transmit(const struct sim_net *from, const struct sim_packet *packet
     if (sim->frames != NULL) {
         sim_frames_see(sim->frames, packet->data, packet->bytes);
     }
-    straggle(sim, packet, link);
+    straggle(sim, packet);
     bool is_muted = packet->from != 0 && sim->nodes[packet->from - 1].is_muted &&
                     sim->nodes[packet->from - 1].confidant != packet->to;
     uint32_t type = link->filter == 0 && !is_muted ? 0 : type_of(packet);

@@ -83,6 +83,7 @@ static void draw_load(struct sim_options *options, struct prng *prng)
 // nodes: what two of them hold may come to nothing.
 static void draw_elections(struct sim_options *options, struct prng *prng)
 {
+    options->is_electing = true;
     options->nodes = one_in(prng, 2) ? 5 : options->nodes;
     options->groups = options->reactors = 1;
     options->workers = 0;
@@ -156,12 +157,22 @@ static bool is_possible(const struct sim_options *options, enum sim_fault_kind k
     return kind != SIM_WORKERS_STALL || options->workers > 0;
 }
 
+static enum sim_fault_kind draw_kind(const struct sim_options *options, struct prng *prng)
+{
+    if (options->is_electing && one_in(prng, 3)) {
+        return SIM_HUNT_LEADERS;
+    }
+    enum sim_fault_kind kind;
+    do {
+        kind = (enum sim_fault_kind)between(prng, 0, SIM_FAULT_KINDS - 1);
+    } while (!is_possible(options, kind));
+    return kind;
+}
+
 static void draw_fault(const struct sim_options *options, struct prng *prng,
                        struct sim_fault *fault)
 {
-    do {
-        fault->kind = (enum sim_fault_kind)between(prng, 0, SIM_FAULT_KINDS - 1);
-    } while (!is_possible(options, fault->kind));
+    fault->kind = draw_kind(options, prng);
     fault->at_ns = between(prng, 0, options->duration_ns);
     if (fault->kind == SIM_DISK_LOST) { // late: the node is of no more use
         fault->at_ns = options->duration_ns - fault->at_ns / 4;
