@@ -16,10 +16,10 @@
 #ifndef PONTOON_BENCH_LOAD_H
 #define PONTOON_BENCH_LOAD_H
 
+#include "bench/history/history.h"
 #include "engine/base/histogram.h"
 #include "engine/base/prng.h"
 #include "engine/pontoon.h"
-#include "tests/sim/history.h"
 
 enum load_workload {
     LOAD_NULL, // the payload is `bytes` of noise; reads ask nothing in particular

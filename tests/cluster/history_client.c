@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/history/history.h"
 #include "engine/base/prng.h"
 #include "tests/cluster/bed.h"
 #include "tests/cluster/kv_client.h"
-#include "tests/sim/history.h"
 
 enum {
     KEYS = 12,

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include "bench/history/history.h"
 #include "tests/cluster/bed.h"
 #include "tests/cluster/program.h"
-#include "tests/sim/history.h"
 #include "tests/sim/linear.h"
 
 static pid_t clients[HISTORY_LOAD_CLIENTS];

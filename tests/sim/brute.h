@@ -3,7 +3,7 @@
 #ifndef PONTOON_TESTS_SIM_BRUTE_H
 #define PONTOON_TESTS_SIM_BRUTE_H
 
-#include "tests/sim/history.h"
+#include "bench/history/history.h"
 
 enum { BRUTE_OPS_MAX = 16 };
 

@@ -15,7 +15,7 @@
 #ifndef PONTOON_TESTS_SIM_LINEAR_H
 #define PONTOON_TESTS_SIM_LINEAR_H
 
-#include "tests/sim/history.h"
+#include "bench/history/history.h"
 
 // Configurations of one key after which it is given up, unless told otherwise: some seconds.
 #define LINEAR_BUDGET UINT64_C(4000000)

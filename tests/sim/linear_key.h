@@ -20,7 +20,7 @@
 #ifndef PONTOON_TESTS_SIM_LINEAR_KEY_H
 #define PONTOON_TESTS_SIM_LINEAR_KEY_H
 
-#include "tests/sim/history.h"
+#include "bench/history/history.h"
 #include "tests/sim/table.h"
 
 #define STATE_ABSENT 0u

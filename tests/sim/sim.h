@@ -21,13 +21,13 @@
 #include <setjmp.h>
 #include <stdio.h>
 
+#include "bench/history/history.h"
 #include "engine/base/heap.h"
 #include "engine/base/histogram.h"
 #include "engine/base/prng.h"
 #include "engine/client/client.h"
 #include "engine/core/parallel.h"
 #include "engine/reactor/internal.h"
-#include "tests/sim/history.h"
 
 enum {
     SIM_NODES_MAX = RAFT_NODES_MAX,

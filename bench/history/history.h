@@ -6,8 +6,8 @@
 // and that order is the real-time order; the times are for people, and for merging.
 //
 // The memory grows by doubling and is kept over history_reset. No thread-safety.
-#ifndef PONTOON_TESTS_SIM_HISTORY_H
-#define PONTOON_TESTS_SIM_HISTORY_H
+#ifndef PONTOON_BENCH_HISTORY_HISTORY_H
+#define PONTOON_BENCH_HISTORY_HISTORY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,7 +77,7 @@ const char *history_outcome_name(enum history_outcome outcome);
 // One operation on one line, for people: `#12 client 3 [1000..2000 ns] put key 7 value a: ok`.
 void history_print_op(const struct history *history, uint32_t id, FILE *file);
 
-// HISTORY.md is the format. 0 or -errno.
+// README.md has the format. 0 or -errno.
 int history_write(const struct history *history, FILE *file);
 // Appends what the file holds, behind what was recorded before. 0, or -EINVAL or another -errno
 // with a reason that names the line; the history is then of no use until it is reset.

@@ -1,6 +1,6 @@
-// Histories as text, one event a line: HISTORY.md. The writer needs no library, for all it writes
+// Histories as text, one event a line: README.md. The writer needs no library, for all it writes
 // are numbers and fixed words; the reader is strict, because the files are made by others, too.
-#include "tests/sim/history.h"
+#include "bench/history/history.h"
 
 #include <errno.h>
 #include <inttypes.h>

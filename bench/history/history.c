@@ -1,4 +1,4 @@
-#include "tests/sim/history.h"
+#include "bench/history/history.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
