@@ -8,7 +8,7 @@
 #include "engine/core/entry_crc.h"
 #include "engine/reactor/internal.h"
 #include "tests/harness/harness.h"
-#include "tests/harness/world.h"
+#include "tests/unit/reactor/situation.h"
 
 enum { STOPPED = 1, BUSY_GROUP = 0, LAPS = 5, PAYLOAD_MAX = 8192 };
 
@@ -19,8 +19,7 @@ static uint32_t halted_nodes;                  // bit id: its replica of STOPPED
 
 static void open_options(bool is_volatile)
 {
-    world_default_options(&options, 3, 1);
-    options.is_volatile = is_volatile;
+    options = situation_options(3, is_volatile);
     options.groups = 3;
     options.clients = 0;
     options.has_kv = false;
@@ -29,18 +28,6 @@ static void open_options(bool is_volatile)
     options.sizes.payload_bytes_max = PAYLOAD_MAX;
     memset(answers, 0, sizeof(answers));
     moved = halted_nodes = 0;
-}
-
-static struct world *open_world(void)
-{
-    struct world *world = world_open(&options);
-    CHECK(world_run_until(world, world_has_leaders, WORLD_S));
-    return world;
-}
-
-static void count(void *context, reactor_user *user, const struct reactor_reply *reply)
-{
-    ((uint32_t *)context)[reply->status]++;
 }
 
 // Offers a command to whoever leads the group.
@@ -52,7 +39,7 @@ static void propose(struct world *world, uint16_t group, uint32_t bytes)
     memset(payload + sizeof(struct world_command), (int)(world->steps & 0xFF),
            sizeof(payload) - sizeof(struct world_command));
     if (reactor != NULL) {
-        reactor_propose_mt(reactor, group, payload, bytes, count, NULL, answers[group]);
+        reactor_propose_mt(reactor, group, payload, bytes, situation_count, NULL, answers[group]);
     }
 }
 
@@ -204,7 +191,7 @@ static void recover_all(struct world *world)
 static void a_group_that_never_commits_does_not_pin_the_log(void)
 {
     open_options(false);
-    struct world *world = open_world();
+    struct world *world = situation_begin(&options);
     stop_group(world, 2);
     run_laps(world, LAPS, 0);
     CHECK(moved > 3 * 60);
@@ -215,7 +202,7 @@ static void a_group_that_never_commits_does_not_pin_the_log(void)
 static void a_halted_group_does_not_pin_the_log(void)
 {
     open_options(false);
-    struct world *world = open_world();
+    struct world *world = situation_begin(&options);
     stop_group(world, 3);
     run_laps(world, LAPS, 0);
     recover_all(world);
@@ -228,7 +215,7 @@ static void power_is_cut_while_entries_move(void)
         open_options(false);
         options.seed = seed;
         options.disk_polls = 40;
-        struct world *world = open_world();
+        struct world *world = situation_begin(&options);
         stop_group(world, 2 + seed % 2);
         run_laps(world, 3 * LAPS, 37);
         CHECK(moved > 0);
@@ -240,7 +227,7 @@ static void power_is_cut_while_entries_move(void)
 static void entries_in_memory_move_too(void)
 {
     open_options(true);
-    struct world *world = open_world();
+    struct world *world = situation_begin(&options);
     stop_group(world, 2);
     run_laps(world, LAPS, 0);
     CHECK(moved > 0);
@@ -252,7 +239,7 @@ static void holes_do_not_hide_what_lies_further_back(void)
 {
     open_options(true);
     options.apply_workers = 2;
-    struct world *world = open_world();
+    struct world *world = situation_begin(&options);
     world->loss_permille = 100;
     world->late_permille = 100;
     world->late_max_ns = 3 * WORLD_MS;
@@ -274,7 +261,7 @@ static void a_group_that_cannot_commit_leaves_room_for_others(void)
     options.log_entries = 4096;
     options.log_bytes = 8 << 20;
     options.segment_bytes = 1 << 20; // more than is always kept free
-    struct world *world = open_world();
+    struct world *world = situation_begin(&options);
     uint16_t leader = world_leader(world, STOPPED);
     for (uint16_t id = 1; id <= 3; id++) {
         halted_nodes |= id != leader ? 1U << id : 0;
