@@ -214,14 +214,14 @@ PONTOON_API void pontoon_close(struct pontoon *node);
 PONTOON_API const char *pontoon_describe(const struct pontoon *node);
 
 // Proposes a command at the leader. The payload is copied. Result 0: done will be called exactly
-// once; -EAGAIN: mailbox full, nothing happened; -EINVAL: group or size; -ESHUTDOWN: after
+// once; -EAGAIN: mailbox full, nothing happened; -EINVAL: group, size or ranges; -ESHUTDOWN: after
 // pontoon_stop. Commands proposed here carry no session: they are never retried by the library, so
 // a caller that retries after PONTOON_UNKNOWN must make its commands idempotent, or use a client.
 PONTOON_API int pontoon_propose_mt(struct pontoon *node, uint16_t group, const void *payload,
                                    uint32_t bytes, pontoon_done *done, void *context);
 PONTOON_API int pontoon_propose_ranges_mt(struct pontoon *node, uint16_t group,
                                           const struct pontoon_command *command, pontoon_done *done,
-                                          void *context); // -EINVAL: also ranges
+                                          void *context);
 // A linearizable read at the leader (ReadIndex). Results as of pontoon_propose_mt; a query has at
 // most PONTOON_QUERY_BYTES_MAX.
 PONTOON_API int pontoon_read_mt(struct pontoon *node, uint16_t group, const void *query,

@@ -33,7 +33,7 @@ static uint32_t address_of(uint32_t number, uint32_t id)
 {
     uint32_t pid = (uint32_t)getpid();
     return 127U << 24 | (1 + pid % 199) << 16 | (pid / 199 % 251) << 8 |
-           ((number * 4 + id) % 250 + 1);
+           ((number * 5 + id) % 250 + 1);
 }
 
 static void fill_node(struct pontoon_config *config, uint32_t count, uint16_t id, uint32_t number)
@@ -71,12 +71,32 @@ static void fill_node(struct pontoon_config *config, uint32_t count, uint16_t id
 
 void process_init(struct process *process, uint32_t count)
 {
-    *process = (struct process){.count = count};
     uint32_t number = atomic_fetch_add(&processes_made, 1);
+    *process = (struct process){.count = count, .number = number};
     for (uint32_t place = 0; place < count; place++) {
         process->nodes[place].process = process;
         fill_node(&process->nodes[place].config, count, (uint16_t)(place + 1), number);
     }
+}
+
+struct pontoon_config process_client(struct process *process)
+{
+    uint32_t ipv4 = address_of(process->number, process->count + 1);
+    const struct pontoon_member place = {.id = 1,
+                                         .ipv4 = ipv4,
+                                         .links = {{.ipv4 = ipv4,
+                                                    .prefix_bits = 8,
+                                                    .frame_bytes = 1472,
+                                                    .nodes = (UINT64_C(1) << process->count) - 1}},
+                                         .link_count = 1};
+    for (uint32_t at = 0; at < process->count; at++) {
+        process->nodes[at].config.clients[0] = place;
+        process->nodes[at].config.client_count = 1;
+    }
+    struct pontoon_config config = process->nodes[0].config;
+    config.node = 0;
+    config.client = place.id;
+    return config;
 }
 
 static void on_role(void *context, uint16_t group, enum pontoon_role role, uint64_t term,
@@ -98,7 +118,9 @@ void process_open_node(struct process *process, uint32_t place)
 {
     struct process_node *node = &process->nodes[place];
     const struct pontoon_options options = {
-        .app_open = open_sum, .role_change = on_role, .context = node};
+        .app_open = process->app_open == NULL ? open_sum : process->app_open,
+        .role_change = on_role,
+        .context = node};
     char reason[512];
     int error = pontoon_open(&node->config, &options, &node->pontoon, reason, sizeof(reason));
     if (error != 0) {

@@ -23,12 +23,16 @@ struct process_node {
 
 struct process {
     struct process_node nodes[3];
-    uint32_t count;
+    uint32_t count, number;
     bool is_started; // nodes run their own threads
+    // The state machine of every node; NULL: sum.h. context: the process_node.
+    int (*app_open)(void *context, uint16_t group, struct app **app);
 };
 
 // Configurations for `count` nodes with addresses and a directory that no other test uses.
 void process_init(struct process *process, uint32_t count);
+// Makes a client place, before the nodes open. Result: its configuration.
+struct pontoon_config process_client(struct process *process);
 // Opens all of them (one: process_open_node), or fails the test.
 void process_open(struct process *process);
 void process_open_node(struct process *process, uint32_t place);
