@@ -534,6 +534,13 @@ bool fake_run_out(struct fake *fake, struct client *client, uint64_t time_ns)
     return client_in_flight(client) == 0;
 }
 
+void fake_moods(struct fake *fake, enum fake_mood mood)
+{
+    for (uint16_t node = 1; node <= FAKE_NODES; node++) {
+        fake->moods[node] = mood;
+    }
+}
+
 void fake_evict_sessions(struct fake *fake)
 {
     for (uint32_t at = 0; at < fake->session_count; at++) {

@@ -108,6 +108,8 @@ bool fake_run_out(struct fake *fake, struct client *client, uint64_t time_ns);
 
 // The ranges that a command or query whose payload begins with `value` declares. Result: how many.
 uint32_t fake_ranges(uint32_t value, struct pontoon_range *ranges);
+// Of every node.
+void fake_moods(struct fake *fake, enum fake_mood mood);
 void fake_evict_sessions(struct fake *fake);
 // The byte at `offset` of the answer to a read at this state.
 uint8_t fake_answer_byte(uint64_t state, uint32_t offset);
