@@ -2,26 +2,24 @@
 
 #include <stdlib.h>
 
+#include "engine/base/prng.h"
 #include "tests/harness/harness.h"
 
-static uint64_t random_state;
+static struct prng prng = {.state = {1}}; // until it is seeded
 
 void app_stream_seed(uint64_t seed)
 {
-    random_state = seed;
+    prng_init(&prng, seed);
 }
 
 uint64_t app_stream_random(void)
 {
-    uint64_t word = (random_state += UINT64_C(0x9E3779B97F4A7C15));
-    word = (word ^ word >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    word = (word ^ word >> 27) * UINT64_C(0x94D049BB133111EB);
-    return word ^ word >> 31;
+    return prng_next(&prng);
 }
 
 uint64_t app_stream_below(uint64_t bound)
 {
-    return app_stream_random() % bound;
+    return prng_below(&prng, bound);
 }
 
 static uint64_t piece_bytes(bool in_pieces)

@@ -11,7 +11,7 @@
 uint8_t *app_stream_save(struct app *app, uint64_t *bytes, bool in_pieces);
 int app_stream_restore(struct app *app, const uint8_t *stream, uint64_t bytes, bool in_pieces);
 
-// The tests' random numbers (splitmix64): seed, then draw.
+// The tests' random numbers: seed, then draw.
 void app_stream_seed(uint64_t seed);
 uint64_t app_stream_random(void);
 uint64_t app_stream_below(uint64_t bound);
