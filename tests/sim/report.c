@@ -138,14 +138,23 @@ static void print_fault(const struct sim_plan *plan, uint32_t at)
            fault->node, fault->peer, fault->strength);
 }
 
+static const char *name_order(const struct sim_options *options)
+{
+    static const char *const names[] = {[SIM_RANGES_NONE] = "parallel",
+                                        [SIM_RANGES_TRUE] =
+                                            "parallel (clients say what they touch)",
+                                        [SIM_RANGES_WRONG] = "parallel (clients say it wrongly)"};
+    return options->order == RAFT_ORDER_STRICT ? "strict" : names[options->ranges];
+}
+
 static void print_options(const struct sim_options *options)
 {
     printf(
         "seed %lu: %s, %u nodes, %u groups, %u reactors, %u workers, %u clients x %u, %s, %u keys, "
         "entries up to %u bytes, frames of %u, log %lu KiB, %u entries, window %u, elections "
         "%lu..%lu ms, disk %lu..%lu us, links %lu..%lu us, polls %lu us, faults of",
-        options->seed, options->order == RAFT_ORDER_STRICT ? "strict" : "parallel", options->nodes,
-        options->groups, options->reactors, options->workers, options->clients, options->window,
+        options->seed, name_order(options), options->nodes, options->groups, options->reactors,
+        options->workers, options->clients, options->window,
         options->is_volatile ? "memory" : "fsync", options->keys, options->payload_max,
         options->frame_bytes, options->log_bytes >> 10, options->log_entries,
         options->window_entries, options->election_min_ns / SIM_MS,

@@ -135,9 +135,17 @@ struct sim_fault {
     uint32_t strength;   // parts per million, microseconds, a mask...: sim_fault.c
 };
 
+// Parallel groups: what clients declare that their commands touch.
+enum sim_ranges {
+    SIM_RANGES_NONE,  // nothing: the state machine says it
+    SIM_RANGES_TRUE,  // what they touch: the state machine does not say it
+    SIM_RANGES_WRONG, // that they touch nothing in common: the state machine knows better
+};
+
 struct sim_options {
     uint64_t seed;
     enum raft_order order;
+    enum sim_ranges ranges;
     uint32_t nodes, groups, reactors, workers, clients;
     bool is_volatile;
     uint32_t frame_bytes, log_entries, window_entries;
@@ -293,6 +301,8 @@ struct sim_query {
     uint32_t key;
     uint32_t answer_bytes;
 };
+// The ranges of a command, at most APP_FOOTPRINTS_MAX. Result: how many, or -1: everything.
+int32_t sim_app_touches(const struct sim_command *command, struct app_footprint *ranges);
 int sim_app_open(struct sim *sim, uint16_t node, uint16_t group, struct app **app);
 // What a command does to a state, and its result.
 uint32_t sim_app_execute(struct sim_state *state, const struct sim_command *command);

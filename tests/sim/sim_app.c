@@ -132,24 +132,18 @@ static int32_t read_query(struct app *base, const void *bytes, uint32_t count, v
     return (int32_t)(query.answer_bytes < sizeof(token) ? sizeof(token) : query.answer_bytes);
 }
 
-static int32_t footprint(const void *payload, uint32_t bytes, struct app_footprint *ranges,
-                         uint32_t max)
+int32_t sim_app_touches(const struct sim_command *command, struct app_footprint *ranges)
 {
-    struct sim_command command;
     uint32_t count = 0;
-    if (bytes < sizeof(command)) {
-        return -1;
-    }
-    memcpy(&command, payload, sizeof(command));
-    if (command.touches == SIM_TOUCHES_ALL) {
+    if (command->touches == SIM_TOUCHES_ALL) {
         return -1;
     }
     for (uint32_t key = 0; key < SIM_KEYS_MAX; key++) {
-        if ((command.touches >> key & 1) == 0) {
+        if ((command->touches >> key & 1) == 0) {
             continue;
         }
-        bool continues = key > 0 && (command.touches >> (key - 1) & 1) != 0;
-        ASSERT(continues || count < max);
+        bool continues = key > 0 && (command->touches >> (key - 1) & 1) != 0;
+        ASSERT(continues || count < APP_FOOTPRINTS_MAX);
         if (continues) {
             ranges[count - 1].length += KEY_LENGTH;
         } else {
@@ -158,6 +152,18 @@ static int32_t footprint(const void *payload, uint32_t bytes, struct app_footpri
         }
     }
     return (int32_t)count;
+}
+
+static int32_t footprint(const void *payload, uint32_t bytes, struct app_footprint *ranges,
+                         uint32_t max)
+{
+    struct sim_command command;
+    ASSERT_CMP(max, ==, APP_FOOTPRINTS_MAX);
+    if (bytes < sizeof(command)) {
+        return -1;
+    }
+    memcpy(&command, payload, sizeof(command));
+    return sim_app_touches(&command, ranges);
 }
 
 static uint64_t digest(struct app *base)
@@ -245,24 +251,22 @@ static void close_app(struct app *base)
     free(base);
 }
 
-static const struct app_ops ops = {.name = "sim",
-                                   .apply = apply,
-                                   .read = read_query,
-                                   .footprint = footprint,
-                                   .digest = digest,
-                                   .checkpoint_begin = checkpoint_begin,
-                                   .checkpoint_read = checkpoint_read,
-                                   .checkpoint_end = checkpoint_end,
-                                   .restore_begin = restore_begin,
-                                   .restore_write = restore_write,
-                                   .restore_end = restore_end,
-                                   .close = close_app};
+#define OPS(of_command)                                                                            \
+    {                                                                                              \
+        .name = "sim", .apply = apply, .read = read_query, .footprint = of_command,                \
+        .digest = digest, .checkpoint_begin = checkpoint_begin,                                    \
+        .checkpoint_read = checkpoint_read, .checkpoint_end = checkpoint_end,                      \
+        .restore_begin = restore_begin, .restore_write = restore_write,                            \
+        .restore_end = restore_end, .close = close_app,                                            \
+    }
+
+static const struct app_ops ops = OPS(footprint), opaque = OPS(NULL);
 
 int sim_app_open(struct sim *sim, uint16_t node, uint16_t group, struct app **out)
 {
     struct sim_app *app = calloc(1, sizeof(*app));
     ASSERT(app != NULL);
-    app->app.ops = &ops;
+    app->app.ops = sim->options.ranges == SIM_RANGES_TRUE ? &opaque : &ops;
     app->sim = sim;
     app->node = node;
     app->group = group;

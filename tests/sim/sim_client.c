@@ -109,13 +109,39 @@ static uint32_t size_between(struct sim *sim, uint32_t min, uint32_t max)
     return (uint32_t)prng_between(&sim->load_prng, min, most < min ? min : most);
 }
 
+// What the client declares that its command touches. Result: how many ranges.
+static uint32_t declare(const struct sim_client *client, const struct sim_command *command,
+                        struct pontoon_range *ranges)
+{
+    struct app_footprint touched[APP_FOOTPRINTS_MAX];
+    enum sim_ranges how = client->sim->options.ranges;
+    if (how == SIM_RANGES_WRONG) {
+        ranges[0] = (struct pontoon_range){.start = command->number, .length = 1};
+    }
+    int32_t count =
+        how == SIM_RANGES_TRUE ? sim_app_touches(command, touched) : how == SIM_RANGES_WRONG;
+    for (int32_t at = 0; how == SIM_RANGES_TRUE && at < count; at++) {
+        ranges[at] = (struct pontoon_range){touched[at].start, touched[at].length};
+    }
+    return count < 0 ? 0 : (uint32_t)count;
+}
+
+// (No state machine here says what a query looks at: what is declared of those is always true.)
 static int begin_read(struct sim_client *client, struct sim_operation *operation)
 {
     struct sim *sim = client->sim;
     operation->answer_bytes = size_between(sim, sizeof(uint64_t), sim->options.answer_max);
     const struct sim_query query = {.key = operation->key, .answer_bytes = operation->answer_bytes};
-    return client_read(client->client, operation->group, &query, sizeof(query), on_answer,
-                       operation);
+    const struct sim_command touching = {.touches = UINT32_C(1) << query.key};
+    struct app_footprint looked_at[APP_FOOTPRINTS_MAX];
+    int32_t count = sim_app_touches(&touching, looked_at);
+    const struct pontoon_range range = {looked_at[0].start, looked_at[0].length};
+    bool is_declared = sim->options.ranges != SIM_RANGES_NONE && client->number % 4 != 0;
+    const struct pontoon_command command = {.payload = &query,
+                                            .bytes = sizeof(query),
+                                            .ranges = &range,
+                                            .range_count = is_declared ? (uint32_t)count : 0};
+    return client_read_ranges(client->client, operation->group, &command, on_answer, operation);
 }
 
 // What a command of a parallel group touches, beside its key: often nothing, or neighbours, now and
@@ -148,7 +174,12 @@ static int begin_command(struct sim_client *client, struct sim_operation *operat
     for (uint32_t at = sizeof(command); at < bytes; at++) {
         payload[at] = sim_filler(command.number, at);
     }
-    return client_propose(client->client, operation->group, payload, bytes, on_done, operation);
+    struct pontoon_range ranges[PONTOON_RANGES_MAX];
+    const struct pontoon_command declared = {.payload = payload,
+                                             .bytes = bytes,
+                                             .ranges = ranges,
+                                             .range_count = declare(client, &command, ranges)};
+    return client_propose_ranges(client->client, operation->group, &declared, on_done, operation);
 }
 
 static const enum history_operation recorded_as[] = {[SIM_GET] = HISTORY_GET,
@@ -264,6 +295,7 @@ static void open_client(struct sim_client *client)
     config.depth_max = SIM_WINDOW_MAX;
     config.reads_max = SIM_WINDOW_MAX;
     config.payload_bytes = 2 * RAFT_PAYLOAD_BYTES_MAX;
+    config.sends_ranges = sim->options.ranges != SIM_RANGES_NONE;
     config.attempt_timeout_ns = sim->options.client_attempt_ns;
     config.give_up_ns = sim->options.client_give_up_ns;
     config.seed = prng_next(&sim->load_prng);

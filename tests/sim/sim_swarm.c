@@ -213,6 +213,15 @@ enum raft_order sim_order(uint64_t seed)
     return one_in(&prng, 3) ? RAFT_ORDER_PARALLEL : RAFT_ORDER_STRICT;
 }
 
+static enum sim_ranges draw_ranges(uint64_t seed, enum raft_order order)
+{
+    static const enum sim_ranges ranges[4] = {SIM_RANGES_NONE, SIM_RANGES_NONE, SIM_RANGES_TRUE,
+                                              SIM_RANGES_WRONG};
+    struct prng prng;
+    prng_init(&prng, seed ^ 6);
+    return order == RAFT_ORDER_STRICT ? SIM_RANGES_NONE : ranges[between(&prng, 0, 3)];
+}
+
 void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed,
                enum raft_order order, uint32_t operations, uint32_t faults)
 {
@@ -220,6 +229,7 @@ void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed
     prng_init(&prng, seed);
     *options = (struct sim_options){.seed = seed, .order = order, .operations = operations};
     *plan = (struct sim_plan){.count = 0};
+    options->ranges = draw_ranges(seed, order);
     draw_cluster(options, &prng);
     options->classes = (uint32_t)(prng_next(&prng) & prng_next(&prng)) & ((1u << SIM_CLASSES) - 1);
     options->classes |= one_in(&prng, 4) ? (1u << SIM_CLASSES) - 1 : 1u << SIM_CLASS_CRASH;
