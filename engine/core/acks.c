@@ -1,6 +1,6 @@
 // Who holds what durably, as the leader of a parallel group knows it, and what a majority holds.
 //
-// Alone writes  peers[].counted, acked, acked_high, quorum, waiting.
+// Alone writes  peers[].counted, acked, acked_high, and a leader's quorum, waiting.
 //
 // A voter's acknowledgements are a floor and, while something is out of order, bits beyond it:
 //

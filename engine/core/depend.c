@@ -1,18 +1,30 @@
-// What a proposal depends on: the newest earlier entry that conflicts with it.
+// What an entry depends on: the newest earlier entry that conflicts with it. The leader finds out,
+// once, when it proposes; the number travels with the entry.
 //
-// Alone writes  depends_on, by_key, clients.
+// Alone writes  depends_on, reach, by_key, clients.
+//
+// Whoever applies an entry beyond a hole relies on this number alone: it says of *every* earlier
+// entry that is not below it that it does not conflict, applied here already or not, for at a
+// follower it may not be. So nothing is left out because it is applied, only because it is out of
+// reach: what is `reach` entries or more before a proposal counts as a conflict.
 //
 // Two commands conflict when their footprints overlap, or when they are the same command of the
 // same client (a retry): its first copy decides the second's result. A command whose sequence is
-// not above all others of its client under way may be such a copy: it waits for the newest of them.
-// (A first copy that is applied needs no waiting for.) Besides, commands of one client that are
-// under way together must lie closer than any session's window is wide, or the verdicts of the
-// session table could depend on the order of applying them (session.h). One that does not waits for
-// all before it, and all behind wait for it, as do registrations and commands that name no
-// footprint.
+// not above all others of its client in the window may be such a copy: it waits for the newest of
+// them.
 //
-// The numbers stay here: only the leader commits out of order, and a new leader begins behind its
-// barrier, where everything is committed.
+// Besides, commands of one client that may be applied in either order lie closer than half of any
+// session's window, or the verdicts of the session table (session.h) could depend on the order. Let
+// command s be applied where, compared with the log, some commands are missing before it and others
+// have come too early; all of these are within PARALLEL_SEQUENCES_MAX of s. Then
+//
+//     too old     newest ≥ s + window    no command that is missing or early reaches so far: as in
+//                                        the log
+//     too far     floor + window < s     if the two floors differ, the lower one ends at one of
+//                                        these commands, and s is within the window of both
+//     claimed     s itself               its copies are in order
+//
+// and by induction over the commands applied here, all verdicts are those of the log.
 #include "engine/core/parallel.h"
 
 #include "engine/base/mark.h"
@@ -24,7 +36,7 @@ void depend_reset(struct raft *raft, uint64_t floor)
     struct raft_parallel *parallel = raft->parallel;
     conflict_reset(&parallel->by_key, floor);
     memset(parallel->clients, 0, PARALLEL_CLIENTS_MAX * sizeof(*parallel->clients));
-    parallel->counted_from = floor;
+    parallel->clients_from = floor;
 }
 
 static uint64_t mix(uint64_t client)
@@ -33,7 +45,7 @@ static uint64_t mix(uint64_t client)
     return (mixed ^ (mixed >> 32)) * UINT64_C(0xD6E8FEB86659FD93);
 }
 
-// The client's row, or the free one where it would go. There are more rows than entries under way.
+// The client's row, or the free one where it would go. There are more rows than entries in reach.
 static struct parallel_client *row_of(struct raft_parallel *parallel, uint64_t client)
 {
     uint32_t at = (uint32_t)(mix(client) >> 40) % PARALLEL_CLIENTS_MAX;
@@ -59,74 +71,87 @@ static void free_row(struct raft_parallel *parallel, struct parallel_client *row
     parallel->clients[hole] = (struct parallel_client){0};
 }
 
-// Counts the command as under way. *is_near: it is not too far from others of its client. Result:
-// the newest of these, if it may be a copy of one, for it does not come after all of them; else 0.
-static uint64_t count_command(struct raft *raft, uint64_t index, const struct raft_entry_head *head,
-                              bool *is_near)
-{
-    struct parallel_client *row = row_of(raft->parallel, head->client);
-    bool is_alone = row->count == 0;
-    bool is_copy = !is_alone && head->sequence <= row->highest;
-    uint64_t newest = row->newest;
-    *is_near = is_alone || (head->sequence >= row->lowest &&
-                            head->sequence - row->lowest < PARALLEL_SEQUENCES_MAX);
-    row->client = head->client;
-    row->count++;
-    row->newest = index;
-    if (is_alone || !*is_near) {
-        row->lowest = head->sequence;
-    }
-    if (!is_copy) {
-        row->highest = head->sequence;
-    }
-    return is_copy ? newest : 0;
-}
-
 static bool is_counted(const struct raft_entry_head *head)
 {
     return head->kind == RAFT_ENTRY_COMMAND && head->client != 0;
 }
 
-// These commands are no longer under way. Nearly all are of the client of the one before.
-void depend_applied(struct raft *raft, struct raft_range range)
+enum { SPAN = PARALLEL_SEQUENCES_MAX / 2 };
+
+// Makes `sequence` part of the last span, or of one before.
+static void shift_spans(struct parallel_client *row, uint64_t sequence)
 {
-    struct raft_parallel *parallel = raft->parallel;
-    if (raft->role != RAFT_LEADER || parallel->phase != PARALLEL_SERVE) {
+    if (sequence < row->span + SPAN) {
         return;
     }
-    uint64_t index =
-        range.first > parallel->counted_from ? range.first : parallel->counted_from + 1;
-    while (index <= range.last) {
+    if (sequence < row->span + 2 * SPAN) {
+        row->far = row->previous > row->far ? row->previous : row->far;
+        row->previous = row->current;
+        row->span += SPAN;
+    } else {
+        MARK(command_far_from_others_of_its_client);
+        row->far = row->newest;
+        row->previous = 0;
+        row->span = sequence;
+    }
+    row->current = 0;
+}
+
+// Notes the command as one of its client. Result: the newest of the client's that it must come
+// after, or 0.
+static uint64_t count_command(struct raft_parallel *parallel, uint64_t index,
+                              const struct raft_entry_head *head)
+{
+    struct parallel_client *row = row_of(parallel, head->client);
+    if (row->client == 0) {
+        *row = (struct parallel_client){.client = head->client, .span = head->sequence};
+    }
+    shift_spans(row, head->sequence);
+    uint64_t after = head->sequence <= row->highest ? row->newest : row->far;
+    row->highest = row->highest > head->sequence ? row->highest : head->sequence;
+    row->newest = index;
+    if (head->sequence >= row->span) {
+        row->current = index;
+    } else if (head->sequence + SPAN >= row->span) {
+        row->previous = index;
+    } else {
+        row->far = index;
+    }
+    return after;
+}
+
+// Clients none of whose commands is above `upto` need no row. Nearly all commands are of the client
+// of the one before.
+static void forget_clients(struct raft *raft, uint64_t upto)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    for (uint64_t index = parallel->clients_from + 1; index <= upto; index++) {
         const struct raft_entry_head *head = &log_slot(&raft->log, index)->head;
-        uint32_t run = 1;
-        while (index + run <= range.last && is_counted(head) &&
-               log_slot(&raft->log, index + run)->head.client == head->client &&
-               log_slot(&raft->log, index + run)->head.kind == head->kind) {
-            run++;
-        }
-        index += run;
-        if (is_counted(head)) {
+        bool is_last_of_run =
+            index == upto || log_slot(&raft->log, index + 1)->head.client != head->client;
+        if (is_last_of_run && is_counted(head)) {
             struct parallel_client *row = row_of(parallel, head->client);
-            ASSERT_CMP(row->count, >=, run);
-            row->count -= run;
-            if (row->count == 0) {
+            if (row->client != 0 && row->newest <= upto) {
                 free_row(parallel, row);
             }
         }
     }
+    parallel->clients_from = parallel->clients_from > upto ? parallel->clients_from : upto;
 }
 
-static uint64_t depend_on(struct raft *raft, uint64_t index, const struct raft_entry_head *head,
-                          const struct raft_footprint *ranges, uint32_t count)
+static uint64_t depend_on(struct raft *raft, uint64_t index, uint64_t reach,
+                          const struct raft_entry_head *head, const struct raft_footprint *ranges,
+                          uint32_t count)
 {
     struct raft_parallel *parallel = raft->parallel;
-    bool is_command = head->kind == RAFT_ENTRY_COMMAND, is_near = true;
-    uint64_t by_client = is_counted(head) ? count_command(raft, index, head, &is_near) : 0;
-    if (!is_command || !is_near || count == RAFT_FOOTPRINT_ALL) {
+    uint64_t by_client = is_counted(head) ? count_command(parallel, index, head) : 0;
+    if (head->kind != RAFT_ENTRY_COMMAND || count == RAFT_FOOTPRINT_ALL) {
         MARK(entry_depends_on_everything);
         return conflict_add_all(&parallel->by_key, index);
     }
-    uint64_t by_key = conflict_add(&parallel->by_key, index, ranges, count, raft->applied);
+    uint64_t forget = reach < raft->applied ? reach : raft->applied;
+    uint64_t by_key = conflict_add(&parallel->by_key, index, ranges, count, forget);
+    by_key = by_key > reach ? by_key : reach;
     if (by_client > by_key) {
         MARK(command_waits_for_others_of_its_client);
         return by_client;
@@ -154,12 +179,43 @@ uint64_t raft_read_needs(const struct raft *raft, const struct raft_footprint *r
 
 void depend_on_propose(struct raft *raft, const struct raft_input *input, uint64_t first)
 {
+    struct raft_parallel *parallel = raft->parallel;
+    uint64_t last = first + input->propose.count - 1;
+    uint64_t reach = last > parallel->reach ? last - parallel->reach : 0;
+    ASSERT_CMP(reach, <=, raft->commit); // (order_room)
+    forget_clients(raft, reach);
     for (uint32_t at = 0; at < input->propose.count; at++) {
         bool has_ranges = input->propose.footprints != NULL;
         uint32_t count = has_ranges ? input->propose.footprint_counts[at] : RAFT_FOOTPRINT_ALL;
         const struct raft_footprint *ranges =
             has_ranges ? input->propose.footprints + (size_t)at * RAFT_FOOTPRINTS_MAX : NULL;
-        raft->parallel->depends_on[(first + at) & raft->log.mask] =
-            depend_on(raft, first + at, &input->propose.heads[at], ranges, count);
+        parallel->depends_on[(first + at) & raft->log.mask] =
+            depend_on(raft, first + at, reach, &input->propose.heads[at], ranges, count);
     }
+}
+
+void raft_distances(const struct raft *raft, uint64_t first, uint32_t count, uint16_t *distances)
+{
+    const struct raft_parallel *parallel = raft->parallel;
+    ASSERT(raft->role == RAFT_LEADER && first > parallel->sync_end);
+    for (uint32_t at = 0; at < count; at++) {
+        uint64_t index = first + at;
+        distances[at] = (uint16_t)(index - parallel->depends_on[index & raft->log.mask]);
+    }
+}
+
+// --- the follower ---
+
+// Entry number `at` of the append was taken over a hole. (What comes in order needs no number.)
+void depend_take(struct raft *raft, const struct raft_append *append, uint32_t at)
+{
+    uint64_t index = append->prev.index + 1 + at;
+    uint16_t distance = append->distances == NULL ? 1 : append->distances[at];
+    raft->parallel->depends_on[index & raft->log.mask] = index - distance;
+}
+
+// Found in the log at start: nobody remembers what it depends on.
+void depend_restored(struct raft *raft, uint64_t index)
+{
+    raft->parallel->depends_on[index & raft->log.mask] = index - 1;
 }

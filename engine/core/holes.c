@@ -1,15 +1,20 @@
 // Service with holes: what is taken, acknowledged, committed and given to apply, in any order.
 //
-// Alone writes  committed, given, applied, ready, commit (of parallel groups).
+// Alone writes  committed, given, applied, ready, commit (of parallel groups), and a follower's
+//               quorum, waiting (a leader's: acks.c).
 // Rules   engine/README.md, "Parallel groups": a term, steps 5 to 7.
 //
 //     commit   floor: everything up to it is committed
 //     above    an entry is committed when a majority holds it durably and everything it depends on
 //              is at or below the floor; entries that do not conflict do not wait for each other
 //
+// A follower is told the leader's floor and, with every entry, what that depends on. What it holds
+// at or below the floor told is chosen for good, and is committed here by the same rule: everything
+// it depends on is at or below the own floor, which ends where something is missing. (What the
+// leader has committed above its floor is not told: it follows as soon as a majority has no hole.)
+//
 // What is committed is given to apply at once, in the order of commits: everything that an entry
-// depends on was given before it. Followers learn the floor and apply in order; nobody waits for
-// them.
+// depends on was given before it.
 #include "engine/core/parallel.h"
 
 #include "engine/base/mark.h"
@@ -45,6 +50,7 @@ static void take_entries(struct raft *raft, const struct raft_append *append,
         }
         MARK(entry_taken_beyond_a_hole);
         log_hold(log, index, raft->term, 0, &append->heads[at]);
+        depend_take(raft, append, at);
         last_new = index;
     }
     log_close_holes(log);
@@ -76,9 +82,7 @@ enum raft_outcome holes_on_append(struct raft *raft, const struct raft_append *a
     take_entries(raft, append, accept);
     raft->verified = parallel_log(raft)->last;
     if (install_is_done(raft)) {
-        raft->leader_commit =
-            append->commit > raft->leader_commit ? append->commit : raft->leader_commit;
-        holes_commit_upto(raft, raft->leader_commit);
+        holes_commit_upto(raft, raft->leader_commit, accept->range);
     }
     bool is_news = accept->range.first <= accept->range.last;
     raft->reply_due |= !is_news || accept->range.first > held + 1;
@@ -219,7 +223,6 @@ void holes_applied(struct raft *raft, struct raft_range range)
            bitmap_ring_test(&parallel->applied, raft->applied + 1)) {
         bitmap_ring_clear(&parallel->applied, ++raft->applied);
     }
-    depend_applied(raft, range);
 }
 
 // The state machine was put to what a checkpoint holds, up to index and nothing beyond.
@@ -229,7 +232,7 @@ void holes_restored(struct raft *raft, uint64_t index)
     bitmap_ring_clear_range(&parallel->given, 0, parallel->given.capacity);
     bitmap_ring_clear_range(&parallel->applied, 0, parallel->applied.capacity);
     bitmap_ring_clear_range(&parallel->committed, 0, parallel->committed.capacity);
-    bitmap_ring_clear_range(&parallel->quorum, 0, parallel->quorum.capacity);
+    holes_forget(raft);
     parallel->ready_head = parallel->ready_tail;
     raft->applied = raft->apply_given = parallel->applied_high = index;
     raft->commit = raft->commit > index ? raft->commit : index;
@@ -252,16 +255,20 @@ static void set_commit(struct raft *raft, uint64_t commit)
     parallel->told_commit = parallel->told_commit > commit ? parallel->told_commit : commit;
 }
 
-// A follower is told a floor by the leader of its term, whose log it has.
-void holes_commit_upto(struct raft *raft, uint64_t commit)
+// The floor passes the entry, which waits no longer.
+static void leave_quorum(struct raft_parallel *parallel, uint64_t index)
+{
+    bitmap_ring_clear(&parallel->quorum, index);
+    parallel->waiting -= !bitmap_ring_test(&parallel->committed, index);
+}
+
+// The log is another one: nothing of the old one waits, or is known to be held.
+void holes_forget(struct raft *raft)
 {
     struct raft_parallel *parallel = raft->parallel;
-    parallel->told_commit = parallel->told_commit > commit ? parallel->told_commit : commit;
-    commit = commit < raft->log.last ? commit : raft->log.last;
-    if (commit > raft->commit) {
-        set_commit(raft, commit);
-        give_upto_commit(raft);
-    }
+    bitmap_ring_clear_range(&parallel->quorum, 0, parallel->quorum.capacity);
+    parallel->waiting = 0;
+    parallel->noted = 0;
 }
 
 static void commit_beyond(struct raft *raft, uint64_t index)
@@ -314,6 +321,87 @@ static void advance_commit(struct raft *raft)
         commit_waiting(raft, fresh, fresh);
     }
 }
+
+// --- committing: the follower ---
+
+// Where a look-behind buffer of that many entries ends to help: what is missing is known from one
+// of the entries behind it, unless all of these are missing too. Nothing is applied from there on.
+static uint64_t find_blind_spot(const struct raft *raft, uint64_t end)
+{
+    const struct bitmap_ring *held = &raft->parallel->quorum;
+    for (uint64_t index = raft->log.last + 1; index < end;) {
+        uint64_t next = bitmap_ring_find_set(held, index, end);
+        if (next - index > raft->config.look_behind) {
+            MARK(look_behind_does_not_reach);
+            return index;
+        }
+        index = bitmap_ring_find_clear(held, next, end);
+    }
+    return end;
+}
+
+// Notes which of these entries are held.
+static void note_held(struct raft *raft, uint64_t first, uint64_t last)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    first = first > raft->commit ? first : raft->commit + 1;
+    last = last < raft->log.held ? last : raft->log.held;
+    for (uint64_t index = first; index <= last; index++) {
+        if (log_has(&raft->log, index) && !bitmap_ring_test(&parallel->quorum, index)) {
+            bitmap_ring_set(&parallel->quorum, index);
+            parallel->waiting += !bitmap_ring_test(&parallel->committed, index);
+        }
+    }
+}
+
+// Everything up to `told` is chosen, and some of it is missing: commits what is held behind and
+// does not depend on it. `taken` came just now.
+static void commit_over_hole(struct raft *raft, uint64_t told, struct raft_range taken,
+                             bool is_floor_new)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    uint64_t first = parallel->noted + 1,
+             end = told < raft->log.held ? told + 1 : raft->log.held + 1;
+    note_held(raft, first, told);
+    parallel->noted = told;
+    if (taken.first <= taken.last) {
+        note_held(raft, taken.first, taken.last < told ? taken.last : told);
+        first = taken.first < first ? taken.first : first;
+    }
+    struct raft_range fresh = {.first = first, .last = end - 1}, range = fresh;
+    if (is_floor_new) {
+        range.first = raft->commit + 1;
+    }
+    if (raft->config.look_behind != 0) {
+        range =
+            (struct raft_range){.first = raft->commit + 1, .last = find_blind_spot(raft, end) - 1};
+    }
+    commit_waiting(raft, range, fresh);
+}
+
+// A follower is told a floor by the leader of its term, whose log it has, or by its own log when it
+// starts. `taken` came with it, or nothing did.
+void holes_commit_upto(struct raft *raft, uint64_t told, struct raft_range taken)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    uint64_t before = raft->commit, commit = told < raft->log.last ? told : raft->log.last;
+    parallel->told_commit = parallel->told_commit > told ? parallel->told_commit : told;
+    if (commit > before) {
+        bool has_beyond = parallel->waiting > 0 || parallel->commit_high > before;
+        for (uint64_t index = before + 1; has_beyond && index <= commit; index++) {
+            if (bitmap_ring_test(&parallel->quorum, index)) {
+                leave_quorum(parallel, index);
+            }
+        }
+        set_commit(raft, commit);
+        give_upto_commit(raft);
+    }
+    if (told > raft->log.last && raft->log.held > raft->log.last) {
+        commit_over_hole(raft, told, taken, commit > before);
+    }
+}
+
+// --- acknowledgements ---
 
 // Could these be acknowledgements of what we sent?
 bool holes_are_acks_sound(const struct raft *raft, const struct raft_append_reply *reply)

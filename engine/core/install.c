@@ -131,6 +131,7 @@ enum raft_outcome install_on_sync(struct raft *raft, uint64_t sync_term)
     parallel->sync_term = parallel->sync.term;
     parallel->sync_end = parallel->sync.end;
     // What is committed on its own stays committed, but as an entry of this log.
+    holes_forget(raft);
     raft->verified = raft->log.last;
     parallel->durable_high = raft->log.held;
     raft->reply_due = true;

@@ -60,23 +60,25 @@ static void check_parallel(const struct raft *raft)
     ASSERT_CMP(raft->commit, <=, raft->log.last);
     ASSERT((parallel->phase != PARALLEL_FOLLOW) == (raft->role == RAFT_LEADER));
     if (parallel->phase == PARALLEL_SERVE) {
-        uint64_t end = raft->log.last + 1;
         ASSERT(install_is_done(raft) && raft->log.held == raft->log.last);
         ASSERT_CMP(parallel->commit_high, <=, raft->log.last);
         ASSERT_CMP(raft->log.last - raft->commit, <=, RAFT_WINDOW_MAX);
-        uint32_t waiting = 0;
-        for (uint64_t index = raft->commit + 1; index < end; index++) {
-            bool is_committed = bitmap_ring_test(&parallel->committed, index);
-            bool has_quorum = bitmap_ring_test(&parallel->quorum, index);
-            uint32_t holders = 0;
-            for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
-                holders += acks_has(raft, slot, index);
-            }
-            ASSERT((has_quorum && is_committed) || has_quorum == (holders >= raft->majority));
-            waiting += has_quorum && !is_committed;
-        }
-        ASSERT_CMP(parallel->waiting, ==, waiting);
     }
+    bool is_serving = parallel->phase == PARALLEL_SERVE;
+    uint32_t waiting = 0;
+    for (uint64_t index = raft->commit + 1; index <= raft->log.held; index++) {
+        bool is_committed = bitmap_ring_test(&parallel->committed, index);
+        bool has_quorum = bitmap_ring_test(&parallel->quorum, index);
+        uint32_t holders = 0;
+        for (uint32_t slot = 0; is_serving && slot < raft->config.voter_count; slot++) {
+            holders += acks_has(raft, slot, index);
+        }
+        ASSERT(!is_serving || (has_quorum && is_committed) ||
+               has_quorum == (holders >= raft->majority));
+        ASSERT(!has_quorum || log_has(&raft->log, index));
+        waiting += has_quorum && !is_committed;
+    }
+    ASSERT_CMP(parallel->waiting, ==, waiting);
 }
 
 static void check_peers(const struct raft *raft)

@@ -61,7 +61,17 @@ struct raft_append {
     bool is_supply; // an answer to FETCH, from a follower to the winner of the election
     uint64_t sync_from;
     uint64_t sync_end;
+    // How far back each entry depends (raft_distances), when raft_append_tells; else NULL: on
+    // everything before it.
+    const uint16_t *distances; // count of them, each 1..RAFT_WINDOW_MAX and not below sync_end
 };
+
+// Does the append tell what its entries depend on? Not of what an installed log has: that is
+// applied in order anyway.
+static inline bool raft_append_tells(const struct raft_append *append)
+{
+    return append->has_sync && append->count > 0 && append->prev.index >= append->sync_end;
+}
 
 struct raft_fetch {
     uint32_t count;                          // ≥ 1

@@ -58,6 +58,7 @@ static void check_config(const struct raft_config *config)
     ASSERT_CMP(config->boot, >=, 1);
     ASSERT(config->order == RAFT_ORDER_STRICT ||
            (config->span_entries >= 1 && config->span_entries <= RAFT_WINDOW_MAX));
+    ASSERT(config->look_behind <= (config->order == RAFT_ORDER_STRICT ? 0 : RAFT_WINDOW_MAX));
 }
 
 struct raft *raft_init(void *memory, const struct raft_config *config, uint64_t now_ns)

@@ -74,6 +74,8 @@ void order_init(struct raft *raft, void *memory)
     parallel->clients = carve(&at, PARALLEL_CLIENTS_MAX * sizeof(struct parallel_client));
     conflict_init(&parallel->by_key, carve(&at, conflict_bytes(PARALLEL_LEAVES)), PARALLEL_LEAVES);
     raft->parallel = parallel;
+    parallel->reach =
+        config->span_entries < config->log_entries ? config->span_entries : config->log_entries;
     depend_reset(raft, 0);
 }
 
@@ -199,7 +201,7 @@ bool order_knows_commit(const struct raft *raft)
 // --- proposing ---
 
 // How many entries more, beside what the log has room for. In parallel groups the window bounds
-// every bitmap, and what waits for apply the table of clients.
+// every bitmap, and what waits for apply the conflict index.
 uint64_t order_room(const struct raft *raft)
 {
     const struct raft_parallel *parallel = raft->parallel;
@@ -207,7 +209,7 @@ uint64_t order_room(const struct raft *raft)
         return UINT64_MAX;
     }
     uint64_t last = raft->log.last, limit = raft->commit + raft->config.span_entries;
-    uint64_t unapplied = raft->applied + PARALLEL_CLIENTS_MAX / 2;
+    uint64_t unapplied = raft->applied + RAFT_WINDOW_MAX;
     limit = limit < unapplied ? limit : unapplied;
     return parallel->phase == PARALLEL_SERVE && limit > last ? limit - last : 0;
 }
@@ -457,6 +459,7 @@ bool order_restore_end(struct raft *raft)
         entry->is_held = entry->is_held &&
                          (index > parallel->sync_end ? entry->term == parallel->sync_term : true);
         entry->term = parallel->sync_term;
+        depend_restored(raft, index);
         held = entry->is_held ? index : held;
     }
     log->held = held;
@@ -480,7 +483,7 @@ bool order_restore_end(struct raft *raft)
 bool order_restore_commit(struct raft *raft, uint64_t index)
 {
     if (raft->parallel != NULL) {
-        holes_commit_upto(raft, index);
+        holes_commit_upto(raft, index, (struct raft_range){.first = 1, .last = 0});
     }
     return raft->parallel != NULL;
 }

@@ -17,10 +17,10 @@
 #include "engine/core/state.h"
 
 enum {
-    PARALLEL_LEAVES = 256,       // of each conflict index: 8192 segments or more
-    PARALLEL_CLIENTS_MAX = 4096, // with commands under way; power of two
-    // Commands under way of one client lie within so many sequences, less than any session's
-    // window: then every order of applying them meets the same verdicts (session.h).
+    PARALLEL_LEAVES = 256,       // of the conflict index: 8192 segments or more
+    PARALLEL_CLIENTS_MAX = 4096, // with commands in the window; more than it has entries
+    // Two commands of one client that may be applied in either order are less than this apart, half
+    // of any session's window: then every order meets the same verdicts (depend.c).
     PARALLEL_SEQUENCES_MAX = 512,
 };
 
@@ -33,13 +33,17 @@ enum parallel_phase {
     PARALLEL_SERVE,
 };
 
-// Commands under way of one client.
+// A client with commands in the window. Of each span of sequences, PARALLEL_SEQUENCES_MAX / 2 long,
+// the index of the newest command counts: of those before the last two spans later ones must not
+// be applied ahead.
 struct parallel_client {
-    uint64_t client;  // 0: free
-    uint64_t lowest;  // sequence, since count was 0 or an entry waited for all before it
-    uint64_t highest; // sequence, since count was 0
-    uint64_t newest;  // index
-    uint32_t count;
+    uint64_t client;   // 0: free
+    uint64_t highest;  // sequence
+    uint64_t span;     // sequence that the last span begins with
+    uint64_t newest;   // index of the newest command
+    uint64_t far;      // ... of those before the last two spans
+    uint64_t previous; // ... in the last span but one
+    uint64_t current;  // ... in the last span
 };
 
 struct raft_parallel {
@@ -67,16 +71,19 @@ struct raft_parallel {
     // acks.c, of a leader
     uint64_t acked[RAFT_NODES_MAX][RAFT_WINDOW_WORDS]; // rings by voter slot, above commit: what it
                                                        // holds durably beyond its floor
-    uint64_t acked_high;       // nothing above is in acked, and so in quorum
-    struct bitmap_ring quorum; // a majority holds it durably; above commit
-    uint32_t waiting;          // in quorum and not committed
+    uint64_t acked_high; // nothing above is in acked, and so in quorum
+    // above commit: a majority holds it durably. Of a follower (holes.c): it is held here, and the
+    // floor told is not below it.
+    struct bitmap_ring quorum;
+    uint32_t waiting; // in quorum and not committed
 
     // holes.c: index sets above the floors
-    struct bitmap_ring committed; // above commit
+    struct bitmap_ring committed; // above commit: of quorum, what waits for nothing but it
     struct bitmap_ring given;     // to be applied; above apply_given
     struct bitmap_ring applied;   // above applied
     uint64_t commit_high, applied_high;
     uint64_t given_high;      // nothing above is in given
+    uint64_t noted;           // follower: what is held up to here is in quorum
     bool is_in_order;         // give nothing beyond the commit floor
     bool acks_due;            // follower: something above the floor became durable
     uint64_t durable_high;    // follower: nothing above is durable
@@ -84,10 +91,12 @@ struct raft_parallel {
     uint64_t ready_head, ready_tail, ready_mask;
 
     // depend.c
-    uint64_t *depends_on;   // by slot of the log
+    uint64_t *depends_on;   // by slot of the log. Leader: of its term's entries; follower: of those
+                            // that came over a hole
+    uint64_t reach;         // entries: a proposal depends on everything that is further back
     struct conflict by_key; // footprints
     struct parallel_client *clients;
-    uint64_t counted_from; // entries above count in clients
+    uint64_t clients_from; // clients of entries up to here may be forgotten, and are
 };
 
 // install.c
@@ -123,7 +132,8 @@ bool holes_are_acks_sound(const struct raft *raft, const struct raft_append_repl
 void holes_fill_acks(struct raft *raft, struct raft_append_reply *reply);
 void holes_forget_peer(struct raft *raft, uint32_t slot);
 void holes_serve(struct raft *raft);
-void holes_commit_upto(struct raft *raft, uint64_t commit);
+void holes_commit_upto(struct raft *raft, uint64_t told, struct raft_range taken);
+void holes_forget(struct raft *raft);
 void holes_applied(struct raft *raft, struct raft_range range);
 void holes_restored(struct raft *raft, uint64_t index);
 
@@ -139,6 +149,7 @@ void acks_pass(struct raft *raft, uint64_t commit);
 // depend.c
 void depend_reset(struct raft *raft, uint64_t floor);
 void depend_on_propose(struct raft *raft, const struct raft_input *input, uint64_t first);
-void depend_applied(struct raft *raft, struct raft_range range);
+void depend_take(struct raft *raft, const struct raft_append *append, uint32_t at);
+void depend_restored(struct raft *raft, uint64_t index);
 
 #endif

@@ -48,6 +48,8 @@ struct raft_config {
     uint32_t window_entries; // in flight to one peer, ≥ 1
     uint64_t window_bytes;   // ... payload bytes
     uint32_t span_entries;   // parallel: index ≤ commit floor + this; 1..RAFT_WINDOW_MAX
+    uint32_t look_behind;    // parallel, ≤ RAFT_WINDOW_MAX: apply nothing beyond a hole of more
+                             // entries than this, as PolarFS must; 0: what the leader says suffices
     uint64_t seed;
 };
 
@@ -280,6 +282,10 @@ uint64_t raft_payload_bytes(const struct raft *raft, uint64_t after, uint64_t up
 // see raft_term_run) and heads.
 void raft_append_header(const struct raft *raft, uint16_t to, uint64_t first,
                         struct raft_message *message);
+// Parallel groups, the leader: how far back each of the entries first, first + 1, ... depends, all
+// beyond its installed log: on everything up to index - distance. For appends that tell it
+// (raft_append_tells).
+void raft_distances(const struct raft *raft, uint64_t first, uint32_t count, uint16_t *distances);
 // Last index of the run of entries that have first's term, at most last.
 uint64_t raft_term_run(const struct raft *raft, uint64_t first, uint64_t last);
 // Forgets entries up to index (≤ applied, ≤ synced). Peers that still need them will be given a

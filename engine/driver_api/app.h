@@ -53,9 +53,9 @@ struct app_ops {
     app_footprint_of *query_footprint;
     // Commands that touch different ranges may be applied in another order than the log's (parallel
     // groups), so nothing they share may show it: not even that the state is full. As long as the
-    // payloads of all commands under way, with APP_COMMAND_BYTES each, fit into this, none of them
-    // may be refused for want of room; beyond it the engine orders all commands. NULL: without
-    // limit. Any thread; may be as old as the last batch.
+    // payloads of commands to come, with APP_COMMAND_BYTES each, fit into this, none of them may be
+    // refused for want of room, whatever is applied of those that free some; beyond it the engine
+    // orders all commands. NULL: without limit. Any thread; may be as old as the last batch.
     uint64_t (*room)(const struct app *app);
     // Digest of the whole state: equal states give equal digests on every replica, build and
     // history.

@@ -48,18 +48,35 @@ void group_forget_origins(struct group *group, uint64_t first, uint64_t last)
     }
 }
 
-// Do all commands under way fit into the state machine, whatever their order?
-static bool has_app_room(const struct group *group, const struct raft_input *input)
+// Do all commands that somebody may apply in either order fit into the state machine? A replica
+// that comes to one of them has applied everything a window before it; what it has applied beyond
+// may lack what made room here long ago. So the room counts that was left a window ago or earlier,
+// behind everything proposed till then, and all that was proposed since must fit into it.
+static bool has_app_room(struct group *group, const struct raft_input *input)
 {
+    struct app_room *known = &group->app_room;
     if (group->app->ops->room == NULL) {
         return true;
     }
-    uint64_t count, need = raft_bytes_under_way(group->raft, &count);
-    for (uint32_t at = 0; at < input->propose.count; at++) {
-        need += input->propose.heads[at].bytes;
+    uint64_t count, under_way = raft_bytes_under_way(group->raft, &count);
+    uint64_t room = group->app->ops->room(group->app), last = raft_applied(group->raft) + count;
+    under_way += count * APP_COMMAND_BYTES;
+    const struct app_room_mark now = {
+        .index = last, .left = room > under_way ? room - under_way : 0, .asked = known->asked};
+    bool is_ordered = last == known->ordered && known->ordered != 0;
+    if (!known->is_valid || is_ordered) { // everything before comes first, everywhere
+        known->older = known->newer = now;
+        known->is_valid = true;
+    } else if (last >= known->newer.index + RAFT_WINDOW_MAX) {
+        known->older = known->newer;
+        known->newer = now;
     }
-    need += (count + input->propose.count) * APP_COMMAND_BYTES;
-    return need <= group->app->ops->room(group->app);
+    for (uint32_t at = 0; at < input->propose.count; at++) {
+        known->asked += input->propose.heads[at].bytes + APP_COMMAND_BYTES;
+    }
+    bool has_room = known->asked - known->older.asked <= known->older.left;
+    known->ordered = has_room ? 0 : last + input->propose.count;
+    return has_room;
 }
 
 // What a command (or query) touches, into `out`, as the state machine says it. One that names
@@ -97,6 +114,9 @@ void group_fill_footprints(struct group *group, struct raft_input *input,
         return;
     }
     ASSERT_CMP(input->propose.count, <=, WIRE_ENTRIES_MAX);
+    if (raft_room(group->raft) < input->propose.count) {
+        return; // it will not be taken
+    }
     const struct app_ops *ops = group->app->ops;
     bool is_said = ops->footprint != NULL || declared != NULL;
     if (!is_said || !has_app_room(group, input)) {
@@ -208,6 +228,21 @@ static uint64_t travel_term(const struct group *group, const struct raft_message
     return is_parallel(group) ? message->term : term;
 }
 
+// What an entry is told to depend on takes this much beside it.
+static uint32_t told_bytes_max(const struct group *group)
+{
+    return is_parallel(group) ? WIRE_DISTANCE_BYTES : 0;
+}
+
+static void tell_distances(struct group *group, struct raft_append *append)
+{
+    if (raft_append_tells(append)) {
+        append->distances = group->reactor->distances;
+        raft_distances(group->raft, append->prev.index + 1, append->count,
+                       group->reactor->distances);
+    }
+}
+
 // Sends one entry that is larger than a frame, in fragments. False when frames ran out: all of it
 // counts as unsent, but the next attempt goes on where this one ended (else an entry of more
 // fragments than the driver takes at once would never be whole).
@@ -222,7 +257,8 @@ static bool send_fragments(struct group *group, struct lane *lane, uint64_t inde
     raft_append_header(group->raft, lane->node, index, &message);
     message.append.entries_term = travel_term(group, &message, entry->term);
     message.append.count = 1;
-    uint32_t piece = wire_fragment_bytes(lane_frame_bytes(reactor, lane));
+    tell_distances(group, &message.append);
+    uint32_t piece = wire_fragment_bytes(lane_frame_bytes(reactor, lane)) - told_bytes_max(group);
     const struct raft_entry_id id = {.term = entry->term, .index = index};
     uint32_t offset = raft_entry_id_equal(cursor->id, id) ? cursor->offset : 0;
     for (; offset < entry->head.bytes; offset += piece) {
@@ -263,7 +299,8 @@ static uint64_t send_message(struct group *group, struct lane *lane, uint64_t fi
     struct reactor *reactor = group->reactor;
     struct wire_writer *writer = lane_writer(reactor, lane);
     const struct raft_entry *entry = raft_entry_at(group->raft, first);
-    if (writer != NULL && !wire_append_takes(writer, 1, entry->head.bytes)) {
+    uint32_t told_bytes = told_bytes_max(group);
+    if (writer != NULL && !wire_append_takes(writer, 1, entry->head.bytes + told_bytes)) {
         writer = lane_next_frame(reactor, lane);
     }
     if (writer == NULL) {
@@ -273,17 +310,18 @@ static uint64_t send_message(struct group *group, struct lane *lane, uint64_t fi
     uint32_t span, count = 0, used = 0, room = wire_append_room(writer);
     entry = raft_entry_span(group->raft, first, last, &span);
     for (; count < span && count < WIRE_ENTRIES_MAX && entry[count].term == term; count++) {
-        uint32_t need = WIRE_HEAD_BYTES + entry[count].head.bytes;
+        uint32_t need = WIRE_HEAD_BYTES + told_bytes + entry[count].head.bytes;
         if (need > room - used) {
             break;
         }
         used += need;
     }
-    uint32_t bytes = used - count * WIRE_HEAD_BYTES;
+    uint32_t bytes = used - count * (WIRE_HEAD_BYTES + told_bytes);
     struct raft_message message;
     raft_append_header(group->raft, lane->node, first, &message);
     message.append.entries_term = travel_term(group, &message, term);
     message.append.count = count;
+    tell_distances(group, &message.append);
     struct wire_append_writer append;
     if (count == 0 || !wire_append_open(&append, writer, group->id, &message, count, bytes)) {
         return first;
@@ -312,8 +350,9 @@ static void send_entries(struct group *group, const struct raft_send *send)
     uint64_t index = send->range.first;
     uint64_t sealed_max = reactor->outbox.sealed + SEND_FRAMES_MAX;
     bool is_reached = lane_locate(reactor, lane);
-    uint32_t payload_max =
-        is_reached ? wire_append_payload_max(lane_frame_bytes(reactor, lane)) : 0;
+    uint32_t payload_max = is_reached ? wire_append_payload_max(lane_frame_bytes(reactor, lane)) -
+                                            told_bytes_max(group)
+                                      : 0;
     while (is_reached && index <= send->range.last && reactor->outbox.sealed < sealed_max) {
         const struct raft_entry *entry = raft_entry_at(group->raft, index);
         uint64_t next;
@@ -386,6 +425,7 @@ static void on_role_change(struct group *group)
     }
     reactor->counters.elections += view.role == RAFT_CANDIDATE && group->role != RAFT_CANDIDATE;
     group->role = view.role;
+    group->app_room.is_valid = false;
     if (reactor->config.role_change != NULL) {
         reactor->config.role_change(reactor->config.context, group->id, view.role, view.term,
                                     view.leader);

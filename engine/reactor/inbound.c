@@ -40,6 +40,7 @@ static void on_heartbeat(struct group *group, const struct raft_message *append)
     }
     struct raft_message empty = *append;
     empty.append.heads = NULL;
+    empty.append.distances = NULL;
     empty.append.count = 0;
     empty.append.entries_term = 0;
     const struct raft_input input = {.kind = RAFT_IN_MESSAGE, .message = &empty};

@@ -249,6 +249,20 @@ struct fragment_cursor {
     uint32_t offset;
 };
 
+// What a leader of a parallel group knows of the room in its state machine.
+struct app_room_mark {
+    uint64_t index;
+    uint64_t left;  // room when everything up to index is applied, at least
+    uint64_t asked; // by all proposals before
+};
+
+struct app_room {
+    bool is_valid;
+    struct app_room_mark older, newer; // newer is a window behind older, or both precede everything
+    uint64_t asked;                    // by all proposals, taken or not
+    uint64_t ordered;                  // index of the proposal before, if it was ordered; else 0
+};
+
 struct group {
     struct reactor *reactor;
     uint16_t id;
@@ -271,6 +285,7 @@ struct group {
     bool was_parallel;  // ... and something that only parallel groups write
     bool is_leveling;   // ... but those that fill holes below what is applied, before it is copied
     struct raft_sync sync; // to be written when there is room; term 0: none
+    struct app_room app_room;
     uint32_t worker;
     uint32_t read_first, read_last; // list of read_request; UINT32_MAX: empty
     bool is_serving_reads;
@@ -359,6 +374,7 @@ struct reactor {
 
     struct raft_footprint *footprints; // of one proposal (parallel groups)
     uint8_t *footprint_counts;
+    uint16_t distances[WIRE_ENTRIES_MAX]; // of one append (parallel groups)
 
     struct mail *mails;
     struct rte_ring *mail_ring, *free_mail_ring;

@@ -25,6 +25,14 @@ static_assert(offsetof(struct layout_propose, count) + sizeof(struct counts) ==
                   sizeof(struct layout_propose),
               "counts end the fixed part");
 
+// Bytes of an entry before the payloads, beside the fixed part.
+static uint32_t entry_bytes(const struct layout_message *header)
+{
+    const uint8_t flags = LAYOUT_FLAG_PARALLEL | LAYOUT_FLAG_DEPENDS;
+    bool tells = header->type == RAFT_MSG_APPEND && (header->flags & flags) == flags;
+    return WIRE_HEAD_BYTES + (tells ? WIRE_DISTANCE_BYTES : 0);
+}
+
 // Bytes of the message at `at` before its payloads; all of it when there are none, or when its
 // sizes disagree. Precondition: header->bytes of it are there.
 static uint32_t covered_bytes(const uint8_t *at, const struct layout_message *header)
@@ -42,7 +50,7 @@ static uint32_t covered_bytes(const uint8_t *at, const struct layout_message *he
     }
     struct counts counts;
     memcpy(&counts, at + fixed_bytes - sizeof(counts), sizeof(counts));
-    uint64_t payloads_at = fixed_bytes + (uint64_t)counts.entries * WIRE_HEAD_BYTES;
+    uint64_t payloads_at = fixed_bytes + (uint64_t)counts.entries * entry_bytes(header);
     if (header->type == WIRE_PROPOSE && (header->flags & LAYOUT_FLAG_RANGES) != 0) {
         uint32_t ranges_bytes =
             payloads_at > header->bytes

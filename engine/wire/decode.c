@@ -156,13 +156,14 @@ static bool is_empty_kind(const struct raft_entry_head *head, bool from_client)
 
 enum wire_refusal decode_entries(const struct wire_reader *reader, const uint8_t *at,
                                  const struct layout_message *header, uint32_t fixed_bytes,
-                                 uint32_t count, uint32_t ranges_bytes, uint32_t payload_bytes)
+                                 uint32_t count, uint32_t between_bytes, uint32_t payload_bytes)
 {
+
     bool from_client = reader->envelope.source == WIRE_CLIENT;
     if (count > WIRE_ENTRIES_MAX) {
         return WIRE_BAD_FIELD;
     }
-    uint32_t payloads_at = fixed_bytes + count * WIRE_HEAD_BYTES + ranges_bytes;
+    uint32_t payloads_at = fixed_bytes + count * WIRE_HEAD_BYTES + between_bytes;
     enum wire_refusal refusal = decode_check_end(at, header, (uint64_t)payloads_at + payload_bytes);
     if (refusal != WIRE_OK) {
         return refusal;
@@ -214,7 +215,7 @@ struct type_rule {
 
 static const struct type_rule type_rules[] = {
 #define PEER_FLAGS (LAYOUT_FLAG_INTACT | LAYOUT_FLAG_ROOM | LAYOUT_FLAG_PARALLEL)
-#define APPEND_FLAGS (PEER_FLAGS | LAYOUT_FLAG_SYNC | LAYOUT_FLAG_SUPPLY)
+#define APPEND_FLAGS (PEER_FLAGS | LAYOUT_FLAG_SYNC | LAYOUT_FLAG_SUPPLY | LAYOUT_FLAG_DEPENDS)
 #define RULE(route, term, flags, layout)                                                           \
     {                                                                                              \
         route, term, flags, sizeof(struct layout_##layout), decode_##layout                        \

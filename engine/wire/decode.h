@@ -12,10 +12,10 @@ enum wire_refusal decode_check_end(const uint8_t *at, const struct layout_messag
                                    uint64_t bytes);
 
 // The heads and payloads at the end of an append or a proposal, behind its fixed part, into the
-// reader's scratch. Between the two lie the ranges of a proposal.
+// reader's scratch. Between the two lie the distances of an append, or the ranges of a proposal.
 enum wire_refusal decode_entries(const struct wire_reader *reader, const uint8_t *at,
                                  const struct layout_message *header, uint32_t fixed_bytes,
-                                 uint32_t count, uint32_t ranges_bytes, uint32_t payload_bytes);
+                                 uint32_t count, uint32_t between_bytes, uint32_t payload_bytes);
 
 // Reads the body of the message at `at` into `out`, whose common fields are there already. The
 // message is as long as its fixed part at least, and lies in the frame.

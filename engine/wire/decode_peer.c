@@ -72,7 +72,7 @@ enum wire_refusal decode_vote_reply(const struct wire_reader *reader, const uint
 static bool are_terms(const struct layout_append_place *in, const struct layout_message *header,
                       uint32_t count)
 {
-    if ((header->flags & (LAYOUT_FLAG_SYNC | LAYOUT_FLAG_SUPPLY)) != 0) {
+    if ((header->flags & (LAYOUT_FLAG_SYNC | LAYOUT_FLAG_SUPPLY | LAYOUT_FLAG_DEPENDS)) != 0) {
         return false;
     }
     if (count == 0 ? in->entries_term != 0
@@ -94,7 +94,21 @@ static bool read_sync(const struct layout_append_place *in, const struct layout_
     out->is_supply = (header->flags & LAYOUT_FLAG_SUPPLY) != 0;
     out->sync_from = in->prev.term;
     out->sync_end = in->entries_term;
-    return parallel_is_sync(out, header->term) && (out->count > 0 || !out->is_supply);
+    return parallel_is_sync(out, header->term) && (out->count > 0 || !out->is_supply) &&
+           raft_append_tells(out) == ((header->flags & LAYOUT_FLAG_DEPENDS) != 0);
+}
+
+// What the entries of an append depend on, if it tells.
+static bool read_distances(const struct wire_reader *reader, const uint8_t *at,
+                           struct raft_append *append)
+{
+    if (!raft_append_tells(append)) {
+        return true;
+    }
+    uint16_t *distances = reader->scratch->distances;
+    memcpy(distances, at, append->count * WIRE_DISTANCE_BYTES);
+    append->distances = distances;
+    return parallel_are_distances(append);
 }
 
 // Where the entries of an append belong, and what else it tells.
@@ -131,7 +145,15 @@ enum wire_refusal decode_append(const struct wire_reader *reader, const uint8_t 
     out->raft.append.heads = reader->scratch->heads;
     out->payloads = reader->scratch->payloads;
     out->payload_bytes = in.payload_bytes;
-    return decode_entries(reader, at, header, sizeof(in), in.count, 0, in.payload_bytes);
+    bool tells = raft_append_tells(&out->raft.append);
+    uint32_t distances_bytes = tells ? in.count * WIRE_DISTANCE_BYTES : 0;
+    enum wire_refusal refusal =
+        decode_entries(reader, at, header, sizeof(in), in.count, distances_bytes, in.payload_bytes);
+    if (refusal != WIRE_OK) {
+        return refusal;
+    }
+    const uint8_t *distances = at + sizeof(in) + in.count * WIRE_HEAD_BYTES;
+    return read_distances(reader, distances, &out->raft.append) ? WIRE_OK : WIRE_BAD_FIELD;
 }
 
 // Whether the fixed part of an answer is in range. What is said of parallel groups alone is in
@@ -240,13 +262,19 @@ enum wire_refusal decode_append_fragment(const struct wire_reader *reader, const
     wire_head_read(in.head, &fragment->head);
     fragment->offset = in.offset;
     fragment->bytes = in.bytes;
-    fragment->data = at + sizeof(in);
     if (!read_place(&in.place, header, 1, &fragment->append) || !wire_fragment_is_valid(fragment)) {
         return WIRE_BAD_FIELD;
     }
     reader->scratch->heads[0] = fragment->head;
     fragment->append.heads = reader->scratch->heads;
-    return decode_check_end(at, header, sizeof(in) + (uint64_t)in.bytes);
+    uint32_t data_at = sizeof(in);
+    data_at += raft_append_tells(&fragment->append) ? WIRE_DISTANCE_BYTES : 0;
+    fragment->data = at + data_at;
+    enum wire_refusal refusal = decode_check_end(at, header, data_at + (uint64_t)in.bytes);
+    if (refusal != WIRE_OK) {
+        return refusal;
+    }
+    return read_distances(reader, at + sizeof(in), &fragment->append) ? WIRE_OK : WIRE_BAD_FIELD;
 }
 
 enum wire_refusal decode_snapshot(const struct wire_reader *reader, const uint8_t *at,

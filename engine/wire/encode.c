@@ -129,7 +129,9 @@ static void put_sync(struct layout_message *header, struct layout_append_place *
     ASSERT(has_entries ? append->entries_term == message->term : !append->is_supply);
     uint32_t sync_flag = append->has_sync ? LAYOUT_FLAG_SYNC : 0;
     uint32_t supply_flag = append->is_supply ? LAYOUT_FLAG_SUPPLY : 0;
-    header->flags |= (uint8_t)(sync_flag | supply_flag);
+    uint32_t depends_flag = raft_append_tells(append) ? LAYOUT_FLAG_DEPENDS : 0;
+    ASSERT(depends_flag == 0 || parallel_are_distances(append));
+    header->flags |= (uint8_t)(sync_flag | supply_flag | depends_flag);
     place->prev.term = append->sync_from;
     place->entries_term = append->sync_end;
 }
@@ -244,7 +246,8 @@ uint32_t wire_append_fit(const struct wire_writer *writer, const uint32_t *entry
 bool wire_append_open(struct wire_append_writer *append, struct wire_writer *writer, uint16_t group,
                       const struct raft_message *message, uint32_t count, uint32_t payload_bytes)
 {
-    if (!wire_append_takes(writer, count, payload_bytes)) {
+    uint32_t told_bytes = raft_append_tells(&message->append) ? count * WIRE_DISTANCE_BYTES : 0;
+    if (!wire_append_takes(writer, count, payload_bytes + told_bytes)) {
         return false;
     }
     struct layout_append out = {
@@ -254,18 +257,23 @@ bool wire_append_open(struct wire_append_writer *append, struct wire_writer *wri
         .payload_bytes = payload_bytes,
     };
     if (message->is_parallel) {
+        ASSERT_CMP(message->append.count, ==, count);
         put_sync(&out.message, &out.place, message, count > 0);
     } else {
         ASSERT(!message->append.has_sync && !message->append.is_supply);
     }
     uint32_t heads_bytes = count * WIRE_HEAD_BYTES;
-    uint8_t *at = reserve(writer, &out.message, sizeof(out) + heads_bytes + payload_bytes);
+    uint8_t *at =
+        reserve(writer, &out.message, sizeof(out) + heads_bytes + told_bytes + payload_bytes);
     ASSERT(at != NULL);
     memcpy(at, &out, sizeof(out));
+    if (told_bytes > 0) {
+        memcpy(at + sizeof(out) + heads_bytes, message->append.distances, told_bytes);
+    }
     writer->entries_due = count;
     append->writer = writer;
     append->head_at = at + sizeof(out);
-    append->payload_at = append->head_at + heads_bytes;
+    append->payload_at = append->head_at + heads_bytes + told_bytes;
     append->payload_end = append->payload_at + payload_bytes;
     return true;
 }
@@ -319,7 +327,18 @@ bool wire_put_append_fragment(struct wire_writer *writer, uint16_t group,
         ASSERT(!message->append.has_sync && !message->append.is_supply);
     }
     wire_head_write(out.head, &fragment->head);
-    return put(writer, &out, sizeof(out), fragment->data, fragment->bytes);
+    if (!raft_append_tells(&message->append)) {
+        return put(writer, &out, sizeof(out), fragment->data, fragment->bytes);
+    }
+    uint32_t fixed_bytes = sizeof(out) + WIRE_DISTANCE_BYTES;
+    uint8_t *at = reserve(writer, &out.message, (uint64_t)fixed_bytes + fragment->bytes);
+    if (at == NULL) {
+        return false;
+    }
+    memcpy(at, &out, sizeof(out));
+    memcpy(at + sizeof(out), message->append.distances, WIRE_DISTANCE_BYTES);
+    memcpy(at + fixed_bytes, fragment->data, fragment->bytes);
+    return true;
 }
 
 bool wire_put_snapshot(struct wire_writer *writer, uint16_t group, uint64_t term,

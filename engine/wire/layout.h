@@ -26,6 +26,7 @@ enum {
     LAYOUT_FLAG_SYNC = 8,     // message header: raft_append.has_sync
     LAYOUT_FLAG_SUPPLY = 16,  // message header: raft_append.is_supply
     LAYOUT_FLAG_RANGES = 32,  // message header: a client's request declares ranges
+    LAYOUT_FLAG_DEPENDS = 64, // message header: raft_append_tells
     LAYOUT_STATUS_DIGEST = 1,
     LAYOUT_STATUS_INTACT = 2,
 };
@@ -83,7 +84,7 @@ struct layout_append {
     struct layout_append_place place;
     uint32_t count;
     uint32_t payload_bytes;
-    // count heads, payload_bytes of payloads
+    // count heads, parallel: count distances, payload_bytes of payloads
 };
 
 struct layout_append_fragment {
@@ -92,7 +93,7 @@ struct layout_append_fragment {
     uint32_t offset;
     uint32_t bytes;
     uint8_t head[WIRE_HEAD_BYTES];
-    // bytes of data
+    // parallel: distance, bytes of data
 };
 
 struct layout_append_reply {

@@ -44,6 +44,17 @@ bool parallel_is_sync(const struct raft_append *append, uint64_t term)
     return !append->is_supply && append->sync_from < term && append->sync_end <= RAFT_INDEX_MAX;
 }
 
+bool parallel_are_distances(const struct raft_append *append)
+{
+    uint64_t beyond = append->prev.index - append->sync_end; // of the installed log
+    bool are_sound = true;
+    for (uint32_t at = 0; at < append->count; at++) {
+        uint64_t most = beyond + at + 1 < RAFT_WINDOW_MAX ? beyond + at + 1 : RAFT_WINDOW_MAX;
+        are_sound &= append->distances[at] >= 1 && append->distances[at] <= most;
+    }
+    return are_sound;
+}
+
 bool parallel_is_reply(const struct raft_append_reply *reply)
 {
     return reply->result == RAFT_APPEND_OK && reply->match <= reply->held &&

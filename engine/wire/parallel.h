@@ -30,6 +30,9 @@ static inline uint64_t parallel_report_bits(const struct raft_report *report)
 // What an append says in the place of prev's and the entries' terms, in a message of `term`.
 bool parallel_is_sync(const struct raft_append *append, uint64_t term);
 
+// Of an append that tells them.
+bool parallel_are_distances(const struct raft_append *append);
+
 // The fields of an answer other than the words, and these.
 bool parallel_is_reply(const struct raft_append_reply *reply);
 bool parallel_is_acked(const struct raft_append_reply *reply);

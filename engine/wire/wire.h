@@ -18,6 +18,7 @@ enum {
     WIRE_VERSION = 2,
     WIRE_ENVELOPE_BYTES = 40,
     WIRE_HEAD_BYTES = RAFT_ENTRY_HEAD_BYTES,
+    WIRE_DISTANCE_BYTES = 2,     // of an entry, in appends of which raft_append_tells
     WIRE_APPEND_BYTES = 88,      // an append message before its heads
     WIRE_PROPOSE_BYTES = 24,     // a proposal before its heads
     WIRE_FRAME_BYTES_MIN = 534,  // of a network: a vote with its report, and an answer, fit
@@ -223,6 +224,7 @@ struct wire_scratch {
     struct raft_entry_head heads[WIRE_ENTRIES_MAX];
     const uint8_t *payloads[WIRE_ENTRIES_MAX];
     struct wire_ranges ranges[WIRE_ENTRIES_MAX];
+    uint16_t distances[WIRE_ENTRIES_MAX];
     struct wire_result results[WIRE_RESULTS_MAX];
 };
 
@@ -317,7 +319,8 @@ bool wire_put_raft(struct wire_writer *writer, uint16_t group, const struct raft
 
 // An append with entries is opened for a known number of entries and payload bytes (heads stand
 // before payloads), then filled entry by entry. Count while gathering, with wire_append_takes, or
-// over a list, with wire_append_fit.
+// over a list, with wire_append_fit. Where raft_append_tells, WIRE_DISTANCE_BYTES of each entry
+// count as payload there, and not in wire_append_open, which finds them in the message.
 struct wire_append_writer {
     struct wire_writer *writer;
     uint8_t *head_at;     // of the next entry
@@ -363,7 +366,8 @@ void wire_append_put(struct wire_append_writer *append, const struct raft_entry_
 void wire_append_put_records(struct wire_append_writer *append, const uint8_t *records,
                              uint32_t count);
 // Largest payload that fits an otherwise empty frame of this size as a single-entry append; larger
-// ones travel in fragments of wire_fragment_bytes(frame_bytes) each.
+// ones travel in fragments of wire_fragment_bytes(frame_bytes) each. (Of both, WIRE_DISTANCE_BYTES
+// less where raft_append_tells.)
 uint32_t wire_append_payload_max(uint32_t frame_bytes);
 // (Of a command that declares ranges, wire_ranges_bytes less.)
 uint32_t wire_propose_payload_max(uint32_t frame_bytes);

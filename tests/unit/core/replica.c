@@ -88,6 +88,8 @@ bool replica_is_sound(const struct raft_message *message)
                 parallel_is_present(&message->vote_reply.report));
     case RAFT_MSG_APPEND:
         return parallel_is_sync(&message->append, message->term) &&
+               (raft_append_tells(&message->append) ? parallel_are_distances(&message->append)
+                                                    : message->append.distances == NULL) &&
                (message->append.count == 0 ? !message->append.is_supply
                                            : message->append.entries_term == message->term);
     case RAFT_MSG_APPEND_REPLY:

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "engine/base/prng.h"
+#include "engine/core/parallel.h"
 #include "tests/unit/core/replica.h"
 
 enum { SEEDS = 4000, STEPS = 1500 };
@@ -14,6 +15,7 @@ enum { SEEDS = 4000, STEPS = 1500 };
 static struct replica node;
 static struct prng prng;
 static struct raft_entry_head heads[64];
+static uint16_t distances[64];
 static bool is_parallel;
 
 static uint64_t draw(uint64_t high)
@@ -88,7 +90,16 @@ static void fill_parallel_append(struct raft_message *message)
     if (append->has_sync) {
         append->sync_from = draw(1) ? node.view.sync_term : draw(4);
         append->sync_from = append->sync_from < message->term ? append->sync_from : 0;
-        append->sync_end = draw(3) ? node.view.last + draw(3) : any_index() & RAFT_INDEX_MAX;
+        uint64_t end = draw(1) ? node.raft->parallel->sync_end : node.view.last + draw(3);
+        append->sync_end = draw(3) ? end : any_index() & RAFT_INDEX_MAX;
+    }
+    if (raft_append_tells(append)) {
+        for (uint32_t at = 0; at < append->count; at++) {
+            uint64_t most = append->prev.index - append->sync_end + at;
+            most = most < RAFT_WINDOW_MAX - 1 ? most : RAFT_WINDOW_MAX - 1;
+            distances[at] = (uint16_t)(1 + draw(draw(1) && most > 3 ? 3 : most));
+        }
+        append->distances = distances;
     }
 }
 
@@ -348,6 +359,7 @@ static void receive_anything(bool in_parallel)
         node.config.log_entries = 64U << draw(2);
         node.config.order = is_parallel ? RAFT_ORDER_PARALLEL : RAFT_ORDER_STRICT;
         node.config.span_entries = 1 + (uint32_t)draw(draw(3) ? 16 : RAFT_WINDOW_MAX - 1);
+        node.config.look_behind = is_parallel && draw(3) == 0 ? 1 + (uint32_t)draw(3) : 0;
         replica_start(&node);
         for (int at = 0; at < STEPS; at++) {
             any_step();

@@ -578,19 +578,76 @@ static void a_retry_depends_on_its_first_copy(void)
     replica_close(&node);
 }
 
-static void commands_of_one_client_under_way_lie_within_a_window(void)
+// Half of any session's window: the last two spans of 256 sequences. Beyond that order is kept.
+static void commands_of_one_client_in_either_order_lie_within_a_window(void)
 {
     open_node(3);
     lead();
+    const uint64_t *depends_on = node.raft->parallel->depends_on;
+    enum { SPAN = PARALLEL_SEQUENCES_MAX / 2 };
     propose_at(0, 7, 100);
-    propose_at(10, 7, 99 + PARALLEL_SEQUENCES_MAX);
-    CHECK_EQUAL(node.raft->parallel->depends_on[2], 0);
-    propose_at(20, 7, 100 + PARALLEL_SEQUENCES_MAX); // too far: waits for all, and all for it
-    CHECK_EQUAL(node.raft->parallel->depends_on[3], 2);
-    propose_at(30, 8, 1);
-    CHECK_EQUAL(node.raft->parallel->depends_on[4], 3);
-    propose_at(40, 7, 99); // below
-    CHECK_EQUAL(node.raft->parallel->depends_on[5], 4);
+    propose_at(10, 7, 100 + SPAN);       // the second span begins
+    propose_at(20, 7, 99 + 2 * SPAN);    // its last
+    propose_at(30, 7, 100 + 2 * SPAN);   // the third: behind those of the first
+    propose_at(40, 8, 1);                // another client's
+    propose_at(50, 7, 99);               // far back: behind all of its client
+    propose_at(60, 7, 101 + 2 * SPAN);   // ... and later ones behind it
+    propose_at(70, 7, 100 + 100 * SPAN); // far ahead: likewise
+    propose_at(80, 7, 101 + 100 * SPAN);
+    propose_at(90, 7, 100 + 101 * SPAN);
+    static const uint64_t expected[] = {0, 0, 0, 0, 1, 0, 4, 6, 7, 7, 7};
+    for (uint64_t index = 1; index < 11; index++) {
+        CHECK_EQUAL(depends_on[index], expected[index]);
+    }
+    replica_close(&node);
+}
+
+// A follower may not have what is applied here.
+static void an_entry_depends_on_what_is_applied_too(void)
+{
+    open_node(3);
+    lead();
+    propose_at(0, 7, 1);
+    ack_one(2, 0, 1);
+    replica_settle(&node);
+    receive(installed_ack(2, 1));
+    CHECK(takes(1, 1));
+    const struct raft_input applied = {.kind = RAFT_IN_APPLIED, .applied_first = 1, .applied = 1};
+    replica_step(&node, &applied);
+    CHECK_EQUAL(node.view.applied, 1);
+    propose_at(0, 8, 1);
+    CHECK_EQUAL(node.raft->parallel->depends_on[2], 1);
+    propose_at(50, 7, 1); // a retry of it
+    CHECK_EQUAL(node.raft->parallel->depends_on[3], 1);
+    uint16_t distances[2];
+    raft_distances(node.raft, 2, 2, distances);
+    CHECK_EQUAL(distances[0], 1);
+    CHECK_EQUAL(distances[1], 2);
+    replica_close(&node);
+}
+
+// Nothing is remembered, nor told, of what is a window back: it comes first.
+static void an_entry_depends_on_everything_a_window_back(void)
+{
+    open_node(3);
+    lead();
+    for (uint64_t index = 1; index <= 100; index++) {
+        propose_at(1000 + 10 * index, 1 + index, 1);
+        CHECK_EQUAL(node.view.last, index);
+        uint64_t reach = index > node.config.span_entries ? index - node.config.span_entries : 0;
+        CHECK_EQUAL(node.raft->parallel->depends_on[index], reach);
+        replica_settle(&node);
+        receive(installed_ack(2, index));
+        CHECK(takes(index, index));
+        const struct raft_input applied = {
+            .kind = RAFT_IN_APPLIED, .applied_first = index, .applied = index};
+        replica_step(&node, &applied);
+    }
+    uint32_t known = 0;
+    for (uint32_t at = 0; at < PARALLEL_CLIENTS_MAX; at++) {
+        known += node.raft->parallel->clients[at].client != 0;
+    }
+    CHECK_EQUAL(known, node.config.span_entries);
     replica_close(&node);
 }
 
@@ -636,7 +693,9 @@ int main(int argc, char **argv)
         TEST(conflicts_commit_in_order_and_others_in_any),
         TEST(a_registration_waits_for_all_and_all_wait_for_it),
         TEST(a_retry_depends_on_its_first_copy),
-        TEST(commands_of_one_client_under_way_lie_within_a_window),
+        TEST(commands_of_one_client_in_either_order_lie_within_a_window),
+        TEST(an_entry_depends_on_what_is_applied_too),
+        TEST(an_entry_depends_on_everything_a_window_back),
         TEST(a_follower_acknowledges_beyond_a_hole)};
     return test_run("core install", cases, TEST_COUNT(cases), argc, argv);
 }

@@ -85,6 +85,7 @@ struct node {
 struct mail {
     struct raft_message message;
     struct raft_entry_head heads[16];
+    uint16_t distances[16];
     bool is_checkpoint;
     uint64_t due;
 };
@@ -116,10 +117,11 @@ static struct {
     uint32_t apply_percent;
     uint64_t crash_every, cut_every, late_ns, stall_every, replay_every, lose_every;
     bool is_volatile; // nodes that restart have nothing
-    uint32_t log_entries, span_entries, window_entries;
+    uint32_t log_entries, span_entries, window_entries, look_behind;
 } rough;
 static uint64_t run_seed;
-static uint64_t noops, beyond, commits_seen, leaders_seen, checkpoints_seen, fetches;
+static uint64_t noops, beyond, beyond_at_followers, commits_seen, leaders_seen, checkpoints_seen,
+    fetches;
 static uint64_t retries, outside, losses, replays;
 
 static bool chance(uint32_t percent)
@@ -205,6 +207,7 @@ static void apply(struct node *node, uint64_t index)
     node->applied_high = node->applied_high > index ? node->applied_high : index;
     struct raft_view view;
     raft_view(node->raft, &view);
+    beyond_at_followers += index > view.last;
     if (view.role == RAFT_LEADER) {
         answered_high = answered_high > index ? answered_high : index;
         is_answered[index] = true;
@@ -285,6 +288,20 @@ static void step(struct node *node, const struct raft_input *input)
     place(node, &accept);
 }
 
+static void enclose(struct mail *mail, const struct raft_message *message,
+                    const struct raft_entry_head *heads)
+{
+    mail->message = *message;
+    if (message->type != RAFT_MSG_APPEND || heads == NULL) {
+        return;
+    }
+    memcpy(mail->heads, heads, message->append.count * sizeof(heads[0]));
+    if (message->append.distances != NULL) {
+        memcpy(mail->distances, message->append.distances,
+               message->append.count * sizeof(mail->distances[0]));
+    }
+}
+
 static void post(const struct raft_message *message, const struct raft_entry_head *heads,
                  bool is_checkpoint)
 {
@@ -295,19 +312,13 @@ static void post(const struct raft_message *message, const struct raft_entry_hea
     }
     struct mail *old = &old_mails[old_mail_count++ % OLD_MAIL_MAX];
     if (!is_checkpoint && chance(20)) {
-        old->message = *message;
-        if (message->type == RAFT_MSG_APPEND && heads != NULL) {
-            memcpy(old->heads, heads, message->append.count * sizeof(heads[0]));
-        }
+        enclose(old, message, heads);
     }
     for (uint32_t copy = 0; copy < 1 + (chance(2) ? 1U : 0U) && mail_count < MAIL_MAX; copy++) {
         struct mail *mail = &mails[mail_count++];
-        mail->message = *message;
+        enclose(mail, message, heads);
         mail->is_checkpoint = is_checkpoint;
         mail->due = now + prng_below(&prng, chance(rough.late_percent) ? rough.late_ns : TICK_NS);
-        if (message->type == RAFT_MSG_APPEND && heads != NULL) {
-            memcpy(mail->heads, heads, message->append.count * sizeof(heads[0]));
-        }
     }
 }
 
@@ -315,6 +326,7 @@ static void send_entries(struct node *node, const struct raft_send *send)
 {
     for (uint64_t first = send->range.first; first <= send->range.last;) {
         struct raft_entry_head heads[16];
+        uint16_t distances[16];
         struct raft_message message;
         raft_append_header(node->raft, send->to, first, &message);
         uint32_t count = 0, most = 1 + (uint32_t)prng_below(&prng, 3);
@@ -325,6 +337,10 @@ static void send_entries(struct node *node, const struct raft_send *send)
         }
         message.append.count = count;
         message.append.entries_term = message.term; // (the stamp they get there)
+        if (raft_append_tells(&message.append)) {
+            raft_distances(node->raft, first, count, distances);
+            message.append.distances = distances;
+        }
         post(&message, heads, false);
         first += count;
     }
@@ -524,8 +540,11 @@ static void deliver(void)
             install_checkpoint(&nodes[mail.message.from - 1], node);
             continue;
         }
-        mail.message.append.heads =
-            mail.message.type == RAFT_MSG_APPEND ? mail.heads : mail.message.append.heads;
+        if (mail.message.type == RAFT_MSG_APPEND) {
+            mail.message.append.heads = mail.heads;
+            mail.message.append.distances =
+                raft_append_tells(&mail.message.append) ? mail.distances : NULL;
+        }
         const struct raft_input input = {.kind = RAFT_IN_MESSAGE, .message = &mail.message};
         step(node, &input);
     }
@@ -548,6 +567,7 @@ static struct raft_config settings(const struct node *node)
                                  .window_entries = rough.window_entries,
                                  .window_bytes = 1 << 20,
                                  .span_entries = rough.span_entries,
+                                 .look_behind = rough.look_behind,
                                  .seed = run_seed};
     for (uint16_t at = 0; at < node_count; at++) {
         config.voters[at] = (uint16_t)(at + 1);
@@ -853,6 +873,7 @@ static void open_run(uint64_t seed)
     rough.log_entries = 64U << prng_below(&prng, 3);
     rough.span_entries = 16 + (uint32_t)prng_below(&prng, rough.log_entries / 4 - 15);
     rough.window_entries = 1 + (uint32_t)prng_below(&prng, rough.log_entries / 2);
+    rough.look_behind = chance(25) ? 1 + (uint32_t)prng_below(&prng, 4) : 0;
     memset(verdicts, 0, sizeof(verdicts));
     memset(digests, 0, sizeof(digests));
     memset(sequences, 0, sizeof(sequences));
@@ -971,13 +992,17 @@ static void random_schedules(void)
     for (uint64_t at = 0; at < runs; at++) {
         run(seed + at);
     }
-    printf("applied %lu, beyond a hole %lu, no-ops %lu, fetches %lu, checkpoints %lu, terms %lu\n",
-           (unsigned long)commits_seen, (unsigned long)beyond, (unsigned long)noops,
-           (unsigned long)fetches, (unsigned long)checkpoints_seen, (unsigned long)leaders_seen);
+    printf(
+        "applied %lu, ahead of another %lu, beyond a hole in the log %lu, no-ops %lu, fetches %lu, "
+        "checkpoints %lu, terms %lu\n",
+        (unsigned long)commits_seen, (unsigned long)beyond, (unsigned long)beyond_at_followers,
+        (unsigned long)noops, (unsigned long)fetches, (unsigned long)checkpoints_seen,
+        (unsigned long)leaders_seen);
     printf("retries %lu, outside %lu, lost logs %lu, replays %lu\n", (unsigned long)retries,
            (unsigned long)outside, (unsigned long)losses, (unsigned long)replays);
     if (runs >= 100) {
-        CHECK(beyond > 0 && noops > 0 && fetches > 0 && checkpoints_seen > 0);
+        CHECK(beyond > 0 && beyond_at_followers > 0 && noops > 0 && fetches > 0 &&
+              checkpoints_seen > 0);
         CHECK(retries > 0 && outside > 0 && losses > 0 && replays > 0);
     }
     for (uint32_t at = 0; at < NODES_MAX; at++) {

@@ -49,6 +49,12 @@ static const char *append_difference(const struct raft_append *got, const struct
     SAME(is_supply);
     SAME(sync_from);
     SAME(sync_end);
+    if ((got->distances == NULL) != (want->distances == NULL)) {
+        return "distances";
+    }
+    if (want->distances != NULL) {
+        SAME_BYTES(got->distances, want->distances, want->count * sizeof(want->distances[0]));
+    }
     return NULL;
 }
 

@@ -131,6 +131,14 @@ static const char *sync_fault(const struct raft_append *append, uint64_t term)
     REQUIRE(append->sync_from < term);
     REQUIRE(append->sync_end < LIMIT);
     REQUIRE(append->count > 0 || !append->is_supply);
+    bool tells = append->has_sync && append->count > 0 && append->prev.index + 1 > append->sync_end;
+    REQUIRE(tells == (append->distances != NULL));
+    for (uint32_t i = 0; tells && i < append->count; i++) {
+        uint64_t index = append->prev.index + 1 + i;
+        REQUIRE(append->distances[i] > 0);
+        REQUIRE(append->distances[i] <= 2048);
+        REQUIRE(append->distances[i] <= index - append->sync_end);
+    }
     return NULL;
 }
 
@@ -164,6 +172,7 @@ static const char *append_fault(const struct raft_append *append, uint64_t term,
     }
     REQUIRE(!append->has_sync && !append->is_supply);
     REQUIRE(append->sync_from == 0 && append->sync_end == 0);
+    REQUIRE(append->distances == NULL);
     if (append->count == 0) {
         REQUIRE(append->entries_term == 0);
         return NULL;
@@ -490,7 +499,8 @@ static uint64_t left_out(const uint8_t *at, uint64_t bytes)
     }
     uint64_t count = number_at(at + fixed - 8, 4);
     uint64_t payloads = number_at(at + fixed - 4, 4);
-    uint64_t before = fixed + 24 * count;
+    bool is_told = at[4] == 5 && (at[5] & (4 + 64)) == 4 + 64;
+    uint64_t before = fixed + (is_told ? 26 : 24) * count;
     if (at[4] == 32 && (at[5] & 32) != 0) { // ranges: a byte an entry says how many
         uint64_t counts_at = before;
         before += (count + 7) / 8 * 8;

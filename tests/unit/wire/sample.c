@@ -100,12 +100,14 @@ static void make_empty(struct prng *prng, struct raft_entry_head *head, bool fro
 static uint32_t make_entries(struct sample *sample, struct prng *prng, uint32_t count_min,
                              uint32_t room_bytes, bool from_client)
 {
+    uint32_t apart_bytes = WIRE_HEAD_BYTES;
+    apart_bytes += sample->message.is_parallel ? WIRE_DISTANCE_BYTES : 0;
     uint32_t count_max = (uint32_t)edgy(prng, count_min, prng_chance(prng, 1, 4) ? 400 : 12);
     uint32_t bytes_max = (uint32_t)edgy(prng, 0, prng_chance(prng, 1, 4) ? 8000 : 100);
     uint32_t count = 0;
     uint32_t data_at = 0;
-    while (count < count_max && room_bytes >= WIRE_HEAD_BYTES) {
-        room_bytes -= WIRE_HEAD_BYTES;
+    while (count < count_max && room_bytes >= apart_bytes) {
+        room_bytes -= apart_bytes;
         uint32_t limit = bytes_max < room_bytes ? bytes_max : room_bytes;
         uint32_t bytes = (uint32_t)edgy(prng, 0, limit);
         if (prng_chance(prng, 1, 4)) {
@@ -138,7 +140,8 @@ static void make_place(struct raft_append *append, struct prng *prng, uint64_t t
 }
 
 // What an append of a parallel group says instead of terms.
-static void make_sync(struct raft_append *append, struct prng *prng, uint64_t term)
+static void make_sync(struct sample *sample, struct raft_append *append, struct prng *prng,
+                      uint64_t term)
 {
     append->prev.term = 0;
     append->entries_term = append->count > 0 ? term : 0;
@@ -146,7 +149,15 @@ static void make_sync(struct raft_append *append, struct prng *prng, uint64_t te
     append->is_supply = !append->has_sync && append->count > 0 && flip(prng);
     if (append->has_sync) {
         append->sync_from = edgy(prng, 0, term - 1);
-        append->sync_end = edgy(prng, 0, RAFT_INDEX_MAX);
+        append->sync_end = edgy(prng, 0, flip(prng) ? append->prev.index : RAFT_INDEX_MAX);
+    }
+    if (raft_append_tells(append)) {
+        uint64_t beyond = append->prev.index - append->sync_end;
+        for (uint32_t i = 0; i < append->count; i++) {
+            uint64_t most = beyond + 1 + i < RAFT_WINDOW_MAX ? beyond + 1 + i : RAFT_WINDOW_MAX;
+            sample->distances[i] = (uint16_t)edgy(prng, 1, most);
+        }
+        append->distances = sample->distances;
     }
 }
 
@@ -375,17 +386,17 @@ static void make_peer_message(struct sample *sample, struct prng *prng, uint8_t 
         message->raft.append.heads = sample->heads;
         message->payloads = sample->payloads;
         if (message->is_parallel) {
-            make_sync(&message->raft.append, prng, term);
+            make_sync(sample, &message->raft.append, prng, term);
         }
     } else if (type == RAFT_MSG_APPEND_REPLY && message->is_parallel) {
         make_parallel_reply(&message->raft.append_reply, prng, room_bytes);
     } else if (type == RAFT_MSG_APPEND_REPLY) {
         make_append_reply(&message->raft.append_reply, prng, term);
     } else if (type == WIRE_APPEND_FRAGMENT) {
-        make_fragment(sample, prng, room_bytes);
+        make_fragment(sample, prng, room_bytes - (message->is_parallel ? WIRE_DISTANCE_BYTES : 0));
         make_place(&message->fragment.append, prng, term, 1);
         if (message->is_parallel) {
-            make_sync(&message->fragment.append, prng, term);
+            make_sync(sample, &message->fragment.append, prng, term);
         }
     } else if (type == WIRE_SNAPSHOT) {
         make_snapshot(sample, prng, term, room_bytes);

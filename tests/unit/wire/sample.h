@@ -26,6 +26,7 @@ struct sample {
     const uint8_t *payloads[SAMPLE_ENTRIES_MAX];
     struct wire_result results[WIRE_RESULTS_MAX];
     struct wire_ranges ranges[SAMPLE_ENTRIES_MAX];
+    uint16_t distances[SAMPLE_ENTRIES_MAX];
     uint8_t data[SAMPLE_DATA_BYTES];
 };
 

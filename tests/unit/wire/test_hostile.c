@@ -143,6 +143,9 @@ static void a_flip_in_a_payload_is_its_entrys_affair(void)
             is_append ? sample.message.payload_bytes : sample.message.propose.payload_bytes;
         uint32_t from = M + fixed_bytes + heads * WIRE_HEAD_BYTES;
         from += is_append ? 0 : sample_ranges_bytes(&sample.message.propose);
+        from += is_append && raft_append_tells(&sample.message.raft.append)
+                    ? heads * WIRE_DISTANCE_BYTES
+                    : 0;
         for (uint32_t bit = 64; bit < bytes * 8; bit++) {
             bool is_payload = bit / 8 >= from && bit / 8 < from + payload_bytes;
             frame[bit / 8] ^= (uint8_t)(1u << bit % 8);

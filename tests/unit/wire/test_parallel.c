@@ -193,6 +193,10 @@ static const struct row refused[] = {
     {"prev index 2^62", APPEND, IN(append, place.prev.index), 8, OVER},
     {"prev + count over", APPEND, IN(append, place.prev.index), 8, RAFT_INDEX_MAX},
     {"commit 2^62 in an append", APPEND, IN(append, place.commit), 8, OVER},
+    {"nothing told beyond the end", APPEND, IN(append, place.entries_term), 8, 20},
+    {"fragment: nothing told", FRAGMENT, IN(append_fragment, place.entries_term), 8, 20},
+    {"told up to the end", APPEND, IN(message, flags), 1, 4 + 8 + 64},
+    {"fragment: told up to the end", FRAGMENT, IN(message, flags), 1, 4 + 8 + 64},
     {"fragment: SYNC and supply", FRAGMENT, IN(message, flags), 1, 4 + 8 + 16},
     {"fragment: terms in a supply", FRAGMENT, IN(message, flags), 1, 4 + 16},
     {"fragment: from the term itself", FRAGMENT, IN(append_fragment, place.prev.term), 8, 9},
@@ -252,10 +256,9 @@ static const struct row accepted[] = {
     {"bits none but the last", VOTE_REPLY, REPORT(present[0]), 8, 0},
     {"from nothing", APPEND, IN(append, place.prev.term), 8, 0},
     {"from the term before", APPEND, IN(append, place.prev.term), 8, 8},
-    {"sync end 0", APPEND, IN(append, place.entries_term), 8, 0},
+    {"sync end at the first entry", APPEND, IN(append, place.entries_term), 8, 21},
     {"sync end of the last index", APPEND, IN(append, place.entries_term), 8, RAFT_INDEX_MAX},
     {"entries from 1", APPEND, IN(append, place.prev.index), 8, 0},
-    {"the last index", APPEND, IN(append, place.prev.index), 8, RAFT_INDEX_MAX - 1},
     {"match at held", APPEND_REPLY, IN(append_reply, match), 8, 12},
     {"not installed", APPEND_REPLY, IN(append_reply, is_installed), 1, 0},
     {"acked none but the last", APPEND_REPLY, ACKED(0), 8, 0},
@@ -372,6 +375,12 @@ static const struct edits {
       {IN(append, place.prev.term), 8, 0},
       {IN(append, place.entries_term), 8, 0}},
      WIRE_END},
+    {"the last index",
+     APPEND,
+     0,
+     {{IN(append, place.prev.index), 8, RAFT_INDEX_MAX - 1},
+      {IN(append, place.entries_term), 8, RAFT_INDEX_MAX}},
+     WIRE_END},
     {"a supply",
      APPEND,
      0,
@@ -433,6 +442,65 @@ static void edits_of_several_fields_meet_the_rules(void)
         }
         CHECK_TEXT(wire_refusal_name(refusal), wire_refusal_name(row->want));
     }
+}
+
+// Two entries, 31 and 32, the first two beyond the log that ends at 30: they may be told to depend
+// on that and on nothing before, and on nobody in a window's distance.
+static uint32_t told_frame(uint16_t first, uint16_t second)
+{
+    make_plain(APPEND);
+    struct raft_append *append = &sample.message.raft.append;
+    sample.heads[1] = sample.heads[0];
+    sample.payloads[1] = sample.payloads[0];
+    sample.message.payload_bytes = 16;
+    append->count = 2;
+    append->prev.index = 30;
+    sample.distances[0] = sample.distances[1] = 1;
+    append->distances = sample.distances;
+    uint32_t bytes = sample_frame(frame, sizeof(frame), &sample.message);
+    store(frame + M + 88 + 48, first, 2);
+    store(frame + M + 88 + 50, second, 2);
+    oracle_reseal(frame, bytes);
+    return bytes;
+}
+
+static void what_is_told_is_in_range(void)
+{
+    static const struct {
+        uint16_t first, second;
+        enum wire_refusal want;
+    } rows_told[] = {
+        {1, 1, WIRE_END},           {1, 2, WIRE_END},           {0, 1, WIRE_BAD_FIELD},
+        {1, 0, WIRE_BAD_FIELD},     {2, 1, WIRE_BAD_FIELD},     {1, 3, WIRE_BAD_FIELD},
+        {65535, 1, WIRE_BAD_FIELD}, {1, 65535, WIRE_BAD_FIELD},
+    };
+    for (size_t i = 0; i < sizeof(rows_told) / sizeof(rows_told[0]); i++) {
+        uint32_t bytes = told_frame(rows_told[i].first, rows_told[i].second);
+        CHECK_EQUAL(drain(APPEND, bytes), rows_told[i].want);
+    }
+    for (uint16_t over = 0; over < 2; over++) { // far behind the end of the log
+        uint32_t bytes = told_frame(RAFT_WINDOW_MAX, RAFT_WINDOW_MAX + over);
+        store(frame + IN(append, place.entries_term), 5, 8);
+        store(frame + IN(append, place.prev.index), 5 + RAFT_WINDOW_MAX, 8);
+        oracle_reseal(frame, bytes);
+        CHECK_EQUAL(drain(APPEND, bytes), over == 0 ? WIRE_END : WIRE_BAD_FIELD);
+    }
+}
+
+// A flag that flips moves the border of what the checksum covers, by less than the padding may
+// hide: it is refused whatever the checksum says.
+static void told_or_not_is_told_by_the_rest(void)
+{
+    uint32_t bytes = told_frame(1, 1);
+    for (uint32_t bit = 2; bit < 7; bit++) {
+        frame[IN(message, flags)] ^= (uint8_t)(1U << bit);
+        oracle_reseal(frame, bytes);
+        CHECK_EQUAL(drain(APPEND, bytes), WIRE_BAD_FIELD);
+        frame[IN(message, flags)] ^= (uint8_t)(1U << bit);
+    }
+    bytes = told_frame(1, 1);
+    frame[M + 88 + 50] ^= 2; // what is told is covered
+    CHECK_EQUAL(drain(APPEND, bytes), WIRE_BAD_CHECKSUM);
 }
 
 static void a_supply_has_entries(void)
@@ -621,12 +689,38 @@ static void a_sync_lies_as_published(void)
     check_message(want, sizeof(want));
 }
 
+static void what_is_told_lies_as_published(void)
+{
+    static const uint8_t want[] = {
+        160,     0,       0,       0, 5,  4 + 8 + 64, 1, 0,
+        U64(9),                    // bytes, type, flags PARALLEL, SYNC and told, group, term
+        U64(5),  U64(30), U64(30), // sync from, prev index, sync end
+        U64(19), U64(0),  U64(0),  // commit, round, echo
+        U64(0),  U64(0),           // rejoin
+        2,       0,       0,       0, 16, 0,          0, 0, // count, payload bytes
+        U64(3),  U64(1),  0,       0, 0,  0,          8, 0,
+        0,       2, // client, sequence, crc, bytes, kind
+        U64(3),  U64(1),  0,       0, 0,  0,          8, 0,
+        0,       2,                   // of the second
+        1,       0,       2,       0, // distances
+        U64(0),  U64(0),              // payloads
+        0,       0,       0,       0, // padding
+    };
+    uint32_t bytes = told_frame(1, 2);
+    CHECK_EQUAL(bytes, M + sizeof(want));
+    for (uint32_t at = 0; at < sizeof(want); at++) {
+        CHECK_EQUAL(frame[M + at], want[at]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         TEST(every_row_is_refused),
         TEST(limits_are_accepted),
         TEST(edits_of_several_fields_meet_the_rules),
+        TEST(what_is_told_is_in_range),
+        TEST(told_or_not_is_told_by_the_rest),
         TEST(a_supply_has_entries),
         TEST(every_length_round_trips),
         TEST(nothing_is_left_from_another_message),
@@ -636,6 +730,7 @@ int main(int argc, char **argv)
         TEST(an_answer_lies_as_published),
         TEST(a_fetch_lies_as_published),
         TEST(a_sync_lies_as_published),
+        TEST(what_is_told_lies_as_published),
     };
     return test_run("wire parallel", cases, TEST_COUNT(cases), argc, argv);
 }

@@ -203,6 +203,8 @@ static const struct row rows[] = {
     {"a vote as supply", RAFT_MSG_VOTE, IN(message, flags), 1, 16, FIELD},
     {"flag 5 of a vote", RAFT_MSG_VOTE, IN(message, flags), 1, 32, FIELD},
     {"flag 5 of an append", APPEND, IN(message, flags), 1, 32, FIELD},
+    {"flag 6 of a strict append", APPEND, IN(message, flags), 1, 64, FIELD},
+    {"flag 6 of a strict fragment", WIRE_APPEND_FRAGMENT, IN(message, flags), 1, 64, FIELD},
     {"a SYNC in a strict group", APPEND, IN(message, flags), 1, 8, FIELD},
     {"a supply in a strict group", APPEND, IN(message, flags), 1, 16, FIELD},
     {"a SYNC of a strict fragment", WIRE_APPEND_FRAGMENT, IN(message, flags), 1, 8, FIELD},
