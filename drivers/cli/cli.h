@@ -25,6 +25,9 @@ extern const struct cli_command *const cli_commands[];
 int cli_fail(const struct cli_arguments *arguments, enum cli_exit code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+// Adds the EAL arguments behind "--" to those of the file. CLI_OK, or CLI_USAGE (reported).
+int cli_add_eal(const struct cli_arguments *arguments, struct pontoon_config *config);
+
 // Options that mean the same in every command.
 #define CLI_OPTION_CONFIG                                                                          \
     {                                                                                              \
@@ -35,6 +38,11 @@ int cli_fail(const struct cli_arguments *arguments, enum cli_exit code, const ch
     {                                                                                              \
         .name = "id", .letter = 'i', .kind = CLI_NUMBER, .argument = "N", .min = 1, .max = 64,     \
         .is_required = true, .summary = "which node of the configuration this is"                  \
+    }
+#define CLI_OPTION_ONE_ID(text)                                                                    \
+    {                                                                                              \
+        .name = "id", .letter = 'i', .kind = CLI_NUMBER, .argument = "N", .min = 1, .max = 64,     \
+        .summary = text                                                                            \
     }
 #define CLI_OPTION_CLIENT                                                                          \
     {                                                                                              \

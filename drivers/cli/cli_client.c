@@ -15,20 +15,6 @@ uint64_t cli_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static int add_eal(const struct cli_arguments *arguments, struct pontoon_config *config)
-{
-    size_t used = strlen(config->eal);
-    for (uint32_t at = 0; at < arguments->eal_count; at++) {
-        int count =
-            snprintf(config->eal + used, sizeof(config->eal) - used, " %s", arguments->eal[at]);
-        if (count < 0 || (size_t)count >= sizeof(config->eal) - used) {
-            return cli_fail(arguments, CLI_USAGE, "too many EAL arguments");
-        }
-        used += (size_t)count;
-    }
-    return CLI_OK;
-}
-
 int cli_client_open(struct cli_client *client, const struct cli_arguments *arguments,
                     const struct pontoon_client_options *options)
 {
@@ -41,7 +27,7 @@ int cli_client_open(struct cli_client *client, const struct cli_arguments *argum
     if (error != 0) {
         return cli_fail(arguments, CLI_CONFIGURATION, "%s", reason);
     }
-    int code = add_eal(arguments, &client->config);
+    int code = cli_add_eal(arguments, &client->config);
     if (code != CLI_OK) {
         return code;
     }

@@ -9,13 +9,7 @@
 enum { REASON_BYTES = 512 };
 
 static const struct cli_option member_options[] = {
-    {.name = "id",
-     .letter = 'i',
-     .kind = CLI_NUMBER,
-     .argument = "N",
-     .min = 1,
-     .max = 64,
-     .summary = "as this node (default: every node and client)"},
+    CLI_OPTION_ONE_ID("as this node (default: every node and client)"),
     {.name = "client",
      .kind = CLI_NUMBER,
      .argument = "K",

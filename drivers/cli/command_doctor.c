@@ -84,13 +84,7 @@ static const struct cli_option options[] = {
      .kind = CLI_TEXT,
      .argument = "FILE",
      .summary = "judge for this configuration (default: the settings' defaults)"},
-    {.name = "id",
-     .letter = 'i',
-     .kind = CLI_NUMBER,
-     .argument = "N",
-     .min = 1,
-     .max = 64,
-     .summary = "judge as this node of it: its directory is tried"},
+    CLI_OPTION_ONE_ID("judge as this node of it: its directory is tried"),
     CLI_OPTION_JSON,
 };
 

@@ -20,13 +20,7 @@ enum { REASON_BYTES = 512, STEPS_MAX = 4096, LINE_BYTES = IMPAIR_TEXT_BYTES + 64
 
 static const struct cli_option options[] = {
     CLI_OPTION_CONFIG,
-    {.name = "id",
-     .letter = 'i',
-     .kind = CLI_NUMBER,
-     .argument = "N",
-     .min = 1,
-     .max = 64,
-     .summary = "only this node (default: every node of the configuration)"},
+    CLI_OPTION_ONE_ID("only this node (default: every node of the configuration)"),
     {.name = "script",
      .letter = 's',
      .kind = CLI_TEXT,

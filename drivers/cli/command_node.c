@@ -67,21 +67,6 @@ static int code_of(int error)
     }
 }
 
-// EAL arguments behind "--" are added to those of the file.
-static int add_eal(const struct cli_arguments *arguments, struct pontoon_config *config)
-{
-    size_t used = strlen(config->eal);
-    for (uint32_t at = 0; at < arguments->eal_count; at++) {
-        int count =
-            snprintf(config->eal + used, sizeof(config->eal) - used, " %s", arguments->eal[at]);
-        if (count < 0 || (size_t)count >= sizeof(config->eal) - used) {
-            return cli_fail(arguments, CLI_USAGE, "too many EAL arguments");
-        }
-        used += (size_t)count;
-    }
-    return CLI_OK;
-}
-
 static void wait_for_end(const sigset_t *signals)
 {
     int signal;
@@ -155,7 +140,7 @@ static int run(const struct cli_arguments *arguments)
         return cli_fail(arguments, CLI_CONFIGURATION, "%s", reason);
     }
     config.bootstrap = cli_is_given(arguments, "bootstrap");
-    int code = add_eal(arguments, &config);
+    int code = cli_add_eal(arguments, &config);
     if (code != CLI_OK) {
         return code;
     }

@@ -12,13 +12,7 @@ enum { REASON_BYTES = 512 };
 
 static const struct cli_option options[] = {
     CLI_OPTION_CONFIG,
-    {.name = "id",
-     .letter = 'i',
-     .kind = CLI_NUMBER,
-     .argument = "N",
-     .min = 1,
-     .max = 64,
-     .summary = "only this node (default: every node of the configuration)"},
+    CLI_OPTION_ONE_ID("only this node (default: every node of the configuration)"),
     {.name = "digest", .kind = CLI_FLAG, .summary = "with the digest of each group's state"},
     CLI_OPTION_JSON,
 };

@@ -36,6 +36,20 @@ int cli_fail(const struct cli_arguments *arguments, enum cli_exit code, const ch
     return (int)code;
 }
 
+int cli_add_eal(const struct cli_arguments *arguments, struct pontoon_config *config)
+{
+    size_t used = strlen(config->eal);
+    for (uint32_t at = 0; at < arguments->eal_count; at++) {
+        int count =
+            snprintf(config->eal + used, sizeof(config->eal) - used, " %s", arguments->eal[at]);
+        if (count < 0 || (size_t)count >= sizeof(config->eal) - used) {
+            return cli_fail(arguments, CLI_USAGE, "too many EAL arguments");
+        }
+        used += (size_t)count;
+    }
+    return CLI_OK;
+}
+
 static int refuse_command(int argc, char **argv)
 {
     if (argc == 0) {

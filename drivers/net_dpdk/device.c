@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,16 +20,6 @@
 #include "drivers/net_dpdk/frame.h"
 
 enum { DESCRIPTORS = 512, DESCRIPTORS_MIN = 64, ARGUMENTS_BYTES = 256 };
-
-static int fail(struct eal_fault *fault, int error, const char *remedy, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(fault->cause, sizeof(fault->cause), format, arguments);
-    va_end(arguments);
-    snprintf(fault->remedy, sizeof(fault->remedy), "%s", remedy);
-    return error;
-}
 
 const char *device_pci_address(const char *text)
 {
@@ -88,17 +77,17 @@ static int check_interface(const char *arguments, const char *name, struct eal_f
 {
     char interface[IFNAMSIZ + 1];
     if (!argument_of(arguments, "iface", interface, sizeof(interface))) {
-        return fail(fault, -EINVAL, "write it as NAME,iface=INTERFACE", "%s: no iface= given",
-                    name);
+        return eal_fail(fault, -EINVAL, "write it as NAME,iface=INTERFACE", "%s: no iface= given",
+                        name);
     }
     if (if_nametoindex(interface) == 0) {
-        return fail(fault, -ENODEV, "create the interface, or correct the link's device",
-                    "%s: there is no network interface \"%s\"", name, interface);
+        return eal_fail(fault, -ENODEV, "create the interface, or correct the link's device",
+                        "%s: there is no network interface \"%s\"", name, interface);
     }
     int probe = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (probe < 0) {
-        return fail(fault, -errno, "run as root, with CAP_NET_RAW, or inside unshare -rn",
-                    "%s: raw packet sockets are not permitted (%s)", name, strerror(errno));
+        return eal_fail(fault, -errno, "run as root, with CAP_NET_RAW, or inside unshare -rn",
+                        "%s: raw packet sockets are not permitted (%s)", name, strerror(errno));
     }
     close(probe);
     return 0;
@@ -111,7 +100,7 @@ static int check_xdp(const char *name, struct eal_fault *fault)
         .map_type = BPF_MAP_TYPE_XSKMAP, .key_size = 4, .value_size = 4, .max_entries = 1};
     long probe = syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof(map));
     if (probe < 0) {
-        return fail(
+        return eal_fail(
             fault, -errno,
             "run as root or with CAP_BPF and CAP_NET_ADMIN, which a user namespace does not "
             "give; or use net_af_packet",
@@ -125,8 +114,8 @@ static int check_tap(const char *name, struct eal_fault *fault)
 {
     int probe = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (probe < 0) {
-        return fail(fault, -errno, "load the tun module and run as root or with CAP_NET_ADMIN",
-                    "%s: /dev/net/tun cannot be opened (%s)", name, strerror(errno));
+        return eal_fail(fault, -errno, "load the tun module and run as root or with CAP_NET_ADMIN",
+                        "%s: /dev/net/tun cannot be opened (%s)", name, strerror(errno));
     }
     close(probe);
     return 0;
@@ -137,14 +126,14 @@ static int check_pci(const char *address, struct eal_fault *fault)
     char path[96], driver[256];
     snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.12s", address);
     if (access(path, F_OK) != 0) {
-        return fail(fault, -ENODEV, "list devices with dpdk-devbind.py --status",
-                    "there is no PCI device %.12s", address);
+        return eal_fail(fault, -ENODEV, "list devices with dpdk-devbind.py --status",
+                        "there is no PCI device %.12s", address);
     }
     snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.12s/driver", address);
     ssize_t bytes = readlink(path, driver, sizeof(driver) - 1);
     if (bytes < 0) {
-        return fail(fault, -ENODEV, "bind it: dpdk-devbind.py --bind vfio-pci ADDRESS",
-                    "PCI device %.12s is bound to no driver", address);
+        return eal_fail(fault, -ENODEV, "bind it: dpdk-devbind.py --bind vfio-pci ADDRESS",
+                        "PCI device %.12s is bound to no driver", address);
     }
     return 0;
 }
@@ -157,9 +146,10 @@ static int check_memif(const char *arguments, const char *name, struct eal_fault
         char role[16] = "client";
         argument_of(arguments, "role", role, sizeof(role));
         if (strcmp(role, "server") == 0 && access(value, F_OK) == 0) {
-            return fail(fault, -EADDRINUSE,
-                        "remove it if its process is gone, or use an abstract socket (the default)",
-                        "%s: the socket file %s exists", name, value);
+            return eal_fail(
+                fault, -EADDRINUSE,
+                "remove it if its process is gone, or use an abstract socket (the default)",
+                "%s: the socket file %s exists", name, value);
         }
     }
     return 0;
@@ -194,18 +184,19 @@ static int probe(struct device *device, const char *text, const char *arguments,
                  struct eal_fault *fault)
 {
     if (device->kind == DEVICE_RING || device->kind == DEVICE_EXISTING) {
-        return fail(fault, -ENODEV, "make it before the network is opened",
-                    "there is no Ethernet device \"%s\"", device->name);
+        return eal_fail(fault, -ENODEV, "make it before the network is opened",
+                        "there is no Ethernet device \"%s\"", device->name);
     }
     int result =
         device->kind == DEVICE_PCI ? rte_dev_probe(text) : rte_vdev_init(device->name, arguments);
     if (result != 0) {
-        return fail(fault, result < 0 ? result : -EIO,
-                    device->kind == DEVICE_MEMIF
-                        ? "is the socket name in use by another process? else check the arguments"
-                        : "check name and arguments of the link's device",
-                    "%s could not be created: %.160s", device->name,
-                    eal_last_error()[0] == '\0' ? strerror(-result) : eal_last_error());
+        return eal_fail(
+            fault, result < 0 ? result : -EIO,
+            device->kind == DEVICE_MEMIF
+                ? "is the socket name in use by another process? else check the arguments"
+                : "check name and arguments of the link's device",
+            "%s could not be created: %.160s", device->name,
+            eal_last_error()[0] == '\0' ? strerror(-result) : eal_last_error());
     }
     device->created = true;
     return 0;
@@ -298,8 +289,8 @@ int device_open(struct device *device, const char *text, uint32_t mbuf_bytes,
         result = check(device, text, arguments, fault);
         result = result == 0 ? probe(device, text, arguments, fault) : result;
         if (result == 0 && rte_eth_dev_get_port_by_name(device->name, &device->port) != 0) {
-            result = fail(fault, -ENODEV, "is it an Ethernet device?",
-                          "%s was created but no port belongs to it", device->name);
+            result = eal_fail(fault, -ENODEV, "is it an Ethernet device?",
+                              "%s was created but no port belongs to it", device->name);
         }
     }
     return result;
@@ -319,9 +310,9 @@ static int check_frame_bytes(const struct device *device, const struct rte_eth_d
         most = info->max_mtu;
     }
     if (needed > most) {
-        return fail(fault, -EMSGSIZE, "set the link's frame_bytes to that or less",
-                    "%s carries datagrams of at most %u bytes, frame_bytes is %u", device->name,
-                    most > FRAME_IP_UDP_BYTES ? most - FRAME_IP_UDP_BYTES : 0, frame_bytes);
+        return eal_fail(fault, -EMSGSIZE, "set the link's frame_bytes to that or less",
+                        "%s carries datagrams of at most %u bytes, frame_bytes is %u", device->name,
+                        most > FRAME_IP_UDP_BYTES ? most - FRAME_IP_UDP_BYTES : 0, frame_bytes);
     }
     return 0;
 }
@@ -401,9 +392,9 @@ int device_configure(struct device *device, uint16_t queues, uint32_t frame_byte
         result = rte_eth_macaddr_get(device->port, &mac);
     }
     if (result != 0) {
-        return fail(fault, result, "check the link's device and the number of buffers",
-                    "%s could not be configured: %s (%.120s)", device->name, strerror(-result),
-                    eal_last_error());
+        return eal_fail(fault, result, "check the link's device and the number of buffers",
+                        "%s could not be configured: %s (%.120s)", device->name, strerror(-result),
+                        eal_last_error());
     }
     memcpy(device->mac, mac.addr_bytes, sizeof(device->mac));
     return 0;

@@ -43,7 +43,7 @@ static struct {
     int argc;
 } eal;
 
-static int fail(struct eal_fault *fault, int error, const char *remedy, const char *format, ...)
+int eal_fail(struct eal_fault *fault, int error, const char *remedy, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -112,8 +112,8 @@ static int choose_runtime_directory(struct eal_fault *fault)
         struct stat status;
         if ((mkdir(path, 0700) != 0 && errno != EEXIST) || lstat(path, &status) != 0 ||
             !S_ISDIR(status.st_mode) || status.st_uid != geteuid()) {
-            return fail(fault, -EACCES, "set RUNTIME_DIRECTORY to a directory of your own",
-                        "no directory for EAL's run-time files: %s is not ours", path);
+            return eal_fail(fault, -EACCES, "set RUNTIME_DIRECTORY to a directory of your own",
+                            "no directory for EAL's run-time files: %s is not ours", path);
         }
     }
     return setenv("RUNTIME_DIRECTORY", path, 1) == 0 ? 0 : -errno;
@@ -225,9 +225,9 @@ static int choose_memory(const struct eal_options *options, uint32_t memory_mib,
     }
     uint64_t available_mib = number_in("/proc/meminfo", "MemAvailable:") / 1024;
     if (available_mib != 0 && available_mib < ordinary_mib) {
-        return fail(fault, -ENOMEM, "lower the number of buffers, or free memory",
-                    "%u MiB of memory are needed and %llu MiB are available", ordinary_mib,
-                    (unsigned long long)available_mib);
+        return eal_fail(fault, -ENOMEM, "lower the number of buffers, or free memory",
+                        "%u MiB of memory are needed and %llu MiB are available", ordinary_mib,
+                        (unsigned long long)available_mib);
     }
     add("--no-huge");
     snprintf(eal.texts[1], sizeof(eal.texts[1]), "%u", ordinary_mib);
@@ -246,7 +246,8 @@ static int build_line(const struct eal_options *options, const char *const *pci,
 {
     uint32_t memory_mib = options->memory_mib == 0 ? MEMORY_MIB_DEFAULT : options->memory_mib;
     if (options->extra_count > EAL_EXTRA_MAX || pci_count > EAL_PCI_MAX) {
-        return fail(fault, -E2BIG, "leave some out", "more than %d EAL arguments", EAL_EXTRA_MAX);
+        return eal_fail(fault, -E2BIG, "leave some out", "more than %d EAL arguments",
+                        EAL_EXTRA_MAX);
     }
     eal.argc = 0;
     add("pontoon");
@@ -413,9 +414,9 @@ int eal_start(const struct eal_options *options, const char *const *pci, uint32_
     result = init_quietly();
     eal_pages_unlock(lock);
     if (result != 0) {
-        return fail(fault, result, remedy_of(result, options->extra_count > 0),
-                    "EAL did not start: %s (%s)", strerror(-result),
-                    eal.last_error[0] == '\0' ? "no reason given" : eal.last_error);
+        return eal_fail(fault, result, remedy_of(result, options->extra_count > 0),
+                        "EAL did not start: %s (%s)", strerror(-result),
+                        eal.last_error[0] == '\0' ? "no reason given" : eal.last_error);
     }
     eal.started = true;
     return 0;

@@ -31,6 +31,10 @@ struct eal_fault {
     char remedy[EAL_TEXT_BYTES];
 };
 
+// Fills it. Result: `error`.
+int eal_fail(struct eal_fault *fault, int error, const char *remedy, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 // Starts EAL unless it runs. pci[0..pci_count): addresses to allow. 0 or -errno with *fault filled.
 int eal_start(const struct eal_options *options, const char *const *pci, uint32_t pci_count,
               struct eal_fault *fault);

@@ -195,13 +195,6 @@ static void close_rings(struct driver *driver)
     }
 }
 
-static int fail(struct eal_fault *fault, int error, const char *cause, const char *remedy)
-{
-    snprintf(fault->cause, sizeof(fault->cause), "%s", cause);
-    snprintf(fault->remedy, sizeof(fault->remedy), "%s", remedy);
-    return error;
-}
-
 static struct rte_ring *make_handover_ring(void)
 {
     ssize_t bytes = rte_ring_get_memsize(HANDOVER_SLOTS);
@@ -215,10 +208,10 @@ static struct rte_ring *make_handover_ring(void)
 static int check_link(const struct net_link_config *link, struct eal_fault *fault)
 {
     if (link->device[0] == '\0' || memchr(link->device, '\0', sizeof(link->device)) == NULL) {
-        return fail(fault, -EINVAL, "a link has no device", "set the link's device");
+        return eal_fail(fault, -EINVAL, "set the link's device", "a link has no device");
     }
     if (link->frame_bytes < NET_FRAME_BYTES_MIN || link->frame_bytes > NET_FRAME_BYTES_MAX) {
-        return fail(fault, -EINVAL, "a link's frame_bytes is out of range", "use 534 to 9000");
+        return eal_fail(fault, -EINVAL, "use 534 to 9000", "a link's frame_bytes is out of range");
     }
     return 0;
 }
@@ -227,17 +220,17 @@ static int check_config(const struct net_config *config, struct eal_fault *fault
 {
     if (config->link_count == 0 || config->link_count > NET_LINKS_MAX ||
         config->peer_count > NET_PEERS_MAX) {
-        return fail(fault, -EINVAL, "no links, or too many links or peers",
-                    "use 1 to 32 links and up to 64 peers");
+        return eal_fail(fault, -EINVAL, "use 1 to 32 links and up to 64 peers",
+                        "no links, or too many links or peers");
     }
     if (config->reactors == 0 || config->reactors > NET_DPDK_REACTORS_MAX) {
-        return fail(fault, -EINVAL, "the number of reactors is out of range", "use 1 to 16");
+        return eal_fail(fault, -EINVAL, "use 1 to 16", "the number of reactors is out of range");
     }
     if (config->buffers < NET_DPDK_BUFFERS_MIN) {
-        return fail(fault, -EINVAL, "too few buffers", "use 512 or more");
+        return eal_fail(fault, -EINVAL, "use 512 or more", "too few buffers");
     }
     if (config->udp_port == 0 || config->udp_port > UINT16_MAX - NET_CLASSES) {
-        return fail(fault, -EINVAL, "the UDP port is out of range", "use 1 to 65471");
+        return eal_fail(fault, -EINVAL, "use 1 to 65471", "the UDP port is out of range");
     }
     for (uint32_t i = 0; i < config->link_count; i++) {
         int result = check_link(&config->links[i], fault);
@@ -247,8 +240,8 @@ static int check_config(const struct net_config *config, struct eal_fault *fault
     }
     for (uint32_t i = 0; i < config->peer_count; i++) {
         if (config->peers[i].link >= config->link_count) {
-            return fail(fault, -EINVAL, "a peer names a link that does not exist",
-                        "correct the peer's link");
+            return eal_fail(fault, -EINVAL, "correct the peer's link",
+                            "a peer names a link that does not exist");
         }
     }
     return 0;
@@ -329,10 +322,9 @@ static int open_link(struct driver *driver, uint16_t index, uint32_t mbuf_bytes,
     driver->link_count = (uint16_t)(index + 1); // to be closed, whatever follows
     if (result == 0 && device->kind == DEVICE_AF_XDP) {
         link->own_pool = pools_make(POOLS_XDP_BUFFERS, POOLS_KERNEL_MBUF_BYTES);
-        result = link->own_pool != NULL
-                     ? 0
-                     : fail(fault, -ENOMEM, "no memory for the buffers of net_af_xdp",
-                            "give EAL more memory");
+        result = link->own_pool != NULL ? 0
+                                        : eal_fail(fault, -ENOMEM, "give EAL more memory",
+                                                   "no memory for the buffers of net_af_xdp");
     }
     if (result == 0) {
         result =
@@ -355,14 +347,14 @@ static int open_link(struct driver *driver, uint16_t index, uint32_t mbuf_bytes,
         }
         link->outbox[v] = make_handover_ring();
         if (link->outbox[v] == NULL) {
-            return fail(fault, -ENOMEM, "no memory for rings", "give EAL more memory");
+            return eal_fail(fault, -ENOMEM, "give EAL more memory", "no memory for rings");
         }
     }
     result = device_start(device);
     if (result != 0) {
-        snprintf(fault->cause, sizeof(fault->cause), "%s did not start: %s (%.120s)", device->name,
-                 strerror(-result), eal_last_error());
-        snprintf(fault->remedy, sizeof(fault->remedy), "check the device and its interface");
+        result = eal_fail(fault, result, "check the device and its interface",
+                          "%s did not start: %s (%.120s)", device->name, strerror(-result),
+                          eal_last_error());
     }
     atomic_store(&link->up, device_is_up(device));
     return result;
@@ -381,7 +373,7 @@ static int open_view(struct driver *driver, uint16_t id, struct eal_fault *fault
     }
     for (uint16_t from = 0; from < driver->view_count; from++) {
         if (from != id && (view->inbox[from] = make_handover_ring()) == NULL) {
-            return fail(fault, -ENOMEM, "no memory for rings", "give EAL more memory");
+            return eal_fail(fault, -ENOMEM, "give EAL more memory", "no memory for rings");
         }
     }
     return 0;
@@ -418,8 +410,8 @@ static int join(struct driver *driver, struct eal_fault *fault)
     int result = control_join(driver);
     if (result != 0) {
         rte_free(driver);
-        return fail(fault, result, "the links' keeper thread did not start",
-                    "check the limits of threads and open files");
+        return eal_fail(fault, result, "check the limits of threads and open files",
+                        "the links' keeper thread did not start");
     }
     return 0;
 }
@@ -436,7 +428,7 @@ int net_dpdk_open(const struct net_config *config, const struct eal_options *eal
     if (result == 0) {
         driver = rte_zmalloc("net_dpdk", sizeof(*driver), RTE_CACHE_LINE_SIZE);
         result = driver == NULL
-                     ? fail(&fault, -ENOMEM, "EAL has no memory left", "give EAL more memory")
+                     ? eal_fail(&fault, -ENOMEM, "give EAL more memory", "EAL has no memory left")
                      : 0;
     }
     if (result == 0) {

@@ -54,15 +54,14 @@ int net_dpdk_ring_link(const char *name_a, const char *name_b, uint16_t queues, 
         rte_eth_from_rings(name_b, to_b, queues, to_a, queues, node) >= 0) {
         return 0;
     }
-    snprintf(fault->cause, sizeof(fault->cause), "no ring ports %s and %s: %.120s", name_a, name_b,
-             eal_last_error());
-    snprintf(fault->remedy, sizeof(fault->remedy), "are the names in use already?");
+    int error = eal_fail(fault, -EEXIST, "are the names in use already?",
+                         "no ring ports %s and %s: %.120s", name_a, name_b, eal_last_error());
     net_dpdk_ring_unlink(name_a);
     free_rings(to_b, queues);
     if (made) {
         free_rings(to_a, queues);
     }
-    return -EEXIST;
+    return error;
 }
 
 void net_dpdk_ring_unlink(const char *name)
