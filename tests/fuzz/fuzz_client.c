@@ -1,9 +1,10 @@
 // Requests of clients into a production reactor with a kv store.
 //
-// The node is alone in its cluster, so it leads, and keeps its log in memory. The input is a
-// sequence of frames, each of one or more requests: registrations, commands, fragments, reads,
-// status, or bytes as they are. Envelope and checksums are right (but where the input wants an
-// entry's to be wrong), so that the fuzzer gets past the gate.
+// The node is alone in its cluster, so it leads, and keeps its log in memory; its groups are strict
+// or parallel. The input is a sequence of frames, each of one or more requests: registrations,
+// commands, fragments, reads, status, or bytes as they are; commands and reads may declare what
+// they touch, or what nobody can mean. Envelope and checksums are right (but where the input wants
+// an entry's to be wrong), so that the fuzzer gets past the gate.
 //
 // What must hold:
 //  - every frame sent is valid, and goes to who asked;
@@ -28,6 +29,7 @@ enum {
     COMMANDS_MAX = 40,
     KV_BYTES = 8 << 20,
     READ_REPLY_BYTES = 56, // before the data
+    DECLARED_MAX = 15,     // ranges: more than may be
 };
 
 static struct seat *seat;
@@ -35,6 +37,8 @@ static uint64_t asked_bytes, answered_bytes;
 static uint64_t sessions[GROUPS], sequences[GROUPS];
 static uint16_t asking; // the client whose frame is under way
 static struct sample sample;
+static bool is_declaring; // the request that is being made
+static struct raft_footprint declared[COMMANDS_MAX][DECLARED_MAX];
 
 // ------------------------------------------------------------------------------------------------
 // the store: one for all inputs, emptied for each
@@ -43,19 +47,23 @@ static void keep_open(struct app *app)
 {
 }
 
+static bool is_opaque;
+
 static int open_app(void *context, uint16_t group, struct app **app, char *reason,
                     size_t reason_bytes)
 {
     static struct app *stores[GROUPS];
-    static struct app_ops ops;
+    static struct app_ops ops, opaque;
     if (stores[group] == NULL) {
         const struct app_kv_config config = {.memory_bytes = KV_BYTES};
         int error = app_kv_open(&config, &stores[group], reason, reason_bytes);
         REQUIRE(error == 0, "%s", reason);
         ops = *stores[group]->ops;
         ops.close = keep_open;
-        stores[group]->ops = &ops;
+        opaque = ops;
+        opaque.footprint = opaque.query_footprint = NULL;
     }
+    stores[group]->ops = is_opaque ? &opaque : &ops;
     ops.restore_begin(stores[group]);
     ops.restore_end(stores[group]); // of nothing: the state stays empty
     *app = stores[group];
@@ -126,6 +134,18 @@ static uint32_t read_command(struct fuzz_input *input, uint8_t *payload)
     return kv_command_encode(&command, payload, 256);
 }
 
+// What command `at` of a request declares: few near keys, so that some overlap, or anything.
+static struct wire_ranges read_ranges(struct fuzz_input *input, uint32_t at)
+{
+    uint8_t bits = is_declaring ? fuzz_u8(input) : 0;
+    uint8_t count = bits % (DECLARED_MAX + 1);
+    for (uint32_t range = 0; range < count; range++) {
+        declared[at][range].start = fuzz_near(input, (bits >> 4) + 2 * range, UINT64_MAX);
+        declared[at][range].length = fuzz_near(input, 1, UINT64_MAX);
+    }
+    return (struct wire_ranges){.at = declared[at], .count = count};
+}
+
 static bool put_propose(struct fuzz_input *input, struct wire_writer *writer, uint16_t group)
 {
     uint32_t count = 1 + fuzz_u8(input) % COMMANDS_MAX, data_at = 0;
@@ -147,11 +167,12 @@ static bool put_propose(struct fuzz_input *input, struct wire_writer *writer, ui
         }
         head->crc = raft_entry_crc(head, payload) + ((how & REQUEST_WRONG_CRC) != 0);
         sample.payloads[at] = payload;
+        sample.ranges[at] = read_ranges(input, at);
         data_at += head->bytes;
     }
     sequences[group] += count;
-    return wire_put_propose(writer, group, sample.heads, (const void *const *)sample.payloads,
-                            count) > 0;
+    return wire_put_propose_ranges(writer, group, sample.heads,
+                                   (const void *const *)sample.payloads, sample.ranges, count) > 0;
 }
 
 static bool put_fragment(struct fuzz_input *input, struct wire_writer *writer, uint16_t group)
@@ -179,6 +200,7 @@ static bool put_fragment(struct fuzz_input *input, struct wire_writer *writer, u
     if (fragment.head.bytes <= SEAT_PAYLOAD_BYTES_MAX) {
         fragment.head.crc = raft_entry_crc(&fragment.head, sample.data);
     }
+    fragment.ranges = read_ranges(input, 0);
     return wire_put_propose_fragment(writer, group, &fragment);
 }
 
@@ -196,6 +218,7 @@ static bool put_read(struct fuzz_input *input, struct wire_writer *writer, uint1
         }
         read.bytes = kv_command_encode_query(&get, query, sizeof(query));
     }
+    read.ranges = read_ranges(input, 0);
     return wire_put_read(writer, group, &read);
 }
 
@@ -235,7 +258,8 @@ static void send_frame(struct fuzz_input *input)
     wire_begin(&writer, frame, sizeof(frame), &envelope);
     for (uint32_t left = 1 + ((bits >> 2) & 3); left > 0 && fuzz_has_more(input); left--) {
         uint8_t what = fuzz_u8(input);
-        requests[(what >> 1) % REQUESTS](input, &writer, what & 1);
+        is_declaring = (what & REQUEST_DECLARES) != 0;
+        requests[((what & ~REQUEST_DECLARES) >> 1) % REQUESTS](input, &writer, what & 1);
     }
     uint32_t bytes = wire_seal(&writer);
     const struct net_endpoint client = seat_client(asking);
@@ -251,7 +275,12 @@ static void send_frame(struct fuzz_input *input)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input input = {.at = data, .end = data + size};
-    const struct seat_options options = {.node = SELF,
+    uint8_t bits = fuzz_u8(&input);
+    bool is_parallel = (bits & REQUESTS_PARALLEL) != 0;
+    is_opaque = (bits & REQUESTS_OPAQUE) != 0;
+    const struct seat_options options = {.order =
+                                             is_parallel ? RAFT_ORDER_PARALLEL : RAFT_ORDER_STRICT,
+                                         .node = SELF,
                                          .nodes = 1,
                                          .groups = GROUPS,
                                          .is_volatile = true,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/fuzz/assembly_step.h"
+#include "tests/fuzz/client_requests.h"
 #include "tests/fuzz/node_seeds.h"
 #include "tests/fuzz/wal_edits.h"
 #include "tests/unit/wire/sample.h"
@@ -68,6 +69,37 @@ static int write_sequences(const char *directory, struct prng *prng)
     return failed;
 }
 
+// A session, commands and reads that declare what they touch, rightly, overlapping and too much of
+// it, to every kind of node. Each request has a frame of its own: the first byte.
+#define ASK(request) 0, REQUEST_DECLARES | (request) << 1
+#define ENROL ASK(REQUEST_PROPOSE), 0, REQUEST_REGISTER, 9, 100, NO_RANGES
+#define PROPOSE(count) ASK(REQUEST_PROPOSE), (count)-1, 0
+#define PUT(key) 0, 0, 5 << 2, key
+#define GET(key) ASK(REQUEST_READ), 0, key
+#define SMALL_FRAGMENT ASK(REQUEST_FRAGMENT), 0, 0, 0
+#define NO_RANGES 0
+#define RANGE(start) (start) << 4 | 1, 0, 0
+#define TWO_RANGES(start) (start) << 4 | 2, 0, 0, 0, 0
+#define OVERLAPPING(start) (start) << 4 | 2, 0, 7, 0, 0
+#define NINE_RANGES 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+#define LAST_KEY 1, 121, 0
+#define NO_KEY 1, 0, 112
+static int write_client_seeds(const char *directory)
+{
+    uint8_t bytes[] = {
+        0,       ENROL,          PROPOSE(3),  PUT(1),         TWO_RANGES(1), PUT(2),     RANGE(5),
+        PUT(3),  NO_RANGES,      GET(1),      RANGE(1),       GET(2),        NO_RANGES,  PROPOSE(1),
+        PUT(1),  OVERLAPPING(1), PROPOSE(1),  PUT(1),         NINE_RANGES,   PROPOSE(1), PUT(1),
+        NO_KEY,  GET(1),         NINE_RANGES, SMALL_FRAGMENT, RANGE(1),      PROPOSE(1), PUT(1),
+        LAST_KEY};
+    int failed = 0;
+    for (uint8_t node = 0; node < 4; node++) {
+        bytes[0] = node;
+        failed |= write_seed(directory, "client", node, bytes, sizeof(bytes));
+    }
+    return failed;
+}
+
 static int write_node_seeds(const char *directory)
 {
     int failed = 0;
@@ -112,6 +144,6 @@ int main(int argc, char **argv)
         return 2;
     }
     return write_frames(argv[1], &prng) | write_sequences(argv[1], &prng) |
-           write_node_seeds(argv[1]) | write_recovery_seeds(argv[1], &prng) |
-           write_wal_seeds(argv[1]);
+           write_client_seeds(argv[1]) | write_node_seeds(argv[1]) |
+           write_recovery_seeds(argv[1], &prng) | write_wal_seeds(argv[1]);
 }

@@ -187,6 +187,7 @@ static struct reactor_config settings(struct seat *seat)
                                     .node_count = options->nodes,
                                     .reactors = 1,
                                     .groups_total = options->groups,
+                                    .order = options->order,
                                     .election_timeout_min_ns = 50 * WORLD_MS,
                                     .election_timeout_max_ns = 100 * WORLD_MS,
                                     .heartbeat_ns = 5 * WORLD_MS,

@@ -29,6 +29,7 @@ enum {
 struct seat;
 
 struct seat_options {
+    enum raft_order order;
     uint16_t node;
     uint32_t nodes, groups;
     bool is_volatile;
