@@ -19,6 +19,19 @@ static void ack(uint16_t from, uint64_t match)
     CHECK_EQUAL(replica_receive(&node, &message), RAFT_OK);
 }
 
+// Collects what an acknowledgement, or so many new entries, let the leader send.
+static void send_after_ack(uint16_t from, uint64_t match)
+{
+    ack(from, match);
+    replica_collect(&node);
+}
+
+static void send_entries(uint32_t count)
+{
+    replica_propose(&node, count);
+    replica_collect(&node);
+}
+
 static void lead_with(uint32_t window_entries, uint64_t window_bytes)
 {
     replica_configure(&node, 3);
@@ -26,8 +39,7 @@ static void lead_with(uint32_t window_entries, uint64_t window_bytes)
     node.config.window_bytes = window_bytes;
     replica_start(&node);
     replica_lead(&node);
-    ack(2, 1);
-    replica_collect(&node);
+    send_after_ack(2, 1);
 }
 
 static void check_range(uint16_t to, uint64_t first, uint64_t last)
@@ -40,11 +52,9 @@ static void a_probe_is_one_append_at_a_time(void)
 {
     replica_open(&node, 3);
     replica_lead(&node); // the no-op went out as probe
-    replica_propose(&node, 5);
-    replica_collect(&node);
+    send_entries(5);
     CHECK_EQUAL(node.effects.send_count, 0);
-    ack(2, 0); // it is there: stream
-    replica_collect(&node);
+    send_after_ack(2, 0); // it is there: stream
     check_range(2, 2, 6);
     check_range(3, 1, 0);
     replica_close(&node);
@@ -53,13 +63,11 @@ static void a_probe_is_one_append_at_a_time(void)
 static void the_window_counts_entries(void)
 {
     lead_with(4, 1 << 20);
-    replica_propose(&node, 10);
-    replica_collect(&node);
+    send_entries(10);
     check_range(2, 2, 5);
     replica_collect(&node);
     CHECK_EQUAL(node.effects.send_count, 0);
-    ack(2, 3);
-    replica_collect(&node);
+    send_after_ack(2, 3);
     check_range(2, 6, 7);
     replica_close(&node);
 }
@@ -67,11 +75,9 @@ static void the_window_counts_entries(void)
 static void the_window_counts_bytes(void)
 {
     lead_with(64, 250); // entries of 100 bytes
-    replica_propose(&node, 10);
-    replica_collect(&node);
+    send_entries(10);
     check_range(2, 2, 3);
-    ack(2, 2);
-    replica_collect(&node);
+    send_after_ack(2, 2);
     check_range(2, 4, 4);
     replica_close(&node);
 }
@@ -80,13 +86,11 @@ static void the_window_counts_bytes(void)
 static void an_entry_larger_than_the_window_goes_alone(void)
 {
     lead_with(64, 50);
-    replica_propose(&node, 3);
-    replica_collect(&node);
+    send_entries(3);
     check_range(2, 2, 2);
     replica_collect(&node);
     CHECK_EQUAL(node.effects.send_count, 0);
-    ack(2, 2);
-    replica_collect(&node);
+    send_after_ack(2, 2);
     check_range(2, 3, 3);
     replica_close(&node);
 }
@@ -105,8 +109,7 @@ static void reply_gaps(uint64_t match, const struct raft_range *gaps, uint32_t c
 static void exactly_the_gaps_are_sent_again(void)
 {
     lead_with(64, 1 << 20);
-    replica_propose(&node, 20);
-    replica_collect(&node);
+    send_entries(20);
     check_range(2, 2, 21);
     reply_gaps(3, (struct raft_range[]){{2, 5}, {9, 9}}, 2);
     CHECK_EQUAL(node.effects.send_count, 2);
@@ -124,8 +127,7 @@ static void exactly_the_gaps_are_sent_again(void)
 static void what_was_not_sent_is_sent_later(void)
 {
     lead_with(64, 1 << 20);
-    replica_propose(&node, 9);
-    replica_collect(&node);
+    send_entries(9);
     check_range(2, 2, 10);
     struct raft_input unsent = {.kind = RAFT_IN_UNSENT, .unsent = {.peer = 2, .index = 7}};
     replica_step(&node, &unsent);
@@ -138,8 +140,7 @@ static void what_was_not_sent_is_sent_later(void)
 static void an_unanswered_tail_is_poked(void)
 {
     lead_with(64, 1 << 20);
-    replica_propose(&node, 3);
-    replica_collect(&node);
+    send_entries(3);
     CHECK(node.effects.deadline_ns < node.now_ns + node.config.heartbeat_ns);
     replica_tick(&node, node.effects.deadline_ns - node.now_ns);
     replica_collect(&node);
@@ -171,21 +172,26 @@ static void the_log_keeps_room_for_no_ops(void)
     replica_close(&node);
 }
 
-static void a_peer_behind_the_base_needs_a_checkpoint(void)
+// Of 21 entries the leader has given up 15, and then node 3 says that it has none.
+static void lead_beyond_the_log_of_node_3(void)
 {
     lead_with(64, 1 << 20);
     replica_propose(&node, 20);
     replica_settle(&node);
-    ack(2, 21);
-    replica_collect(&node);
+    send_after_ack(2, 21);
     replica_applied(&node, 21);
     CHECK_EQUAL(raft_needed_from(node.raft), 1); // node 3 is thought to be alive
     raft_trim(node.raft, 15);
     struct raft_message reject = replica_reject(3, node.view.term, (struct raft_entry_id){0, 1});
     replica_receive(&node, &reject);
     replica_collect(&node);
-    CHECK_EQUAL(node.effects.snapshot_peers, 1 << 2);
     CHECK(peer(3).is_installing);
+}
+
+static void a_peer_behind_the_base_needs_a_checkpoint(void)
+{
+    lead_beyond_the_log_of_node_3();
+    CHECK_EQUAL(node.effects.snapshot_peers, 1 << 2);
     CHECK_EQUAL(raft_needed_from(node.raft), 22);
     struct raft_input done = {.kind = RAFT_IN_SNAPSHOT_DONE,
                               .snapshot_done = {.peer = 3, .id = {1, 15}}};
@@ -199,17 +205,7 @@ static void a_peer_behind_the_base_needs_a_checkpoint(void)
 // The news that it is installed may be lost; the peer's own answers tell.
 static void a_peer_that_caught_up_needs_no_checkpoint(void)
 {
-    lead_with(64, 1 << 20);
-    replica_propose(&node, 20);
-    replica_settle(&node);
-    ack(2, 21);
-    replica_collect(&node);
-    replica_applied(&node, 21);
-    raft_trim(node.raft, 15);
-    struct raft_message reject = replica_reject(3, node.view.term, (struct raft_entry_id){0, 1});
-    replica_receive(&node, &reject);
-    replica_collect(&node);
-    CHECK(peer(3).is_installing);
+    lead_beyond_the_log_of_node_3();
     ack(3, 14);
     CHECK(peer(3).is_installing);
     ack(3, 15);
@@ -222,8 +218,7 @@ static void a_peer_that_caught_up_needs_no_checkpoint(void)
 static void a_silent_peer_is_probed_from_where_it_stood(void)
 {
     lead_with(64, 1 << 20);
-    replica_propose(&node, 20);
-    replica_collect(&node);
+    send_entries(20);
     for (int beat = 0; beat < 10; beat++) {
         replica_tick(&node, REPLICA_MS);
         struct raft_message alive = replica_ack(3, node.view.term, 1, 1);
@@ -234,8 +229,7 @@ static void a_silent_peer_is_probed_from_where_it_stood(void)
     CHECK(peer(2).is_probing);
     CHECK_EQUAL(peer(2).next, 2);
     CHECK_EQUAL(replica_range(&node, 2).last, 0);
-    ack(2, 1);
-    replica_collect(&node);
+    send_after_ack(2, 1);
     check_range(2, 2, 21);
     replica_close(&node);
 }
