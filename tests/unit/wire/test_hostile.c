@@ -5,12 +5,12 @@
 #include "tests/harness/harness.h"
 
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/wire/layout.h"
 #include "engine/wire/wire.h"
+#include "tests/unit/wire/doctored.h"
 #include "tests/unit/wire/oracle.h"
 #include "tests/unit/wire/sample.h"
 
@@ -19,32 +19,11 @@ enum { M = WIRE_ENVELOPE_BYTES }; // where the first message begins
 static struct sample sample;
 static uint8_t frame[WIRE_FRAME_BYTES_MAX];
 
-// Reads a frame that lies at the end of its own allocation. CHECKs that nothing out of range was
-// accepted.
-static enum wire_refusal drain(const struct wire_filter *filter, const uint8_t *at, uint32_t bytes)
-{
-    const char *fault;
-    uint8_t *exact = malloc(bytes > 0 ? bytes : 1);
-    memcpy(exact, at, bytes);
-    enum wire_refusal refusal = oracle_drain(filter, exact, bytes, &fault);
-    free(exact);
-    if (fault != NULL) {
-        printf("    accepted although: %s\n", fault);
-    }
-    CHECK(fault == NULL);
-    return refusal;
-}
-
 // A frame with one random message of the type; small unless `room_bytes` is large.
 static uint32_t random_frame(struct prng *prng, uint8_t type, uint32_t room_bytes)
 {
     sample_make(&sample, prng, type, room_bytes);
     return sample_frame(frame, sizeof(frame), &sample.message);
-}
-
-static void store(uint8_t *at, uint64_t value, uint32_t width)
-{
-    memcpy(at, &value, width);
 }
 
 static void every_prefix_is_refused(void)
@@ -55,22 +34,23 @@ static void every_prefix_is_refused(void)
         uint8_t type = sample_types[round % SAMPLE_TYPES];
         struct wire_filter filter = sample_filter(type);
         uint32_t bytes = random_frame(&prng, type, 500);
-        CHECK_EQUAL(drain(&filter, frame, bytes), WIRE_END);
+        CHECK_EQUAL(doctored_read(&filter, frame, bytes), WIRE_END);
         for (uint32_t cut = 0; cut < bytes; cut++) {
-            CHECK_EQUAL(drain(&filter, frame, cut), WIRE_SHORT);
+            CHECK_EQUAL(doctored_read(&filter, frame, cut), WIRE_SHORT);
         }
         // The same with a length and checksum that fit the prefix.
         for (uint32_t cut = WIRE_ENVELOPE_BYTES; cut < bytes; cut++) {
-            store(frame + offsetof(struct layout_envelope, frame_bytes), cut, 4);
+            doctored_store(frame + offsetof(struct layout_envelope, frame_bytes), cut, 4);
             oracle_reseal(frame, cut);
-            CHECK_EQUAL(drain(&filter, frame, cut), WIRE_SHORT);
+            CHECK_EQUAL(doctored_read(&filter, frame, cut), WIRE_SHORT);
         }
         // And a message of a length that fits it too.
         for (uint32_t cut = M; cut < bytes; cut += 8) {
-            store(frame + offsetof(struct layout_envelope, frame_bytes), cut, 4);
-            store(frame + M, cut - M, 4);
+            doctored_store(frame + offsetof(struct layout_envelope, frame_bytes), cut, 4);
+            doctored_store(frame + M, cut - M, 4);
             oracle_reseal(frame, cut);
-            CHECK_EQUAL(drain(&filter, frame, cut), cut < M + 16 ? WIRE_SHORT : WIRE_BAD_FIELD);
+            CHECK_EQUAL(doctored_read(&filter, frame, cut),
+                        cut < M + 16 ? WIRE_SHORT : WIRE_BAD_FIELD);
         }
     }
 }
@@ -114,12 +94,12 @@ static void every_bit_flip_is_refused(void)
         uint32_t bytes = wire_seal(&writer);
         for (uint32_t bit = 0; bit < bytes * 8; bit++) {
             frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
-            enum wire_refusal refusal = drain(&filter, frame, bytes);
+            enum wire_refusal refusal = doctored_read(&filter, frame, bytes);
             refusal = refusal == WIRE_END ? take_all(&filter, bytes) : refusal;
             CHECK(refusal != WIRE_OK && refusal != WIRE_END);
             frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
         }
-        CHECK_EQUAL(drain(&filter, frame, bytes), WIRE_END);
+        CHECK_EQUAL(doctored_read(&filter, frame, bytes), WIRE_END);
         CHECK_EQUAL(take_all(&filter, bytes), WIRE_END);
     }
 }
@@ -183,7 +163,7 @@ static void a_bit_flip_behind_a_right_checksum_is_refused_or_in_range(void)
         for (uint32_t bit = 0; bit < bytes * 8; bit++) {
             frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
             oracle_reseal(frame, bytes);
-            refused += drain(&filter, frame, bytes) != WIRE_END;
+            refused += doctored_read(&filter, frame, bytes) != WIRE_END;
             frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
         }
     }
@@ -228,11 +208,12 @@ static void absurd_values_are_refused_or_in_range(void)
                 uint64_t was = 0;
                 memcpy(&was, frame + at, width);
                 for (uint32_t i = 0; i < ABSURD + 2; i++) {
-                    store(frame + at, i < ABSURD ? absurd[i] : was + 2 * (i - ABSURD) - 1, width);
+                    doctored_store(frame + at, i < ABSURD ? absurd[i] : was + 2 * (i - ABSURD) - 1,
+                                   width);
                     oracle_reseal(frame, bytes);
-                    drain(&filter, frame, bytes);
+                    doctored_read(&filter, frame, bytes);
                 }
-                store(frame + at, was, width);
+                doctored_store(frame + at, was, width);
             }
         }
     }
@@ -252,7 +233,7 @@ static void random_bytes_are_refused_or_in_range(void)
             frame[prng_between(&prng, 8, bytes - 1)] = (uint8_t)prng_next(&prng);
         }
         oracle_reseal(frame, bytes);
-        accepted += drain(&filter, frame, bytes) == WIRE_END;
+        accepted += doctored_read(&filter, frame, bytes) == WIRE_END;
     }
     CHECK(accepted > 1000); // else the rounds show little
     for (uint32_t fill = 0; fill < 3; fill++) {
@@ -261,7 +242,8 @@ static void random_bytes_are_refused_or_in_range(void)
             frame[i] = fill == 0 ? 0 : fill == 1 ? 0xFF : (uint8_t)prng_next(&prng);
         }
         for (uint32_t bytes = 0; bytes <= 200; bytes++) {
-            CHECK_EQUAL(drain(&filter, frame, bytes), bytes < 40 ? WIRE_SHORT : WIRE_BAD_MAGIC);
+            CHECK_EQUAL(doctored_read(&filter, frame, bytes),
+                        bytes < 40 ? WIRE_SHORT : WIRE_BAD_MAGIC);
         }
     }
 }

@@ -3,12 +3,12 @@
 #include "tests/harness/harness.h"
 
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/wire/layout.h"
 #include "engine/wire/wire.h"
+#include "tests/unit/wire/doctored.h"
 #include "tests/unit/wire/oracle.h"
 #include "tests/unit/wire/sample.h"
 
@@ -16,27 +16,6 @@ enum { M = WIRE_ENVELOPE_BYTES }; // where the first message begins
 
 static struct sample sample;
 static uint8_t frame[WIRE_FRAME_BYTES_MAX];
-
-// Reads a frame that lies at the end of its own allocation. CHECKs that nothing out of range was
-// accepted.
-static enum wire_refusal drain(const struct wire_filter *filter, const uint8_t *at, uint32_t bytes)
-{
-    const char *fault;
-    uint8_t *exact = malloc(bytes > 0 ? bytes : 1);
-    memcpy(exact, at, bytes);
-    enum wire_refusal refusal = oracle_drain(filter, exact, bytes, &fault);
-    free(exact);
-    if (fault != NULL) {
-        printf("    accepted although: %s\n", fault);
-    }
-    CHECK(fault == NULL);
-    return refusal;
-}
-
-static void store(uint8_t *at, uint64_t value, uint32_t width)
-{
-    memcpy(at, &value, width);
-}
 
 // Fixed messages whose fields the rows below change.
 static void make_plain(uint8_t type)
@@ -131,14 +110,11 @@ static void make_plain(uint8_t type)
     }
 }
 
-struct row {
-    const char *fault;
-    uint8_t type;
-    uint32_t at; // of the field in the frame
-    uint32_t width;
-    uint64_t value;
-    enum wire_refusal want;
-};
+static uint32_t plain_frame(uint8_t type)
+{
+    make_plain(type);
+    return sample_frame(frame, sizeof(frame), &sample.message);
+}
 
 #define ENVELOPE(field) offsetof(struct layout_envelope, field)
 #define IN(layout, field) (M + (uint32_t)offsetof(struct layout_##layout, field))
@@ -153,7 +129,7 @@ enum { SEQUENCE = 8, BYTES = 20, KIND = 23 };
 #define APPEND_REPLY RAFT_MSG_APPEND_REPLY
 
 // What is wrong; type; field, its width and value; refusal.
-static const struct row rows[] = {
+static const struct doctored_row rows[] = {
     // envelope
     {"magic", RAFT_MSG_VOTE, ENVELOPE(magic), 1, 0, WIRE_BAD_MAGIC},
     {"future version", RAFT_MSG_VOTE, ENVELOPE(version), 1, WIRE_VERSION + 1, WIRE_BAD_VERSION},
@@ -395,21 +371,7 @@ static const struct row rows[] = {
 
 static void every_row_is_refused_for_its_reason(void)
 {
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const struct row *row = &rows[i];
-        struct wire_filter filter = sample_filter(row->type);
-        make_plain(row->type);
-        uint32_t bytes = sample_frame(frame, sizeof(frame), &sample.message);
-        CHECK_EQUAL(drain(&filter, frame, bytes), WIRE_END);
-        CHECK(row->at + row->width <= bytes);
-        store(frame + row->at, row->value, row->width);
-        oracle_reseal(frame, bytes);
-        enum wire_refusal refusal = drain(&filter, frame, bytes);
-        if (refusal != row->want) {
-            printf("    row \"%s\"\n", row->fault);
-        }
-        CHECK_TEXT(wire_refusal_name(refusal), wire_refusal_name(row->want));
-    }
+    doctored_check(rows, TEST_COUNT(rows), plain_frame, frame);
 }
 
 // An answer names one client, so a frame for many would be answered by a longer one.
@@ -425,17 +387,17 @@ static void a_proposal_is_one_register_or_commands_of_one_client(void)
             sample.heads[i].kind = (kinds >> i & 1) != 0 ? RAFT_ENTRY_REGISTER : RAFT_ENTRY_COMMAND;
         }
         uint32_t bytes = sample_frame(frame, sizeof(frame), &sample.message);
-        CHECK_EQUAL(drain(&filter, frame, bytes), kinds == 0 ? WIRE_END : WIRE_BAD_FIELD);
+        CHECK_EQUAL(doctored_read(&filter, frame, bytes), kinds == 0 ? WIRE_END : WIRE_BAD_FIELD);
         sample.message.propose.count = 1;
         bytes = sample_frame(frame, sizeof(frame), &sample.message);
-        CHECK_EQUAL(drain(&filter, frame, bytes), WIRE_END);
+        CHECK_EQUAL(doctored_read(&filter, frame, bytes), WIRE_END);
     }
 }
 
 // What looks absurd and is not: the core has to live with it.
 static void what_only_the_core_can_judge_passes(void)
 {
-    static const struct row fine[] = {
+    static const struct doctored_row fine[] = {
         {"prev far beyond", RAFT_MSG_APPEND, IN(append, place.prev.index), 8, UINT64_C(1) << 50,
          WIRE_END},
         {"last index", RAFT_MSG_APPEND, IN(append, place.prev.index), 8, RAFT_INDEX_MAX - 2,
@@ -455,14 +417,7 @@ static void what_only_the_core_can_judge_passes(void)
         {"neighbouring gaps", RAFT_MSG_APPEND_REPLY, M + 88, 8, 15, WIRE_END},
         {"other class than the group's", RAFT_MSG_VOTE, ENVELOPE(class), 1, 0, WIRE_END},
     };
-    for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++) {
-        struct wire_filter filter = sample_filter(fine[i].type);
-        make_plain(fine[i].type);
-        uint32_t bytes = sample_frame(frame, sizeof(frame), &sample.message);
-        store(frame + fine[i].at, fine[i].value, fine[i].width);
-        oracle_reseal(frame, bytes);
-        CHECK_TEXT(wire_refusal_name(drain(&filter, frame, bytes)), "end");
-    }
+    doctored_check(fine, TEST_COUNT(fine), plain_frame, frame);
 }
 
 // A frame of one message of `bytes`, all zero behind its header: sizes agree, whatever is said
@@ -502,9 +457,9 @@ static void counts_out_of_range_are_refused_though_sizes_agree(void)
         struct wire_filter filter = sample_filter(counts[i].type);
         uint32_t bytes = zero_message(counts[i].type, counts[i].bytes);
         uint32_t width = counts[i].type == APPEND_REPLY ? 1 : 4;
-        store(frame + counts[i].count_at, counts[i].count, width);
+        doctored_store(frame + counts[i].count_at, counts[i].count, width);
         oracle_reseal(frame, bytes);
-        CHECK_TEXT(wire_refusal_name(drain(&filter, frame, bytes)),
+        CHECK_TEXT(wire_refusal_name(doctored_read(&filter, frame, bytes)),
                    wire_refusal_name(counts[i].want));
     }
 }
@@ -512,21 +467,20 @@ static void counts_out_of_range_are_refused_though_sizes_agree(void)
 static void only_known_nodes_other_than_the_receiver_are_heard(void)
 {
     struct wire_filter filter = sample_filter(RAFT_MSG_VOTE);
-    make_plain(RAFT_MSG_VOTE);
-    uint32_t bytes = sample_frame(frame, sizeof(frame), &sample.message);
+    uint32_t bytes = plain_frame(RAFT_MSG_VOTE);
     for (uint32_t known = 0; known <= RAFT_NODE_ID_MAX; known++) {
         // known 0: all of them
         filter.peers = known == 0 ? UINT64_MAX : UINT64_C(1) << (known - 1);
         for (uint32_t source = 0; source < 200; source++) {
             bool is_heard = source >= 1 && source <= RAFT_NODE_ID_MAX && source != SAMPLE_SELF &&
                             (known == 0 || source == known);
-            store(frame + ENVELOPE(source), source, 2);
-            store(frame + ENVELOPE(boot), source, 8);
+            doctored_store(frame + ENVELOPE(source), source, 2);
+            doctored_store(frame + ENVELOPE(boot), source, 8);
             oracle_reseal(frame, bytes);
             enum wire_refusal want = is_heard      ? WIRE_END
                                      : source == 0 ? WIRE_BAD_TYPE
                                                    : WIRE_BAD_SOURCE;
-            CHECK_EQUAL(drain(&filter, frame, bytes), want);
+            CHECK_EQUAL(doctored_read(&filter, frame, bytes), want);
         }
     }
 }
@@ -540,23 +494,21 @@ static void only_the_right_sender_may_send_a_type(void)
         for (uint32_t i = 0; i < SAMPLE_TYPES; i++) {
             struct wire_envelope own = sample_envelope(sample_types[i]);
             bool same = own.source == envelope.source && own.destination == envelope.destination;
-            make_plain(sample_types[i]);
-            uint32_t bytes = sample_frame(frame, sizeof(frame), &sample.message);
-            store(frame + ENVELOPE(source), envelope.source, 2);
-            store(frame + ENVELOPE(destination), envelope.destination, 2);
-            store(frame + ENVELOPE(boot), envelope.boot, 8);
+            uint32_t bytes = plain_frame(sample_types[i]);
+            doctored_store(frame + ENVELOPE(source), envelope.source, 2);
+            doctored_store(frame + ENVELOPE(destination), envelope.destination, 2);
+            doctored_store(frame + ENVELOPE(boot), envelope.boot, 8);
             oracle_reseal(frame, bytes);
-            CHECK_EQUAL(drain(&filter, frame, bytes), same ? WIRE_END : WIRE_BAD_TYPE);
+            CHECK_EQUAL(doctored_read(&filter, frame, bytes), same ? WIRE_END : WIRE_BAD_TYPE);
             accepted += same;
         }
         CHECK(accepted == 10 || accepted == 4);
         for (uint32_t type = 0; type < 256; type++) {
             bool is_known = memchr(sample_types, (int)type, SAMPLE_TYPES) != NULL;
-            make_plain(sample_types[route]);
-            uint32_t bytes = sample_frame(frame, sizeof(frame), &sample.message);
+            uint32_t bytes = plain_frame(sample_types[route]);
             frame[IN(message, type)] = (uint8_t)type;
             oracle_reseal(frame, bytes);
-            CHECK(is_known || drain(&filter, frame, bytes) == WIRE_BAD_TYPE);
+            CHECK(is_known || doctored_read(&filter, frame, bytes) == WIRE_BAD_TYPE);
         }
     }
 }
@@ -568,9 +520,9 @@ static void a_frame_is_no_larger_than_frames_are(void)
     for (uint32_t bytes = WIRE_FRAME_BYTES_MAX - 1; bytes <= sizeof(large); bytes++) {
         make_plain(WIRE_STATUS);
         sample_frame(large, sizeof(large), &sample.message);
-        store(large + ENVELOPE(frame_bytes), bytes, 4);
+        doctored_store(large + ENVELOPE(frame_bytes), bytes, 4);
         oracle_reseal(large, bytes);
-        CHECK_EQUAL(drain(&filter, large, bytes),
+        CHECK_EQUAL(doctored_read(&filter, large, bytes),
                     bytes <= WIRE_FRAME_BYTES_MAX ? WIRE_TRAILING : WIRE_BAD_FIELD);
     }
 }
@@ -579,20 +531,19 @@ static void bytes_behind_the_last_message_are_refused(void)
 {
     for (uint32_t i = 0; i < SAMPLE_TYPES; i++) {
         struct wire_filter filter = sample_filter(sample_types[i]);
-        make_plain(sample_types[i]);
-        uint32_t bytes = sample_frame(frame, sizeof(frame), &sample.message);
+        uint32_t bytes = plain_frame(sample_types[i]);
         memset(frame + bytes, 0, 64);
         for (uint32_t more = 1; more <= 64; more++) {
-            CHECK_EQUAL(drain(&filter, frame, bytes + more), WIRE_TRAILING);
-            store(frame + ENVELOPE(frame_bytes), bytes + more, 4);
+            CHECK_EQUAL(doctored_read(&filter, frame, bytes + more), WIRE_TRAILING);
+            doctored_store(frame + ENVELOPE(frame_bytes), bytes + more, 4);
             oracle_reseal(frame, bytes + more);
-            CHECK_EQUAL(drain(&filter, frame, bytes + more), WIRE_TRAILING);
+            CHECK_EQUAL(doctored_read(&filter, frame, bytes + more), WIRE_TRAILING);
             // Inside the message: longer than what its fields say.
-            store(frame + M, bytes - M + more, 4);
+            doctored_store(frame + M, bytes - M + more, 4);
             oracle_reseal(frame, bytes + more);
-            CHECK_EQUAL(drain(&filter, frame, bytes + more), WIRE_BAD_FIELD);
-            store(frame + M, bytes - M, 4);
-            store(frame + ENVELOPE(frame_bytes), bytes, 4);
+            CHECK_EQUAL(doctored_read(&filter, frame, bytes + more), WIRE_BAD_FIELD);
+            doctored_store(frame + M, bytes - M, 4);
+            doctored_store(frame + ENVELOPE(frame_bytes), bytes, 4);
             oracle_reseal(frame, bytes);
         }
     }
