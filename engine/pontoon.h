@@ -40,6 +40,10 @@ enum {
 enum pontoon_driver { PONTOON_DRIVER_DPDK, PONTOON_DRIVER_UDP };
 enum pontoon_durability { PONTOON_FSYNC, PONTOON_MEMORY };
 enum pontoon_order { PONTOON_STRICT, PONTOON_PARALLEL };
+// Parallel groups: what a replica may apply beyond entries that it lacks. Whatever does not depend
+// on them, which the leader says of each entry; or, for comparison with PolarFS, only what is not
+// behind more than `look_behind` of them in a row.
+enum pontoon_apply { PONTOON_APPLY_DEPENDS_ON, PONTOON_APPLY_LOOK_BEHIND };
 enum pontoon_idle { PONTOON_IDLE_AUTO, PONTOON_IDLE_SPIN, PONTOON_IDLE_YIELD, PONTOON_IDLE_SLEEP };
 
 // One port of a node (or of a client), and who is reached through it.
@@ -95,6 +99,8 @@ struct pontoon_config {
 
     uint32_t groups; // group ids 0..groups-1
     enum pontoon_order order;
+    enum pontoon_apply apply;
+    uint32_t look_behind;    // PONTOON_APPLY_LOOK_BEHIND: 1..2048, at most a quarter of log_entries
     char app[32];            // state machine: "kv", "block", "null"
     uint32_t app_memory_mib; // of one group's state machine
     bool app_file;           // "block": the content is in a file below `directory`, not in memory

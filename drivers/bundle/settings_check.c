@@ -330,6 +330,19 @@ static int check_log(const struct pontoon_config *config, why reason)
 
 static int check_apply(const struct pontoon_config *config, why reason)
 {
+    uint32_t window =
+        config->log_entries / 4 < RAFT_WINDOW_MAX ? config->log_entries / 4 : RAFT_WINDOW_MAX;
+    if (config->apply != PONTOON_APPLY_DEPENDS_ON && config->order == PONTOON_STRICT) {
+        return settings_refuse(reason, 0,
+                               "apply: strict groups apply in order; give `order: parallel`, or "
+                               "remove it");
+    }
+    if (config->apply != PONTOON_APPLY_DEPENDS_ON && config->look_behind > window) {
+        return settings_refuse(reason, 0,
+                               "look_behind: %u is more than the window of a parallel group with "
+                               "%u log_entries; give at most %u",
+                               config->look_behind, config->log_entries, window);
+    }
     if (strcmp(config->app, "kv") != 0 && strcmp(config->app, "block") != 0 &&
         strcmp(config->app, "null") != 0) {
         return settings_refuse(reason, 0,

@@ -34,6 +34,9 @@ static const struct settings_word durability_words[] = {
     {"fsync", PONTOON_FSYNC}, {"memory", PONTOON_MEMORY}, {NULL, 0}};
 static const struct settings_word order_words[] = {
     {"strict", PONTOON_STRICT}, {"parallel", PONTOON_PARALLEL}, {NULL, 0}};
+static const struct settings_word apply_words[] = {{"depends_on", PONTOON_APPLY_DEPENDS_ON},
+                                                   {"look_behind", PONTOON_APPLY_LOOK_BEHIND},
+                                                   {NULL, 0}};
 static const struct settings_word idle_words[] = {
     {"auto", PONTOON_IDLE_AUTO},
     {"spin", PONTOON_IDLE_SPIN},
@@ -86,6 +89,13 @@ static const struct settings_knob top_knobs[] = {
     {CONFIG("order", order), .kind = SETTINGS_WORD, .words = order_words, .value = PONTOON_STRICT,
      .meaning =
          "strict Raft, or parallel: what does not conflict is not ordered (for good, at creation)"},
+    {CONFIG("apply", apply), .kind = SETTINGS_WORD, .words = apply_words,
+     .value = PONTOON_APPLY_DEPENDS_ON,
+     .meaning = "order: parallel: what is applied beyond missing entries: depends_on: what does not "
+                "depend on them; look_behind: as PolarFS, only what `look_behind` reaches"},
+    {CONFIG("look_behind", look_behind), .kind = SETTINGS_NUMBER, .min = 1, .max = RAFT_WINDOW_MAX,
+     .value = 2, .meaning = "apply: look_behind: nothing is applied beyond more missing entries in "
+                            "a row than this; at most a quarter of log_entries"},
     {CONFIG("app", app), .kind = SETTINGS_TEXT, .text = "kv",
      .meaning = "state machine: kv (key-value store), block (a volume) or null (counts)"},
     {CONFIG("app_memory_mib", app_memory_mib), .kind = SETTINGS_NUMBER, .min = 1, .max = 1048576,

@@ -413,6 +413,12 @@ static int read_document(struct reader *reader)
         return settings_refuse(reader->reason, 0,
                                "driver: follows from link; remove it, or say `link: explicit`");
     }
+    if (result == 0 && is_given(reader, "look_behind") &&
+        reader->file->config.apply != PONTOON_APPLY_LOOK_BEHIND) {
+        return settings_refuse(reader->reason, 0,
+                               "look_behind: nobody looks behind; remove it, or say `apply: "
+                               "look_behind`");
+    }
     if (result == 0) {
         derive(reader);
     }

@@ -61,6 +61,11 @@ static uint64_t random_number(void)
     return getrandom(&number, sizeof(number), 0) == sizeof(number) ? number : (uint64_t)getpid();
 }
 
+static uint32_t look_behind(const struct pontoon_config *config)
+{
+    return config->apply == PONTOON_APPLY_LOOK_BEHIND ? config->look_behind : 0;
+}
+
 static struct reactor_config reactor_settings(struct pontoon *node, uint32_t which)
 {
     const struct pontoon_config *config = &node->config;
@@ -77,6 +82,7 @@ static struct reactor_config reactor_settings(struct pontoon *node, uint32_t whi
                                       .reactors = (uint16_t)parts->reactors,
                                       .groups_total = config->groups,
                                       .order = (enum raft_order)config->order,
+                                      .look_behind = look_behind(config),
                                       .election_timeout_min_ns = config->election_timeout_min_ns,
                                       .election_timeout_max_ns = config->election_timeout_max_ns,
                                       .heartbeat_ns = config->heartbeat_ns,

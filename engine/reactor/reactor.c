@@ -106,6 +106,7 @@ static struct raft_config raft_settings(const struct reactor_config *config)
     struct raft_config settings = {.self = config->node,
                                    .voter_count = config->node_count,
                                    .order = config->order,
+                                   .look_behind = config->look_behind,
                                    .boot = 1,
                                    .election_timeout_min_ns = config->election_timeout_min_ns,
                                    .election_timeout_max_ns = config->election_timeout_max_ns,

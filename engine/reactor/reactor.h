@@ -39,6 +39,7 @@ struct reactor_config {
     uint16_t reactor, reactors; // we own group g when (g mod 64) mod reactors == reactor
     uint32_t groups_total;      // group ids below this exist
     enum raft_order order;
+    uint32_t look_behind; // as raft_config
     uint64_t election_timeout_min_ns, election_timeout_max_ns, heartbeat_ns;
     uint32_t log_entries; // a group
     uint32_t window_entries;

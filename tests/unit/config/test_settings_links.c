@@ -98,6 +98,19 @@ static void every_value_of_a_file_arrives(void)
     CHECK_EQUAL(config.nodes[0].links[0].frame_bytes, 1000);
 }
 
+static void apply_arrives(void)
+{
+    load("order: parallel\n" THREE, 2, 0);
+    CHECK_EQUAL(config.order, PONTOON_PARALLEL);
+    CHECK_EQUAL(config.apply, PONTOON_APPLY_DEPENDS_ON);
+    CHECK_EQUAL(config.look_behind, 2);
+    load("order: parallel\napply: look_behind\n" THREE, 2, 0);
+    CHECK_EQUAL(config.apply, PONTOON_APPLY_LOOK_BEHIND);
+    CHECK_EQUAL(config.look_behind, 2);
+    load("order: parallel\napply: look_behind\nlook_behind: 2048\n" THREE, 2, 0);
+    CHECK_EQUAL(config.look_behind, 2048);
+}
+
 static void defaults_follow_from_what_is_given(void)
 {
     load("election_timeout_min: 5ms\ngroups: 1000\nlog_mib: 64\n" THREE, 2, 0);
@@ -296,6 +309,7 @@ int main(int argc, char **argv)
     static const struct test_case cases[] = {
         TEST(defaults_are_those_of_the_header),
         TEST(every_value_of_a_file_arrives),
+        TEST(apply_arrives),
         TEST(defaults_follow_from_what_is_given),
         TEST(memif_is_a_full_mesh),
         TEST(memif_ends_fit_together_at_full_size),

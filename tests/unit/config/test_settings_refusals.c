@@ -110,7 +110,21 @@ static void values_out_of_range_are_refused(void)
          ":1: types: must be a list; begin each item with \"- \""},
         {NODE1 "app: sql\n", ": app: there is no state machine \"sql\"; give kv, block or null"},
         {NODE1 "app_file: true\n",
-         ": app_file: kv keeps its state in memory; only block has a file"});
+         ": app_file: kv keeps its state in memory; only block has a file"},
+        {NODE1 "apply: look_behind\n",
+         ": apply: strict groups apply in order; give `order: parallel`, or remove it"},
+        {NODE1 "order: parallel\napply: in_order\n",
+         ":4: apply: \"in_order\" is unknown; give one of depends_on, look_behind"},
+        {NODE1 "order: parallel\nlook_behind: 3\n",
+         ": look_behind: nobody looks behind; remove it, or say `apply: look_behind`"},
+        {NODE1 "order: parallel\napply: look_behind\nlook_behind: 0\n",
+         ":5: look_behind: 0 is out of range; give 1 to 2048"},
+        {NODE1 "order: parallel\napply: look_behind\nlook_behind: 2049\n",
+         ":5: look_behind: 2049 is out of range; give 1 to 2048"},
+        {NODE1 "order: parallel\napply: look_behind\nlog_entries: 4096\nwindow_entries: "
+               "2048\nlook_behind: 1025\n",
+         ": look_behind: 1025 is more than the window of a parallel group with 4096 log_entries; "
+         "give at most 1024"});
 }
 
 static void impossible_members_are_refused(void)
