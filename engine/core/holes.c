@@ -169,8 +169,12 @@ static void give_upto_commit(struct raft *raft)
 static void give_beyond(struct raft *raft, uint64_t index)
 {
     struct raft_parallel *parallel = raft->parallel;
-    if (index > raft->apply_given && !parallel->is_in_order &&
-        !bitmap_ring_test(&parallel->given, index)) {
+    if (index <= raft->apply_given || bitmap_ring_test(&parallel->given, index)) {
+        return;
+    }
+    if (parallel->is_in_order) {
+        MARK(kept_in_order_for_a_checkpoint);
+    } else {
         MARK(applied_beyond_the_commit_floor);
         give_range(raft, index, index);
         bitmap_ring_set(&parallel->given, index);
@@ -376,7 +380,11 @@ static void commit_over_hole(struct raft *raft, uint64_t told, struct raft_range
         range =
             (struct raft_range){.first = raft->commit + 1, .last = find_blind_spot(raft, end) - 1};
     }
+    uint32_t waiting = parallel->waiting;
     commit_waiting(raft, range, fresh);
+    if (parallel->waiting < waiting) {
+        MARK(follower_commits_over_a_hole);
+    }
 }
 
 // A follower is told a floor by the leader of its term, whose log it has, or by its own log when it

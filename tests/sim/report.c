@@ -152,7 +152,7 @@ static void print_options(const struct sim_options *options)
     printf(
         "seed %lu: %s, %u nodes, %u groups, %u reactors, %u workers, %u clients x %u, %s, %u keys, "
         "entries up to %u bytes, frames of %u, log %lu KiB, %u entries, window %u, elections "
-        "%lu..%lu ms, disk %lu..%lu us, links %lu..%lu us, polls %lu us, faults of",
+        "%lu..%lu ms, disk %lu..%lu us, links %lu..%lu us, polls %lu us,",
         options->seed, name_order(options), options->nodes, options->groups, options->reactors,
         options->workers, options->clients, options->window,
         options->is_volatile ? "memory" : "fsync", options->keys, options->payload_max,
@@ -161,6 +161,10 @@ static void print_options(const struct sim_options *options)
         options->election_max_ns / SIM_MS, options->disk_min_ns / SIM_US,
         options->disk_max_ns / SIM_US, options->link_min_ns / SIM_US, options->link_max_ns / SIM_US,
         options->poll_ns / SIM_US);
+    if (options->look_behind != 0) {
+        printf(" look-behind of %u,", options->look_behind);
+    }
+    printf(" faults of");
     for (uint32_t class = 0; class < SIM_CLASSES; class ++) {
         if ((options->classes >> class & 1) != 0) {
             printf(" %s", sim_class_name((enum sim_class) class));

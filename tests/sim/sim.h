@@ -146,6 +146,7 @@ struct sim_options {
     uint64_t seed;
     enum raft_order order;
     enum sim_ranges ranges;
+    uint32_t look_behind; // parallel; 0: what entries depend on decides alone
     uint32_t nodes, groups, reactors, workers, clients;
     bool is_volatile;
     uint32_t frame_bytes, log_entries, window_entries;

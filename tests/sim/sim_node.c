@@ -75,6 +75,7 @@ static struct reactor_config settings(struct sim_seat *seat)
                                     .reactors = (uint16_t)options->reactors,
                                     .groups_total = options->groups,
                                     .order = options->order,
+                                    .look_behind = options->look_behind,
                                     .election_timeout_min_ns = options->election_min_ns,
                                     .election_timeout_max_ns = options->election_max_ns,
                                     .heartbeat_ns = options->heartbeat_ns,

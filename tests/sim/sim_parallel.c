@@ -7,7 +7,10 @@
 //                      and nobody counts an acknowledgement that it did not give before
 //   barrier            I4: who serves has a majority that installed its log, and nobody counts as
 //                      installed who did not
-//   conflict-order     an entry is committed only behind all earlier ones that it conflicts with
+//   conflict-order     an entry is committed only behind all earlier ones that it conflicts with,
+//   by a
+//                      follower beyond a hole, too
+//   look-behind        ... and there not behind more missing ones than a look-behind buffer knows
 //   (apply-order       the same of what is applied: sim_app.c)
 //
 // What a node installed, or held when it could acknowledge it, is taken from the node itself; what
@@ -142,25 +145,58 @@ static uint32_t touches_of(const struct sim_seat *seat, const struct raft_entry 
     return command.touches;
 }
 
-static bool do_conflict(const struct sim_seat *seat, const struct raft_entry *a,
-                        const struct raft_entry *b)
+static bool is_same_command(const struct raft_entry *a, const struct raft_entry *b)
 {
-    bool is_same = a->head.kind == RAFT_ENTRY_COMMAND && b->head.kind == RAFT_ENTRY_COMMAND &&
-                   a->head.client == b->head.client && a->head.sequence == b->head.sequence &&
-                   a->head.client != 0;
-    return is_same || (touches_of(seat, a) & touches_of(seat, b)) != 0;
+    return a->head.kind == RAFT_ENTRY_COMMAND && b->head.kind == RAFT_ENTRY_COMMAND &&
+           a->head.client == b->head.client && a->head.sequence == b->head.sequence &&
+           a->head.client != 0;
+}
+
+// What the log of that term has at the index, at whoever has it. NULL: nobody who is up.
+static const struct raft_entry *find_entry(struct sim *sim, uint16_t group, uint64_t sync_term,
+                                           uint64_t index, const struct sim_seat **seat)
+{
+    for (uint16_t id = 1; id <= sim->options.nodes; id++) {
+        const struct raft *raft = sim_raft(sim, id, group);
+        const struct raft_entry *entry = raft == NULL || raft->parallel->sync_term != sync_term
+                                             ? NULL
+                                             : raft_entry_at(raft, index);
+        if (entry != NULL && entry->is_placed) {
+            *seat = sim_seat_of(sim, id, group);
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+static bool do_entries_conflict(const struct sim_seat *seat, const struct raft_entry *a,
+                                const struct sim_seat *other_seat, const struct raft_entry *b)
+{
+    return is_same_command(a, b) || (touches_of(seat, a) & touches_of(other_seat, b)) != 0;
 }
 
 static void check_beyond(struct sim_seat *seat, uint16_t group, const struct raft *raft,
                          uint64_t index)
 {
+    struct sim *sim = seat->node->sim;
     const struct raft_parallel *parallel = raft->parallel;
     const struct raft_entry *entry = raft_entry_at(raft, index);
+    uint64_t missing = 0, limit = sim->options.look_behind;
     for (uint64_t before = raft->commit + 1; before < index; before++) {
+        const struct sim_seat *other_seat = seat;
         const struct raft_entry *other = raft_entry_at(raft, before);
-        SIM_CHECK(seat->node->sim,
-                  bitmap_ring_test(&parallel->committed, before) ||
-                      (other != NULL && !do_conflict(seat, other, entry)),
+        missing = other == NULL ? missing + 1 : 0;
+        SIM_CHECK(sim, limit == 0 || missing <= limit, "look-behind",
+                  "node %u group %u: committed %lu beyond %lu missing entries in a row",
+                  seat->node->id, group, index, missing);
+        if (other == NULL) {
+            other = find_entry(sim, group, parallel->sync_term, before, &other_seat);
+        }
+        SIM_CHECK(sim, other != NULL || raft->role != RAFT_LEADER, "conflict-order",
+                  "node %u group %u: leads, and lacks %lu", seat->node->id, group, before);
+        SIM_CHECK(sim,
+                  other == NULL || bitmap_ring_test(&parallel->committed, before) ||
+                      !do_entries_conflict(seat, entry, other_seat, other),
                   "conflict-order",
                   "node %u group %u: committed %lu, not %lu, with which it conflicts",
                   seat->node->id, group, index, before);
@@ -177,14 +213,19 @@ static void check_commit(struct sim_seat *seat, uint16_t group, const struct raf
         sim_check_committed(seat, group, raft_id_at(raft, index), raft->parallel->sync_term,
                             entry->head.crc);
     }
-    for (uint64_t index = raft->commit + 1;
-         index <= parallel->commit_high && raft->role == RAFT_LEADER; index++) {
+    for (uint64_t index = raft->commit + 1; index <= parallel->commit_high; index++) {
         bool was_committed = seen->commit_high >= index && is_set(seen->is_committed, index);
         bool is_committed = bitmap_ring_test(&parallel->committed, index);
         put(seen->is_committed, index, is_committed);
         if (is_committed && !was_committed) {
             const struct raft_entry *entry = raft_entry_at(raft, index);
             const struct raft_entry_id id = {.term = entry->term, .index = index};
+            const struct sim_truth *truth = &seat->node->sim->truths[group];
+            SIM_CHECK(seat->node->sim,
+                      raft->role == RAFT_LEADER ||
+                          (index < truth->capacity && truth->committed[index].is_known),
+                      "conflict-order", "node %u group %u: follows, and commits %lu on its own",
+                      seat->node->id, group, index);
             sim_check_committed(seat, group, id, id.term, entry->head.crc);
             check_beyond(seat, group, raft, index);
         }

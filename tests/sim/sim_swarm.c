@@ -222,6 +222,15 @@ static enum sim_ranges draw_ranges(uint64_t seed, enum raft_order order)
     return order == RAFT_ORDER_STRICT ? SIM_RANGES_NONE : ranges[between(&prng, 0, 3)];
 }
 
+// The paper's way of applying beyond holes, in some parallel worlds.
+static uint32_t draw_look_behind(uint64_t seed, enum raft_order order)
+{
+    struct prng prng;
+    prng_init(&prng, seed ^ 7);
+    bool looks_behind = order == RAFT_ORDER_PARALLEL && one_in(&prng, 5);
+    return looks_behind ? (uint32_t)between(&prng, 1, 4) : 0;
+}
+
 void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed,
                enum raft_order order, uint32_t operations, uint32_t faults)
 {
@@ -230,6 +239,7 @@ void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed
     *options = (struct sim_options){.seed = seed, .order = order, .operations = operations};
     *plan = (struct sim_plan){.count = 0};
     options->ranges = draw_ranges(seed, order);
+    options->look_behind = draw_look_behind(seed, order);
     draw_cluster(options, &prng);
     options->classes = (uint32_t)(prng_next(&prng) & prng_next(&prng)) & ((1u << SIM_CLASSES) - 1);
     options->classes |= one_in(&prng, 4) ? (1u << SIM_CLASSES) - 1 : 1u << SIM_CLASS_CRASH;
