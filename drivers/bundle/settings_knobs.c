@@ -91,11 +91,13 @@ static const struct settings_knob top_knobs[] = {
          "strict Raft, or parallel: what does not conflict is not ordered (for good, at creation)"},
     {CONFIG("apply", apply), .kind = SETTINGS_WORD, .words = apply_words,
      .value = PONTOON_APPLY_DEPENDS_ON,
-     .meaning = "order: parallel: what is applied beyond missing entries: depends_on: what does not "
-                "depend on them; look_behind: as PolarFS, only what `look_behind` reaches"},
+     .meaning =
+         "order: parallel: what is applied beyond missing entries: depends_on: what does not "
+         "depend on them; look_behind: as PolarFS, only what `look_behind` reaches"},
     {CONFIG("look_behind", look_behind), .kind = SETTINGS_NUMBER, .min = 1, .max = RAFT_WINDOW_MAX,
-     .value = 2, .meaning = "apply: look_behind: nothing is applied beyond more missing entries in "
-                            "a row than this; at most a quarter of log_entries"},
+     .value = 2,
+     .meaning = "apply: look_behind: nothing is applied beyond more missing entries in "
+                "a row than this; at most a quarter of log_entries"},
     {CONFIG("app", app), .kind = SETTINGS_TEXT, .text = "kv",
      .meaning = "state machine: kv (key-value store), block (a volume) or null (counts)"},
     {CONFIG("app_memory_mib", app_memory_mib), .kind = SETTINGS_NUMBER, .min = 1, .max = 1048576,
