@@ -1,6 +1,7 @@
 #include "drivers/disk_memory/disk_memory.h"
 
 #include "engine/base/assert.h"
+#include "engine/base/prng.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,14 +51,6 @@ struct disk_memory {
 static struct disk_memory *self(struct disk *disk)
 {
     return (struct disk_memory *)disk;
-}
-
-static uint64_t next_random(uint64_t *state) // splitmix64
-{
-    uint64_t mixed = *state += UINT64_C(0x9E3779B97F4A7C15);
-    mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return mixed ^ (mixed >> 31);
 }
 
 // --- files ---
@@ -232,7 +225,7 @@ static bool submit(struct disk *disk, const struct disk_request *request)
     }
     uint64_t delay = memory->options.delay_polls_max == 0
                          ? 0
-                         : next_random(&memory->random) % (memory->options.delay_polls_max + 1);
+                         : prng_splitmix(&memory->random) % (memory->options.delay_polls_max + 1);
     *pending = (struct pending){.request = *request,
                                 .due_poll = memory->polls + delay,
                                 .writes_before = memory->writes,
@@ -313,7 +306,7 @@ static void tear(struct disk_memory *memory, struct file *file, const struct dis
     memory->writes++;
     for (uint64_t at = 0; at < request->bytes && request->offset + at < file->bytes;
          at += SECTOR_BYTES) {
-        if (next_random(&memory->random) % 2 == 0) {
+        if (prng_splitmix(&memory->random) % 2 == 0) {
             write_sector(memory, file, (request->offset + at) / SECTOR_BYTES,
                          (const uint8_t *)request->data + at);
         }
@@ -364,7 +357,8 @@ static uint32_t poll(struct disk *disk, struct disk_completion *completions, uin
         return 0;
     }
     uint32_t slots = disk->in_flight_max;
-    uint32_t start = memory->options.reorder ? (uint32_t)(next_random(&memory->random) % slots) : 0;
+    uint32_t start =
+        memory->options.reorder ? (uint32_t)(prng_splitmix(&memory->random) % slots) : 0;
     for (uint32_t i = 0; i < slots && count < max; i++) {
         struct pending *pending = &memory->pending[(start + i) % slots];
         if (is_ready(memory, pending)) {
@@ -405,7 +399,7 @@ static void land_in_flight(struct disk_memory *memory, uint64_t *random, uint32_
         struct file *file = &memory->files[request->file];
         for (uint64_t at = 0; pending->is_used && is_write && at < request->bytes;
              at += SECTOR_BYTES) {
-            bool is_kept = next_random(random) % 100 < keep_percent;
+            bool is_kept = prng_splitmix(random) % 100 < keep_percent;
             uint64_t offset = request->offset + at;
             if (is_kept && pending->is_kicked && offset < file->bytes) {
                 write_sector(memory, file, offset / SECTOR_BYTES,
@@ -428,7 +422,7 @@ void disk_memory_crash(struct disk *disk, uint64_t seed, uint32_t keep_percent)
         file->opened = 0;
         file->bytes = file->durable_bytes;
         for (uint64_t sector = 0; sector * SECTOR_BYTES < file->bytes; sector++) {
-            if (file->dirty_since[sector] != 0 && next_random(&seed) % 100 < keep_percent) {
+            if (file->dirty_since[sector] != 0 && prng_splitmix(&seed) % 100 < keep_percent) {
                 make_durable(file, sector);
             }
             file->dirty_since[sector] = 0;

@@ -3,6 +3,7 @@
 // is at least the newest that was ever used.
 #include "engine/wal/wal_files.h"
 
+#include "engine/base/prng.h"
 #include "engine/wal/wal_blocking.h"
 
 #include <errno.h>
@@ -200,10 +201,8 @@ static uint64_t draw_log_id(const struct wal_config *config, uint64_t boot)
     uint64_t words[] = {config->nonce, config->cluster, config->node, config->reactor, boot};
     uint64_t mixed = 0;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        mixed += words[i] + UINT64_C(0x9E3779B97F4A7C15); // splitmix64
-        mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-        mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94D049BB133111EB);
-        mixed ^= mixed >> 31;
+        uint64_t state = mixed + words[i];
+        mixed = prng_splitmix(&state);
     }
     return mixed;
 }

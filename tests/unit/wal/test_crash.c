@@ -6,6 +6,7 @@
 // what is live in them again, staged entries and SYNCs meet a disk that completes late and out of
 // order; then power is cut (any sectors of what was in flight land), or the process dies, sometimes
 // while it recovers.
+#include "engine/base/prng.h"
 #include "tests/harness/harness.h"
 #include "tests/unit/wal/fixture.h"
 
@@ -54,10 +55,7 @@ static uint64_t torn, restarts;
 
 static uint64_t chance(uint64_t below)
 {
-    uint64_t mixed = random_state += UINT64_C(0x9E3779B97F4A7C15);
-    mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (mixed ^ (mixed >> 31)) % below;
+    return prng_splitmix(&random_state) % below;
 }
 
 static void append_some(struct fixture *fixture)
