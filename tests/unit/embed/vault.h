@@ -23,8 +23,12 @@ struct vault_order {
 void vault_encrypt(uint8_t *payload, uint32_t bytes, uint32_t first, uint32_t count,
                    uint32_t value);
 
-// order stays the caller's. knows_all: the state machine has a `footprint` function after all,
-// which says that everything touches everything.
-int vault_open(struct vault_order *order, bool knows_all, struct app **app);
+struct vault_options {
+    bool knows_all;    // has a `footprint` after all, which says that everything touches everything
+    uint64_t capacity; // bytes that commands may take with APP_COMMAND_BYTES each; 0: no limit
+};
+
+// order stays the caller's.
+int vault_open(const struct vault_options *options, struct vault_order *order, struct app **app);
 
 #endif
