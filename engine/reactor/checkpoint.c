@@ -273,6 +273,16 @@ static void finish(struct group *group, bool is_durable)
     }
 }
 
+// One of a peer has come. Ours waits as long as there are holes below what is applied, and perhaps
+// that is what fills them: the log behind it may be gone. False: ours is being copied.
+bool checkpoint_gives_way(struct group *group)
+{
+    if (group->checkpoint.state != CHECKPOINT_IDLE && group->is_leveling) {
+        finish(group, false);
+    }
+    return group->checkpoint.state == CHECKPOINT_IDLE;
+}
+
 static void submit(struct group *group, enum disk_op op, uint64_t offset, uint32_t bytes)
 {
     struct checkpoint *checkpoint = &group->checkpoint;

@@ -483,6 +483,7 @@ int checkpoint_recover(struct group *group, char *reason, size_t reason_bytes);
 bool checkpoint_poll(struct reactor *reactor);
 void checkpoint_start(struct group *group);
 bool checkpoint_start_installed(struct group *group, struct raft_entry_id covers);
+bool checkpoint_gives_way(struct group *group); // to one of a peer that has come
 void checkpoint_close(struct group *group);
 
 // tail.c

@@ -444,8 +444,7 @@ void on_snapshot(struct group *group, uint16_t from, uint64_t term,
         reply_to(group, from, part->last, part->total_bytes, true); // we are there already
         return;
     }
-    if (group->jobs_out > 0 || group->checkpoint.state != CHECKPOINT_IDLE ||
-        !begin_in(group, from, part)) {
+    if (group->jobs_out > 0 || !checkpoint_gives_way(group) || !begin_in(group, from, part)) {
         return;
     }
     take_part(snapshot, part);

@@ -193,6 +193,37 @@ static void half_a_checkpoint_goes_when_the_log_overtakes_it(void)
     world_close(world);
 }
 
+// Our own waits (for a worker here, for holes to be filled in a parallel group): it must not keep
+// out what it may be waiting for.
+static void a_checkpoint_that_waits_gives_way_to_one_of_a_peer(void)
+{
+    static const uint8_t half[500];
+    struct world *world = situation_open(3, false);
+    world_settle(world, WORLD_S);
+    uint16_t leader = world_leader(world, 0), behind = situation_follower(world);
+    struct group *group = reactor_group(world_reactor(world, behind, 0), 0);
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    const struct wire_snapshot part = {.last = {.term = view.term, .index = view.last + 10},
+                                       .total_bytes = 2 * sizeof(half),
+                                       .bytes = sizeof(half),
+                                       .data = half};
+    checkpoint_start(group);
+    CHECK(group->is_leveling);
+    on_snapshot(group, leader, view.term, &part);
+    CHECK(group->snapshot.in_data != NULL);
+    CHECK_EQUAL(group->checkpoint.state, CHECKPOINT_IDLE);
+    CHECK(!group->is_paused);
+    world_clients_active(world, true);
+    world_run(world, WORLD_S / 4); // the log overtakes it, and ours is made all the same
+    CHECK(group->snapshot.in_data == NULL);
+    checkpoint_start(group);
+    world_run(world, WORLD_S / 4);
+    CHECK(situation_counters(world, behind).checkpoints > 0);
+    world_settle(world, WORLD_S);
+    world_close(world);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -203,6 +234,7 @@ int main(int argc, char **argv)
         TEST(a_checkpoint_waits_for_the_worker),
         TEST(the_log_behind_a_checkpoint_stays),
         TEST(half_a_checkpoint_goes_when_the_log_overtakes_it),
+        TEST(a_checkpoint_that_waits_gives_way_to_one_of_a_peer),
     };
     return test_run("reactor snapshots", cases, TEST_COUNT(cases), argc, argv);
 }
