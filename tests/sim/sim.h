@@ -83,6 +83,7 @@ enum sim_fault_kind {
     SIM_WORKERS_STALL,
     SIM_CLIENT_RESTART,
     SIM_LOSS,
+    SIM_ENTRIES_LOST,
     SIM_DUPLICATES,
     SIM_DELAY,
     SIM_LINK_SLOW,
@@ -116,6 +117,7 @@ enum sim_fault_kind {
     SIM_SEND_TO_ONE,
     SIM_HUNT_LEADERS,
     SIM_HUNT_CANDIDATES,
+    SIM_HUNT_INSTALLS,
     SIM_FAULT_KINDS
 };
 
@@ -160,13 +162,15 @@ struct sim_options {
     uint32_t tx_buffers, tx_ring, disk_requests;
     uint64_t heartbeat_ns, election_min_ns, election_max_ns;
     uint32_t window, keys, operations; // window: of a client
+    uint32_t burst; // operations that each client begins at the same time as all others; 0: at any
     uint32_t payload_max, answer_max, ballast_bytes;
     uint32_t reads_percent;
     uint64_t client_attempt_ns, client_give_up_ns;
-    uint64_t duration_ns; // of the phase with faults
-    uint32_t classes;     // bit 1 << enum sim_class
-    bool is_electing;     // somebody stands, or has just won, most of the time
-    uint16_t afflicted;   // the one node whose disk may be damaged; 0: all may
+    uint64_t duration_ns;  // of the phase with faults
+    uint32_t classes;      // bit 1 << enum sim_class
+    bool is_electing;      // somebody stands, or has just won, most of the time
+    bool is_leaving_holes; // ... and leaders leave holes behind
+    uint16_t afflicted;    // the one node whose disk may be damaged; 0: all may
 };
 
 struct sim_plan {
@@ -355,6 +359,7 @@ struct sim_known_entry { // (term, index) is the same entry everywhere, and has 
     uint64_t term, index, prev_term;
     uint32_t crc;
     uint32_t holders; // bit (id - 1): that node, being intact, had it when it counted as durable
+    uint32_t lost;    // ... of these: started without its entries since, and has it not again
 };
 
 struct sim_term {
@@ -365,6 +370,7 @@ struct sim_term {
 struct sim_installed { // a term of a parallel group
     uint64_t end;      // of its recovered log
     uint32_t nodes;    // bit (id - 1): that node, being intact, had all of it durably in that term
+    uint32_t lost;     // ... of these: started without its entries since, and has it not again
 };
 
 struct sim_places {    // where the commands of a client were executed
@@ -411,6 +417,7 @@ struct sim_seen {
     // parallel groups (sim_parallel.c)
     uint64_t signature, sync_term, sync_end, commit_high, applied_high;
     enum parallel_phase phase;
+    bool is_staging, is_sync_given;
     uint64_t is_held[SIM_LOG_ENTRIES_MAX / 64], is_durable[SIM_LOG_ENTRIES_MAX / 64]; // by index
     uint64_t is_committed[SIM_LOG_ENTRIES_MAX / 64];
 };
@@ -507,8 +514,9 @@ struct sim {
     struct sim_packet recordings[SIM_RECORDINGS];
     uint32_t recording_count;
     uint64_t frames_sent, frames_lost;
-    uint32_t late_frames; // stragglers under way
-    uint16_t deaf;        // a leader that was cut from all it hears; 0: none
+    uint32_t entries_lost_ppm; // frames with entries, beside what links lose
+    uint32_t late_frames;      // stragglers under way
+    uint16_t deaf;             // a leader that was cut from all it hears; 0: none
 
     uint32_t next_fault;
     uint64_t active_until_ns[SIM_FAULTS_MAX]; // 0: not active
@@ -613,6 +621,7 @@ void sim_disk_open(struct sim_disk *disk, struct sim *sim, uint16_t node, uint16
 void sim_disk_close(struct sim_disk *disk);
 void sim_disk_wipe(struct sim_disk *disk); // as new
 void sim_disk_complete(struct sim_disk *disk, uint32_t request);
+void sim_disk_hang(struct sim_disk *disk, uint64_t until_ns); // with all that is under way
 void sim_disk_die(struct sim_disk *disk, bool is_power);
 // `to`, which is closed, has what a power cut would leave; `from` is gone.
 void sim_disk_move(struct sim_disk *from, struct sim_disk *to);
@@ -637,7 +646,8 @@ void sim_fault_end(struct sim *sim, uint32_t number);
 void sim_faults_end_all(struct sim *sim);
 void sim_fault_on_role(struct sim_node *node, enum raft_role role); // it just became that
 void sim_fault_on_hole(struct sim_node *leader);                    // a follower has one
-void sim_fault_trap(struct sim_node *node);                         // the trap springs
+void sim_fault_on_install(struct sim_node *node); // it begins one, or writes the record of it
+void sim_fault_trap(struct sim_node *node);       // the trap springs
 
 void sim_check_open(struct sim *sim);
 void sim_check_close(struct sim *sim);
@@ -672,6 +682,8 @@ uint32_t sim_parallel_acks(const struct raft *raft, uint64_t index);
 bool sim_parallel_is_unchanged(const struct raft *raft, struct sim_seen *seen);
 void sim_parallel_look(struct sim_seat *seat, uint16_t group, const struct raft *raft,
                        struct sim_seen *seen);
+// A node started without its entries.
+void sim_parallel_lost(struct sim_truth *truth, uint16_t id);
 void sim_parallel_look_at_ghost(struct sim_seat *seat, uint16_t group, const struct raft *raft,
                                 struct sim_seen *seen);
 

@@ -168,14 +168,18 @@ static bool holds_durably(struct sim *sim, uint16_t id, uint16_t group, uint64_t
 
 // A volatile node that crashed after its ack has lost the entry (a damaged one may have), and
 // counts all the same: it may not help to elect anybody before it was told everything again. What
-// must not count is the ack of a node that was not intact.
+// must not count is the ack of a node that was not intact, or of one that helps to elect again and
+// was not told this.
 static bool held_when_it_counted(struct sim *sim, uint16_t id, uint16_t group, uint64_t index,
-                                 uint64_t term)
+                                 const struct sim_id *entry)
 {
     const struct raft *raft = sim_raft(sim, id, group);
+    const struct sim_known_entry *known = sim_check_known(&sim->truths[group], entry->term, index);
+    uint32_t bit = 1u << (id - 1);
     bool is_covered = raft != NULL && raft->intact && index <= raft->log.base.index;
-    return is_covered ||
-           (sim_check_known(&sim->truths[group], term, index)->holders >> (id - 1) & 1) != 0;
+    bool has_no_more = (known->lost & bit) != 0 && raft != NULL && raft->intact &&
+                       !holds_durably(sim, id, group, index, entry);
+    return is_covered || ((known->holders & bit) != 0 && !has_no_more);
 }
 
 static void check_majority(struct sim_seat *seat, uint16_t group, uint64_t index,
@@ -185,7 +189,7 @@ static void check_majority(struct sim_seat *seat, uint16_t group, uint64_t index
     uint32_t holders = 0;
     for (uint16_t id = 1; id <= sim->options.nodes; id++) {
         bool may_have_lost = sim->options.is_volatile || sim->nodes[id - 1].is_damaged;
-        bool had = held_when_it_counted(sim, id, group, index, entry->term);
+        bool had = held_when_it_counted(sim, id, group, index, entry);
         bool holds = may_have_lost ? had : holds_durably(sim, id, group, index, entry);
         // What its disk completed just before it was taken away, the process that is left counts.
         holders += holds || (had && sim->nodes[id - 1].ghosts[0] != NULL);
@@ -554,6 +558,12 @@ static void look(struct sim_seat *seat, struct group *group)
         if (raft->log.held > raft->log.last && seen->held <= seen->last && raft->leader != 0) {
             sim_fault_on_hole(&sim->nodes[raft->leader - 1]);
         }
+        if ((raft->parallel->is_staging && !seen->is_staging) ||
+            (raft->parallel->is_sync_given && !seen->is_sync_given)) {
+            sim_fault_on_install(seat->node);
+        }
+        seen->is_staging = raft->parallel->is_staging;
+        seen->is_sync_given = raft->parallel->is_sync_given;
     } else {
         check_entries(seat, group->id, raft, known < seen->commit ? seen->commit : known);
         check_synced(seat, group->id, raft, seen);
@@ -680,6 +690,9 @@ void sim_check_up(struct sim_seat *seat)
         free(seen->pending.ids);
         *seen = (struct sim_seen){.is_known = true, .hard = seen->hard};
         seen->epoch = UINT32_MAX; // everything is new
+        if (group->raft->parallel != NULL && !group->raft->intact) {
+            sim_parallel_lost(&seat->node->sim->truths[group->id], seat->node->id);
+        }
         look(seat, group);
     }
 }

@@ -248,15 +248,32 @@ static void begin(struct sim_client *client)
     sim->result->operations++;
 }
 
+// All clients at once, every so often.
+static void begin_together(struct sim_client *client, uint64_t every_ns, bool is_enough)
+{
+    const struct sim *sim = client->sim;
+    if (!client->is_active || is_enough || client->next_ns > sim->now_ns) {
+        return;
+    }
+    for (uint32_t at = 0; at < sim->options.burst && client->busy < sim->options.window; at++) {
+        begin(client);
+    }
+    client->next_ns = (sim->now_ns / every_ns + 1) * every_ns;
+}
+
 static void begin_due(struct sim_client *client)
 {
     struct sim *sim = client->sim;
     const struct sim_options *options = &sim->options;
     bool is_enough = sim->phase == SIM_SAFETY && sim->result->operations >= options->operations;
+    // One client's share of the operations, over the time there is; sometimes several at once.
+    uint64_t pause_ns = options->duration_ns * options->clients / options->operations;
+    if (options->burst > 0 && sim->phase == SIM_SAFETY) {
+        begin_together(client, pause_ns * options->burst, is_enough);
+        return;
+    }
     while (client->is_active && !is_enough && client->busy < options->window &&
            client->next_ns <= sim->now_ns) {
-        // One client's share of the operations, over the time there is; sometimes several at once.
-        uint64_t pause_ns = options->duration_ns * options->clients / options->operations;
         pause_ns = sim->phase == SIM_SAFETY ? pause_ns : SIM_MS;
         client->next_ns += prng_below(&sim->load_prng, 2 * pause_ns);
         if (client->next_ns + 4 * pause_ns < sim->now_ns) {

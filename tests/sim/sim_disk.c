@@ -352,6 +352,16 @@ void sim_disk_complete(struct sim_disk *disk, uint32_t number)
     }
 }
 
+void sim_disk_hang(struct sim_disk *disk, uint64_t until_ns)
+{
+    disk->stuck_until_ns = until_ns;
+    for (uint32_t number = 0; number < SIM_REQUESTS_MAX; number++) {
+        if (heap_contains(&disk->sim->events, disk->events + number)) {
+            sim_at(disk->sim, disk->events + number, until_ns + disk->requests[number].takes_ns);
+        }
+    }
+}
+
 // ------------------------------------------------------------------------------------------------
 // the driver
 

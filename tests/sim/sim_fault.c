@@ -17,20 +17,21 @@ static const struct sim_fault_row rows[SIM_FAULT_KINDS] = {
     [SIM_DISK_MOVED] = {"disk-moved", SIM_CLASS_PROCESS, 0, 0},
     [SIM_SLOW_POLLS] = {"slow-polls", SIM_CLASS_PROCESS, 0, 0},
     [SIM_WORKERS_STALL] = {"workers-stall", SIM_CLASS_PROCESS, 0, 0},
-    [SIM_CLIENT_RESTART] = {"client-restart", SIM_CLASS_PROCESS, 0, 0}, // peer: which client
-    [SIM_LOSS] = {"loss", SIM_CLASS_NOISE, 1000, 300000},               // ppm, on all links
-    [SIM_DUPLICATES] = {"duplicates", SIM_CLASS_NOISE, 1000, 500000},   // ppm
-    [SIM_DELAY] = {"delay", SIM_CLASS_NOISE, 100, 20000},               // us, half of it chance
-    [SIM_LINK_SLOW] = {"link-slow", SIM_CLASS_NOISE, 5, 100},           // times; node with all
-    [SIM_CORRUPTION] = {"corruption", SIM_CLASS_NOISE, 1000, 50000},    // ppm
-    [SIM_CUT_ONE_WAY] = {"cut-one-way", SIM_CLASS_PARTITION, 0, 0},     // node to peer
-    [SIM_CUT_LINK] = {"cut-link", SIM_CLASS_PARTITION, 0, 0},           // node and peer
-    [SIM_ISOLATE] = {"isolate", SIM_CLASS_PARTITION, 0, 0},             // from all nodes
-    [SIM_BISECT] = {"bisect", SIM_CLASS_PARTITION, 1, 255},             // mask of one side
-    [SIM_CUT_CLIENT] = {"cut-clients", SIM_CLASS_PARTITION, 0, 0},      // node and all clients
-    [SIM_CLOG] = {"clog", SIM_CLASS_TRICKS, 0, 0},                      // node to peer
-    [SIM_FILTER] = {"filter", SIM_CLASS_TRICKS, 0, 9},                  // which type of message
-    [SIM_REPLAY] = {"replay", SIM_CLASS_TRICKS, 1, 64},                 // frames
+    [SIM_CLIENT_RESTART] = {"client-restart", SIM_CLASS_PROCESS, 0, 0},     // peer: which client
+    [SIM_LOSS] = {"loss", SIM_CLASS_NOISE, 1000, 300000},                   // ppm, on all links
+    [SIM_ENTRIES_LOST] = {"entries-lost", SIM_CLASS_NOISE, 200000, 900000}, // ppm of their frames
+    [SIM_DUPLICATES] = {"duplicates", SIM_CLASS_NOISE, 1000, 500000},       // ppm
+    [SIM_DELAY] = {"delay", SIM_CLASS_NOISE, 100, 20000},                   // us, half of it chance
+    [SIM_LINK_SLOW] = {"link-slow", SIM_CLASS_NOISE, 5, 100},               // times; node with all
+    [SIM_CORRUPTION] = {"corruption", SIM_CLASS_NOISE, 1000, 50000},        // ppm
+    [SIM_CUT_ONE_WAY] = {"cut-one-way", SIM_CLASS_PARTITION, 0, 0},         // node to peer
+    [SIM_CUT_LINK] = {"cut-link", SIM_CLASS_PARTITION, 0, 0},               // node and peer
+    [SIM_ISOLATE] = {"isolate", SIM_CLASS_PARTITION, 0, 0},                 // from all nodes
+    [SIM_BISECT] = {"bisect", SIM_CLASS_PARTITION, 1, 255},                 // mask of one side
+    [SIM_CUT_CLIENT] = {"cut-clients", SIM_CLASS_PARTITION, 0, 0},          // node and all clients
+    [SIM_CLOG] = {"clog", SIM_CLASS_TRICKS, 0, 0},                          // node to peer
+    [SIM_FILTER] = {"filter", SIM_CLASS_TRICKS, 0, 9},                      // which type of message
+    [SIM_REPLAY] = {"replay", SIM_CLASS_TRICKS, 1, 64},                     // frames
     [SIM_STRAGGLERS] = {"stragglers", SIM_CLASS_TRICKS, 10000, 300000}, // ppm, come very late too
     [SIM_FORGERY] = {"forgery", SIM_CLASS_TRICKS, 1, 30},               // frames
     [SIM_DISK_SLOW] = {"disk-slow", SIM_CLASS_DISK, 5, 100},            // times
@@ -53,6 +54,7 @@ static const struct sim_fault_row rows[SIM_FAULT_KINDS] = {
     [SIM_SEND_TO_ONE] = {"send-to-one", SIM_CLASS_PARTITION, 0, 0}, // node reaches only peer
     [SIM_HUNT_LEADERS] = {"hunt-leaders", SIM_CLASS_HUNT, 1, 2000}, // within so many us
     [SIM_HUNT_CANDIDATES] = {"hunt-candidates", SIM_CLASS_HUNT, 1, 500},
+    [SIM_HUNT_INSTALLS] = {"hunt-installs", SIM_CLASS_HUNT, 1, 40000}, // its disk hangs so many us
 };
 
 const struct sim_fault_row *sim_fault_row(enum sim_fault_kind kind)
@@ -224,7 +226,8 @@ static void hunt_leader(struct sim_node *node, enum raft_role role, const struct
     bool has_favourite = hunt->strength % 2 == 1;
     bool is_favourite = has_favourite && node->id == hunt->node;
     if (role == RAFT_CANDIDATE) {
-        bool is_muted = has_favourite ? is_favourite : prng_chance(&sim->prng, 1, 2);
+        uint64_t one_in = sim->options.is_leaving_holes ? 4 : 2; // (the muted leave none)
+        bool is_muted = has_favourite ? is_favourite : prng_chance(&sim->prng, 1, one_in);
         bool has_confidant = is_favourite || prng_chance(&sim->prng, 1, 2);
         unmute_all(sim);
         node->is_muted = is_muted;
@@ -234,9 +237,10 @@ static void hunt_leader(struct sim_node *node, enum raft_role role, const struct
     release_trapped(sim);
     choose_trap(node);
     bool is_heard_by_one = node->is_muted && node->confidant != 0; // it first fills their logs
-    uint64_t longest_ns =
-        is_heard_by_one ? 4 * sim->options.election_min_ns : hunt->strength * SIM_US;
-    if (!node->is_muted || is_heard_by_one) {
+    bool is_long = is_heard_by_one || sim->options.is_leaving_holes;
+    uint64_t longest_ns = is_long ? 4 * sim->options.election_min_ns : hunt->strength * SIM_US;
+    bool is_spared = sim->options.is_leaving_holes && prng_chance(&sim->prng, 3, 4);
+    if (!is_spared && (!node->is_muted || is_heard_by_one)) {
         sim_at(sim, SIM_EVENT_TRAP + node->id - 1u,
                sim->now_ns + prng_below(&sim->prng, longest_ns));
     }
@@ -281,9 +285,36 @@ void sim_fault_on_hole(struct sim_node *leader)
     if (active(sim, SIM_HUNT_LEADERS) != NULL && prng_chance(&sim->prng, 1, 4)) {
         release_trapped(sim);
         choose_trap(leader);
-        bool is_now = prng_chance(&sim->prng, 3, 4); // before the hole is asked for
+        // Before the hole is asked for, or when others have more of them.
+        uint64_t longest_ns = UINT64_C(1024) << prng_below(&sim->prng, 13);
         sim_at(sim, SIM_EVENT_TRAP + leader->id - 1u,
-               sim->now_ns + (is_now ? 1 : prng_below(&sim->prng, 200 * SIM_US)));
+               sim->now_ns + 1 + prng_below(&sim->prng, longest_ns));
+    }
+}
+
+static void for_disks(struct sim_node *node, void (*change)(struct sim_disk *, uint64_t),
+                      uint64_t value)
+{
+    for (uint32_t which = 0; which < node->sim->options.reactors; which++) {
+        change(&node->seats[which]->disk, value);
+        change(&node->seats[which]->checkpoint_disk, value);
+    }
+}
+
+// The log of a term is being made one's own: the disk hangs in the middle, perhaps until another
+// term comes, and the node dies meanwhile, or soon after.
+void sim_fault_on_install(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    const struct sim_fault *hunt = active(sim, SIM_HUNT_INSTALLS);
+    if (hunt == NULL || prng_chance(&sim->prng, 1, 2)) {
+        return;
+    }
+    uint64_t for_ns = 1 + prng_below(&sim->prng, hunt->strength * SIM_US);
+    for_disks(node, sim_disk_hang, sim->now_ns + for_ns);
+    if (!sim->options.is_volatile && prng_chance(&sim->prng, 1, 2)) {
+        sim_at(sim, SIM_EVENT_NODE + node->id - 1u,
+               sim->now_ns + prng_below(&sim->prng, 2 * for_ns));
     }
 }
 
@@ -306,23 +337,9 @@ void sim_fault_trap(struct sim_node *node)
 // ------------------------------------------------------------------------------------------------
 // disks
 
-static void for_disks(struct sim_node *node, void (*change)(struct sim_disk *, uint64_t),
-                      uint64_t value)
-{
-    for (uint32_t which = 0; which < node->sim->options.reactors; which++) {
-        change(&node->seats[which]->disk, value);
-        change(&node->seats[which]->checkpoint_disk, value);
-    }
-}
-
 static void set_slow(struct sim_disk *disk, uint64_t factor)
 {
     disk->slow_factor = (uint32_t)factor;
-}
-
-static void set_stuck(struct sim_disk *disk, uint64_t until_ns)
-{
-    disk->stuck_until_ns = until_ns;
 }
 
 static void set_fails(struct sim_disk *disk, uint64_t fails)
@@ -471,6 +488,9 @@ static void begin(struct sim *sim, const struct sim_fault *fault, uint64_t until
     case SIM_STRAGGLERS:
         make_noise(sim, fault, true);
         break;
+    case SIM_ENTRIES_LOST:
+        sim->entries_lost_ppm = fault->strength;
+        break;
     case SIM_LINK_SLOW:
         slow_links(sim, fault, true);
         break;
@@ -505,7 +525,7 @@ static void begin(struct sim *sim, const struct sim_fault *fault, uint64_t until
         for_disks(node, set_slow, fault->strength);
         break;
     case SIM_DISK_STUCK:
-        for_disks(node, set_stuck, until_ns);
+        for_disks(node, sim_disk_hang, until_ns);
         break;
     case SIM_DISK_FAILS:
         for_disks(node, set_fails, true);
@@ -553,6 +573,7 @@ static void begin(struct sim *sim, const struct sim_fault *fault, uint64_t until
     case SIM_UNLOCATED:
     case SIM_HUNT_LEADERS:
     case SIM_HUNT_CANDIDATES:
+    case SIM_HUNT_INSTALLS:
     case SIM_FAULT_KINDS:
         break;
     }
@@ -569,6 +590,11 @@ static void end(struct sim *sim, const struct sim_fault *fault)
     case SIM_STRAGGLERS:
         make_noise(sim, fault, false);
         break;
+    case SIM_ENTRIES_LOST: {
+        const struct sim_fault *other = active(sim, SIM_ENTRIES_LOST);
+        sim->entries_lost_ppm = other == NULL ? 0 : other->strength;
+        break;
+    }
     case SIM_LINK_SLOW:
         slow_links(sim, fault, false);
         break;
@@ -597,7 +623,7 @@ static void end(struct sim *sim, const struct sim_fault *fault)
         for_disks(node, set_slow, 1);
         break;
     case SIM_DISK_STUCK:
-        for_disks(node, set_stuck, 0);
+        for_disks(node, sim_disk_hang, 0);
         break;
     case SIM_DISK_FAILS:
         for_disks(node, set_fails, false);
@@ -622,6 +648,11 @@ static void end(struct sim *sim, const struct sim_fault *fault)
     case SIM_HUNT_LEADERS:
         release_trapped(sim);
         unmute_all(sim);
+        break;
+    case SIM_HUNT_INSTALLS:
+        for (uint32_t at = 0; at < sim->options.nodes; at++) {
+            for_disks(&sim->nodes[at], sim_disk_hang, 0);
+        }
         break;
     case SIM_HUNT_CANDIDATES:
     case SIM_POWER_CUT:

@@ -95,6 +95,14 @@ static uint32_t type_of(const struct sim_packet *packet)
     return message.type;
 }
 
+static bool has_entries(const struct sim_packet *packet)
+{
+    uint32_t type = type_of(packet);
+    return type == WIRE_APPEND_FRAGMENT ||
+           (type == RAFT_MSG_APPEND &&
+            packet->bytes > sizeof(struct layout_envelope) + sizeof(struct layout_append));
+}
+
 static void record(struct sim *sim, const struct sim_packet *packet)
 {
     if (sim->frames_sent % RECORD_EVERY != 0) {
@@ -164,6 +172,7 @@ static void transmit(const struct sim_net *from, const struct sim_packet *packet
                     sim->nodes[packet->from - 1].confidant != packet->to;
     uint32_t type = link->filter == 0 && !is_muted ? 0 : type_of(packet);
     if (link->cuts > 0 || chance(sim, link->loss_ppm) ||
+        (has_entries(packet) && chance(sim, sim->entries_lost_ppm)) ||
         (link->filter & (1u << (type & 31))) != 0 ||
         (is_muted && (type == RAFT_MSG_APPEND || type == WIRE_APPEND_FRAGMENT))) {
         sim->frames_lost++;

@@ -49,6 +49,17 @@ static void put(uint64_t *ring, uint64_t index, bool value)
     ring[bit / 64] |= (uint64_t)value << (bit % 64);
 }
 
+void sim_parallel_lost(struct sim_truth *truth, uint16_t id)
+{
+    uint32_t bit = UINT32_C(1) << (id - 1);
+    for (uint64_t at = 0; at <= truth->entries_mask; at++) {
+        truth->entries[at].lost |= truth->entries[at].holders & bit;
+    }
+    for (uint64_t term = 0; term < truth->installed_terms; term++) {
+        truth->installed[term].lost |= truth->installed[term].nodes & bit;
+    }
+}
+
 // ------------------------------------------------------------------------------------------------
 // the log
 
@@ -68,6 +79,7 @@ static void check_install(struct sim_seat *seat, uint16_t group, const struct ra
     if (raft->intact && raft->log.synced >= parallel->sync_end &&
         raft->term == parallel->sync_term) {
         installed->nodes |= UINT32_C(1) << (seat->node->id - 1);
+        installed->lost &= ~(UINT32_C(1) << (seat->node->id - 1));
     }
 }
 
@@ -106,6 +118,7 @@ static void check_held(struct sim_seat *seat, uint16_t group, const struct raft 
     }
     if (raft->intact && raft->term == entry->term) {
         known->holders |= UINT32_C(1) << (seat->node->id - 1);
+        known->lost &= ~(UINT32_C(1) << (seat->node->id - 1));
     }
     if (index > seen->synced) {
         sim_check_on_disk(seat, group, index, entry);
@@ -235,6 +248,19 @@ static void check_commit(struct sim_seat *seat, uint16_t group, const struct raf
 // ------------------------------------------------------------------------------------------------
 // leaders
 
+// Nodes of whose present life a leader heard.
+static uint32_t known_lives(struct sim_seat *seat, uint16_t group, const struct raft *raft)
+{
+    uint32_t known = 0;
+    for (uint16_t id = 1; id <= seat->node->sim->options.nodes; id++) {
+        const struct raft *peer = sim_raft(seat->node->sim, id, group);
+        bool is_known =
+            peer != NULL && peer != raft && raft->peers[id - 1].boot == peer->config.boot;
+        known |= (uint32_t)is_known << (id - 1);
+    }
+    return known;
+}
+
 static void check_barrier(struct sim_seat *seat, uint16_t group, const struct raft *raft,
                           const struct sim_seen *seen)
 {
@@ -242,9 +268,13 @@ static void check_barrier(struct sim_seat *seat, uint16_t group, const struct ra
     struct sim_truth *truth = &sim->truths[group];
     const struct raft_parallel *parallel = raft->parallel;
     uint32_t nodes = installed_in(truth, raft->term)->nodes;
+    uint32_t lost = installed_in(truth, raft->term)->lost & known_lives(seat, group, raft);
     SIM_CHECK(sim, (parallel->installed & ~nodes) == 0, "barrier",
               "node %u group %u: believes that nodes %x installed the log of term %lu, but %x did",
               seat->node->id, group, parallel->installed, raft->term, nodes);
+    SIM_CHECK(sim, (parallel->installed & lost) == 0, "lost-acks",
+              "node %u group %u: counts nodes %x for the log of term %lu, of which %x lost it",
+              seat->node->id, group, parallel->installed, raft->term, lost);
     SIM_CHECK(sim,
               parallel->phase != PARALLEL_SERVE ||
                   (uint32_t)__builtin_popcount(nodes) > sim->options.nodes / 2,
@@ -266,18 +296,43 @@ uint32_t sim_parallel_acks(const struct raft *raft, uint64_t index)
     return slots;
 }
 
-// What a leader counts was durable there while that was the node's term.
+// What a leader counts was durable there while that was the node's term. When it has heard that a
+// node lost its entries, it counts only what that has again.
 static void check_acks(struct sim_seat *seat, uint16_t group, const struct raft *raft)
 {
     struct sim *sim = seat->node->sim;
     struct sim_truth *truth = &sim->truths[group];
+    uint32_t lives = known_lives(seat, group, raft);
     for (uint64_t index = raft->commit + 1; index <= raft->log.last; index++) {
         const struct raft_entry *entry = raft_entry_at(raft, index);
-        uint32_t holders = sim_check_known(truth, entry->term, index)->holders;
+        const struct sim_known_entry *known = sim_check_known(truth, entry->term, index);
         uint32_t acks = sim_parallel_acks(raft, index);
-        SIM_CHECK(sim, (acks & ~holders) == 0, "stale-term",
+        SIM_CHECK(sim, (acks & ~known->holders) == 0, "stale-term",
                   "node %u group %u: counts entry (%lu, %lu) for nodes %x, and %x had it in time",
-                  seat->node->id, group, entry->term, index, acks, holders);
+                  seat->node->id, group, entry->term, index, acks, known->holders);
+        SIM_CHECK(sim, (acks & known->lost & lives) == 0, "lost-acks",
+                  "node %u group %u: counts entry (%lu, %lu) for nodes %x, of which %x lost it",
+                  seat->node->id, group, entry->term, index, acks, known->lost);
+    }
+}
+
+// What is in the recovered log of a term is out of the log that the winner had before, or a no-op.
+// (What older logs had beside that may have been replaced: ghosts.)
+static void check_lineage(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                          const struct sim_seen *seen)
+{
+    struct sim *sim = seat->node->sim;
+    struct sim_truth *truth = &sim->truths[group];
+    for (uint64_t index = raft->log.base.index + 1; index <= raft->parallel->sync_end; index++) {
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        const struct sim_known_entry *known = sim_check_known(truth, seen->sync_term, index);
+        SIM_CHECK(sim,
+                  entry->head.kind == RAFT_ENTRY_NOOP ||
+                      (known->index != 0 && known->crc == entry->head.crc),
+                  "ghost",
+                  "node %u group %u: the log of term %lu has an entry at %lu that was not in that "
+                  "of term %lu",
+                  seat->node->id, group, raft->term, index, seen->sync_term);
     }
 }
 
@@ -288,6 +343,9 @@ static void check_leader(struct sim_seat *seat, uint16_t group, const struct raf
     struct sim_truth *truth = &sim->truths[group];
     const struct raft_parallel *parallel = raft->parallel;
     check_barrier(seat, group, raft, seen);
+    if (parallel->phase >= PARALLEL_BARRIER && seen->phase < PARALLEL_BARRIER) {
+        check_lineage(seat, group, raft, seen);
+    }
     if (parallel->phase == PARALLEL_SERVE) {
         check_acks(seat, group, raft);
     }
@@ -314,6 +372,7 @@ static uint64_t sign(const struct raft *raft)
     uint64_t hash = sim_mix(parallel->sync_term, parallel->commit_high);
     hash = sim_mix(hash, parallel->applied_high << 8 | (uint64_t)parallel->phase);
     hash = sim_mix(hash, (uint64_t)parallel->installed << 32 | parallel->waiting);
+    hash = sim_mix(hash, (uint64_t)parallel->is_staging << 1 | parallel->is_sync_given);
     for (uint64_t index = raft->log.synced + 1; index <= raft->log.held; index++) {
         const struct raft_entry *entry = raft_entry_at(raft, index);
         hash = sim_mix(hash, entry == NULL ? 0 : (uint64_t)entry->is_durable + 1);
