@@ -1,7 +1,7 @@
 // What an entry depends on: the newest earlier entry that conflicts with it. The leader finds out,
 // once, when it proposes; the number travels with the entry.
 //
-// Alone writes  depends_on, reach, by_key, clients.
+// Alone writes  distances, by_key, clients.
 //
 // Whoever applies an entry beyond a hole relies on this number alone: it says of *every* earlier
 // entry that is not below it that it does not conflict, applied here already or not, for at a
@@ -36,6 +36,7 @@ void depend_reset(struct raft *raft, uint64_t floor)
     struct raft_parallel *parallel = raft->parallel;
     conflict_reset(&parallel->by_key, floor);
     memset(parallel->clients, 0, PARALLEL_CLIENTS_MAX * sizeof(*parallel->clients));
+    parallel->recent = parallel->clients;
     parallel->clients_from = floor;
 }
 
@@ -48,11 +49,15 @@ static uint64_t mix(uint64_t client)
 // The client's row, or the free one where it would go. There are more rows than entries in reach.
 static struct parallel_client *row_of(struct raft_parallel *parallel, uint64_t client)
 {
+    if (parallel->recent->client == client) {
+        return parallel->recent;
+    }
     uint32_t at = (uint32_t)(mix(client) >> 40) % PARALLEL_CLIENTS_MAX;
     while (parallel->clients[at].client != 0 && parallel->clients[at].client != client) {
         at = (at + 1) % PARALLEL_CLIENTS_MAX;
     }
-    return &parallel->clients[at];
+    parallel->recent = &parallel->clients[at];
+    return parallel->recent;
 }
 
 // Closes the gap that a freed row leaves in the probe sequences (Knuth 6.4, algorithm R).
@@ -189,8 +194,9 @@ void depend_on_propose(struct raft *raft, const struct raft_input *input, uint64
         uint32_t count = has_ranges ? input->propose.footprint_counts[at] : RAFT_FOOTPRINT_ALL;
         const struct raft_footprint *ranges =
             has_ranges ? input->propose.footprints + (size_t)at * RAFT_FOOTPRINTS_MAX : NULL;
-        parallel->depends_on[(first + at) & raft->log.mask] =
-            depend_on(raft, first + at, reach, &input->propose.heads[at], ranges, count);
+        uint64_t index = first + at;
+        uint64_t on = depend_on(raft, index, reach, &input->propose.heads[at], ranges, count);
+        parallel->distances[index & raft->log.mask] = (uint16_t)(index - on);
     }
 }
 
@@ -198,10 +204,10 @@ void raft_distances(const struct raft *raft, uint64_t first, uint32_t count, uin
 {
     const struct raft_parallel *parallel = raft->parallel;
     ASSERT(raft->role == RAFT_LEADER && first > parallel->sync_end);
-    for (uint32_t at = 0; at < count; at++) {
-        uint64_t index = first + at;
-        distances[at] = (uint16_t)(index - parallel->depends_on[index & raft->log.mask]);
-    }
+    uint64_t slot = first & raft->log.mask, to_wrap = raft->log.mask + 1 - slot;
+    uint64_t straight = count < to_wrap ? count : to_wrap;
+    memcpy(distances, parallel->distances + slot, straight * sizeof(distances[0]));
+    memcpy(distances + straight, parallel->distances, (count - straight) * sizeof(distances[0]));
 }
 
 // --- the follower ---
@@ -210,12 +216,12 @@ void raft_distances(const struct raft *raft, uint64_t first, uint32_t count, uin
 void depend_take(struct raft *raft, const struct raft_append *append, uint32_t at)
 {
     uint64_t index = append->prev.index + 1 + at;
-    uint16_t distance = append->distances == NULL ? 1 : append->distances[at];
-    raft->parallel->depends_on[index & raft->log.mask] = index - distance;
+    uint16_t *distance = &raft->parallel->distances[index & raft->log.mask];
+    *distance = append->distances == NULL ? 1 : append->distances[at];
 }
 
 // Found in the log at start: nobody remembers what it depends on.
 void depend_restored(struct raft *raft, uint64_t index)
 {
-    raft->parallel->depends_on[index & raft->log.mask] = index - 1;
+    raft->parallel->distances[index & raft->log.mask] = 1;
 }

@@ -298,7 +298,7 @@ static void commit_waiting(struct raft *raft, struct raft_range range, struct ra
             continue;
         }
         left--;
-        if (parallel->depends_on[index & raft->log.mask] <= raft->commit) {
+        if (depends_on(raft, index) <= raft->commit) {
             if (index < fresh.first || index > fresh.last) {
                 MARK(conflict_waited_for_the_floor);
             }

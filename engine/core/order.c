@@ -34,7 +34,7 @@ size_t order_memory_bytes(const struct raft_config *config)
     }
     return round_line(sizeof(struct raft_parallel)) +
            config->log_entries * sizeof(struct raft_entry) + RINGS * ring_bytes(config) +
-           config->log_entries * (sizeof(struct raft_range) + sizeof(uint64_t)) +
+           config->log_entries * (sizeof(struct raft_range) + sizeof(uint16_t)) +
            PARALLEL_CLIENTS_MAX * sizeof(struct parallel_client) +
            round_line(conflict_bytes(PARALLEL_LEAVES));
 }
@@ -70,7 +70,7 @@ void order_init(struct raft *raft, void *memory)
     carve_ring(&parallel->applied, &at, config);
     parallel->ready = carve(&at, config->log_entries * sizeof(struct raft_range));
     parallel->ready_mask = config->log_entries - 1;
-    parallel->depends_on = carve(&at, config->log_entries * sizeof(uint64_t));
+    parallel->distances = carve(&at, config->log_entries * sizeof(uint16_t));
     parallel->clients = carve(&at, PARALLEL_CLIENTS_MAX * sizeof(struct parallel_client));
     conflict_init(&parallel->by_key, carve(&at, conflict_bytes(PARALLEL_LEAVES)), PARALLEL_LEAVES);
     raft->parallel = parallel;

@@ -2,7 +2,7 @@
 // tests include this.
 //
 // Who writes what: sync, staged: install.c. reports, phase: merge.c. acked, quorum: acks.c.
-// commits, what is given to apply: holes.c. depends_on: depend.c.
+// commits, what is given to apply: holes.c. distances: depend.c.
 //
 //     log      what this node holds under sync_term: its last complete installed log, and what came
 //              in that term
@@ -91,13 +91,21 @@ struct raft_parallel {
     uint64_t ready_head, ready_tail, ready_mask;
 
     // depend.c
-    uint64_t *depends_on;   // by slot of the log. Leader: of its term's entries; follower: of those
-                            // that came over a hole
+    // By slot of the log, how far back the entry depends: a leader's of its term, a follower's of
+    // those that came over a hole. 1..RAFT_WINDOW_MAX.
+    uint16_t *distances;
     uint64_t reach;         // entries: a proposal depends on everything that is further back
     struct conflict by_key; // footprints
     struct parallel_client *clients;
-    uint64_t clients_from; // clients of entries up to here may be forgotten, and are
+    struct parallel_client *recent; // of them: asked for last
+    uint64_t clients_from;          // clients of entries up to here may be forgotten, and are
 };
+
+// The entry conflicts with none behind this one.
+static inline uint64_t depends_on(const struct raft *raft, uint64_t index)
+{
+    return index - raft->parallel->distances[index & raft->log.mask];
+}
 
 // install.c
 struct raft_log *parallel_log(struct raft *raft); // where entries of the leader go

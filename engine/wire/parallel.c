@@ -46,11 +46,15 @@ bool parallel_is_sync(const struct raft_append *append, uint64_t term)
 
 bool parallel_are_distances(const struct raft_append *append)
 {
+    _Static_assert((RAFT_WINDOW_MAX & (RAFT_WINDOW_MAX - 1)) == 0, "its multiples are bits");
     uint64_t beyond = append->prev.index - append->sync_end; // of the installed log
-    bool are_sound = true;
+    uint32_t bits = 0;
     for (uint32_t at = 0; at < append->count; at++) {
-        uint64_t most = beyond + at + 1 < RAFT_WINDOW_MAX ? beyond + at + 1 : RAFT_WINDOW_MAX;
-        are_sound &= append->distances[at] >= 1 && append->distances[at] <= most;
+        bits |= (uint32_t)append->distances[at] - 1;
+    }
+    bool are_sound = bits < RAFT_WINDOW_MAX;
+    for (uint32_t at = 0; at < append->count && beyond + at < RAFT_WINDOW_MAX; at++) {
+        are_sound &= append->distances[at] <= beyond + at + 1;
     }
     return are_sound;
 }

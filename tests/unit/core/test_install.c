@@ -561,8 +561,8 @@ static void a_registration_waits_for_all_and_all_wait_for_it(void)
     propose_at(0, 7, 1);
     propose_kind(RAFT_ENTRY_REGISTER, 50, 9, 1024); // though it comes with a footprint
     propose_at(90, 8, 1);
-    CHECK_EQUAL(node.raft->parallel->depends_on[2], 1);
-    CHECK_EQUAL(node.raft->parallel->depends_on[3], 2);
+    CHECK_EQUAL(depends_on(node.raft, 2), 1);
+    CHECK_EQUAL(depends_on(node.raft, 3), 2);
     replica_close(&node);
 }
 
@@ -573,8 +573,8 @@ static void a_retry_depends_on_its_first_copy(void)
     propose_at(0, 7, 5);
     propose_at(50, 7, 5); // whatever it says that it touches
     propose_at(90, 7, 6);
-    CHECK_EQUAL(node.raft->parallel->depends_on[2], 1);
-    CHECK_EQUAL(node.raft->parallel->depends_on[3], 0);
+    CHECK_EQUAL(depends_on(node.raft, 2), 1);
+    CHECK_EQUAL(depends_on(node.raft, 3), 0);
     replica_close(&node);
 }
 
@@ -583,7 +583,6 @@ static void commands_of_one_client_in_either_order_lie_within_a_window(void)
 {
     open_node(3);
     lead();
-    const uint64_t *depends_on = node.raft->parallel->depends_on;
     enum { SPAN = PARALLEL_SEQUENCES_MAX / 2 };
     propose_at(0, 7, 100);
     propose_at(10, 7, 100 + SPAN);       // the second span begins
@@ -597,7 +596,7 @@ static void commands_of_one_client_in_either_order_lie_within_a_window(void)
     propose_at(90, 7, 100 + 101 * SPAN);
     static const uint64_t expected[] = {0, 0, 0, 0, 1, 0, 4, 6, 7, 7, 7};
     for (uint64_t index = 1; index < 11; index++) {
-        CHECK_EQUAL(depends_on[index], expected[index]);
+        CHECK_EQUAL(depends_on(node.raft, index), expected[index]);
     }
     replica_close(&node);
 }
@@ -616,9 +615,9 @@ static void an_entry_depends_on_what_is_applied_too(void)
     replica_step(&node, &applied);
     CHECK_EQUAL(node.view.applied, 1);
     propose_at(0, 8, 1);
-    CHECK_EQUAL(node.raft->parallel->depends_on[2], 1);
+    CHECK_EQUAL(depends_on(node.raft, 2), 1);
     propose_at(50, 7, 1); // a retry of it
-    CHECK_EQUAL(node.raft->parallel->depends_on[3], 1);
+    CHECK_EQUAL(depends_on(node.raft, 3), 1);
     uint16_t distances[2];
     raft_distances(node.raft, 2, 2, distances);
     CHECK_EQUAL(distances[0], 1);
@@ -635,7 +634,7 @@ static void an_entry_depends_on_everything_a_window_back(void)
         propose_at(1000 + 10 * index, 1 + index, 1);
         CHECK_EQUAL(node.view.last, index);
         uint64_t reach = index > node.config.span_entries ? index - node.config.span_entries : 0;
-        CHECK_EQUAL(node.raft->parallel->depends_on[index], reach);
+        CHECK_EQUAL(depends_on(node.raft, index), reach);
         replica_settle(&node);
         receive(installed_ack(2, index));
         CHECK(takes(index, index));
