@@ -55,9 +55,10 @@ struct world {
     uint32_t leader; // NODES: none yet
 
     uint64_t bytes, entries, frames; // of a payload; in all; the client sends in a turn at most
+    uint64_t batch;                  // entries of such a frame, at most
     uint64_t keys;                   // commands name one of so many in turn; 0: none
     uint64_t lose;                   // every so many-th frame between nodes is lost; 0: none
-    uint64_t between_nodes;          // such frames, so far
+    uint64_t between_nodes;          // such frames, since the client is registered
     bool is_parallel;
     uint64_t session, proposed, answered;
     uint8_t payloads[WIRE_ENTRIES_MAX][PAYLOAD_BYTES_MAX];
@@ -104,9 +105,11 @@ static uint32_t net_acquire(struct net *net, uint16_t link, enum net_use use,
 
 static bool is_lost(struct world *world, const struct port *from, const struct port *to)
 {
-    bool is_between_nodes = from->number != CLIENT && to->number != CLIENT;
-    return is_between_nodes && world->lose != 0 && world->session != 0 &&
-           ++world->between_nodes % world->lose == 0;
+    if (from->number == CLIENT || to->number == CLIENT || world->session == 0) {
+        return false;
+    }
+    world->between_nodes++;
+    return world->lose != 0 && world->between_nodes % world->lose == 0;
 }
 
 static uint32_t net_send(struct net *net, struct net_frame *frames, uint32_t count)
@@ -305,7 +308,7 @@ static void send_commands(struct world *world)
     struct wire_writer writer;
     for (uint64_t at = 0; at < world->frames && world->proposed < world->entries; at++) {
         uint64_t left = world->entries - world->proposed;
-        uint32_t count = left < WIRE_ENTRIES_MAX ? (uint32_t)left : WIRE_ENTRIES_MAX;
+        uint32_t count = left < world->batch ? (uint32_t)left : (uint32_t)world->batch;
         for (uint32_t i = 0; i < count; i++) {
             heads[i] = (struct raft_entry_head){.client = world->session,
                                                 .sequence = world->proposed + 1 + i,
@@ -417,12 +420,15 @@ static uint64_t run(struct world *world)
 
 int main(int argc, char **argv)
 {
-    static struct world world = {.bytes = 64, .entries = 20000, .frames = 8};
+    static struct world world = {
+        .bytes = 64, .entries = 20000, .frames = 8, .batch = WIRE_ENTRIES_MAX};
     const char *json_path = NULL, *order = "strict";
     const struct option_row rows[] = {
         {"entries", OPTION_NUMBER, &world.entries, 1, 100000000, NULL, "committed and applied"},
         {"bytes", OPTION_NUMBER, &world.bytes, 0, PAYLOAD_BYTES_MAX, NULL, "payload of an entry"},
         {"frames", OPTION_NUMBER, &world.frames, 1, 32, NULL, "the client sends in a turn"},
+        {"batch", OPTION_NUMBER, &world.batch, 1, WIRE_ENTRIES_MAX, NULL,
+         "entries of such a frame at most"},
         {"order", OPTION_TEXT, &order, 0, 0, NULL, "strict or parallel"},
         {"keys", OPTION_NUMBER, &world.keys, 0, 1000000, NULL, "that commands name; 0: none"},
         {"lose", OPTION_NUMBER, &world.lose, 0, 1000000, NULL,
@@ -447,6 +453,7 @@ int main(int argc, char **argv)
     result_add_count(&result, "entries", world.entries);
     result_add_text(&result, "order", order);
     result_add_count(&result, "turns", turns);
+    result_add_count(&result, "frames_between_nodes", world.between_nodes);
     result_add_count(&result, "leader_applied", leader.applied);
     result_add_count(&result, "leader_entries_out", leader.entries_out);
     return result_finish(&result, NULL, json_path, NULL);

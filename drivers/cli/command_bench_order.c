@@ -13,10 +13,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "drivers/cli/cluster_files.h"
+#include "drivers/cli/cli_client.h"
+#include "drivers/cli/cluster_wait.h"
 #include "drivers/cli/order_report.h"
 
 enum {
@@ -78,13 +78,6 @@ struct order_bench {
     char reason[REASON_BYTES];
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
 static bool give_up(struct order_bench *bench, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -145,35 +138,12 @@ static void show_progress(struct order_bench *bench, const char *name)
 
 // --- clusters ---
 
-// All nodes that were not killed answer on their control sockets.
-static bool is_up(const struct order_bench *bench)
-{
-    bool do_all_answer = true;
-    for (int id = 1; id <= CLUSTER_NODES; id++) {
-        json_t *status = cluster_status(&bench->cluster, id);
-        do_all_answer &= status != NULL || bench->cluster.nodes[id] == 0;
-        json_decref(status);
-    }
-    return do_all_answer;
-}
-
 static bool wait_for_leader(struct order_bench *bench, int except, int *leader)
 {
-    uint64_t end_ns = now_ns() + START_TIMEOUT_S * UINT64_C(1000000000);
-    char line[512];
-    do {
-        *leader = cluster_leader(&bench->cluster);
-        if (*leader != 0 && *leader != except && is_up(bench)) {
-            return true;
-        }
-        for (int id = 1; id <= CLUSTER_NODES; id++) {
-            if (cluster_has_died(&bench->cluster, id, line, sizeof(line))) {
-                return give_up(bench, "node %d ended: %s", id, line);
-            }
-        }
-        usleep(2000);
-    } while (now_ns() < end_ns);
-    return give_up(bench, "no leader within %d s", START_TIMEOUT_S);
+    return cluster_wait_for_leader(&bench->cluster, except, START_TIMEOUT_S, leader, bench->reason,
+                                   sizeof(bench->reason)) &&
+           cluster_wait_for_all(&bench->cluster, START_TIMEOUT_S, bench->reason,
+                                sizeof(bench->reason));
 }
 
 // A fresh cluster. Its leader's elections are rare: a node that waits for a CPU is not what is
@@ -196,12 +166,8 @@ static bool start_cluster(struct order_bench *bench, enum order_kind kind, enum 
         0) {
         return false;
     }
-    for (int id = 1; id <= CLUSTER_NODES; id++) {
-        if (cluster_start_node(&bench->cluster, id, true) != 0) {
-            return give_up(bench, "node %d cannot be started", id);
-        }
-    }
-    if (!wait_for_leader(bench, 0, &leader)) {
+    if (!cluster_start(&bench->cluster, bench->reason, sizeof(bench->reason)) ||
+        !wait_for_leader(bench, 0, &leader)) {
         return false;
     }
     cluster_place(&bench->cluster, leader);
@@ -307,15 +273,6 @@ static bool run_log(struct order_bench *bench, enum order_kind kind, enum order_
 
 // --- failover ---
 
-static long long applied_by(const struct order_bench *bench, int id)
-{
-    json_t *status = cluster_status(&bench->cluster, id);
-    json_t *group = json_array_get(json_object_get(status, "groups"), 0);
-    long long applied = json_integer_value(json_object_get(group, "applied"));
-    json_decref(status);
-    return applied;
-}
-
 // Until the next leader applies entries of clients: more than what any log held at the death.
 static bool wait_for_service(struct order_bench *bench, int dead)
 {
@@ -323,10 +280,10 @@ static bool wait_for_service(struct order_bench *bench, int dead)
     if (!wait_for_leader(bench, dead, &leader)) {
         return false;
     }
-    long long before = applied_by(bench, leader);
-    uint64_t end_ns = now_ns() + START_TIMEOUT_S * UINT64_C(1000000000);
-    while (applied_by(bench, leader) < before + 2 * FAILOVER_DEPTH) {
-        if (now_ns() > end_ns) {
+    long long before = cluster_applied(&bench->cluster, leader);
+    uint64_t end_ns = cli_now_ns() + START_TIMEOUT_S * UINT64_C(1000000000);
+    while (cluster_applied(&bench->cluster, leader) < before + 2 * FAILOVER_DEPTH) {
+        if (cli_now_ns() > end_ns) {
             return give_up(bench, "the next leader serves nobody");
         }
         usleep(500);
@@ -340,12 +297,12 @@ static bool kill_leader(struct order_bench *bench, struct order_samples *samples
     if (!wait_for_leader(bench, 0, &leader)) {
         return false;
     }
-    uint64_t killed_ns = now_ns();
+    uint64_t killed_ns = cli_now_ns();
     cluster_signal_node(&bench->cluster, leader, SIGKILL);
     if (!wait_for_service(bench, leader)) {
         return false;
     }
-    order_add(samples, (double)(now_ns() - killed_ns) / 1e6);
+    order_add(samples, (double)(cli_now_ns() - killed_ns) / 1e6);
     return true;
 }
 

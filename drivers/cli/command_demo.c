@@ -11,10 +11,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "drivers/cli/cluster_files.h"
+#include "drivers/cli/cli_client.h"
+#include "drivers/cli/cluster_wait.h"
 #include "drivers/cli/poll_gap.h"
 #include "engine/embed/idle.h"
 
@@ -73,16 +73,9 @@ struct demo {
     char reason[REASON_BYTES];
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
 static double since_s(uint64_t from_ns)
 {
-    return (double)(now_ns() - from_ns) / 1e9;
+    return (double)(cli_now_ns() - from_ns) / 1e9;
 }
 
 static void step(const struct demo *demo, const char *format, ...)
@@ -124,32 +117,11 @@ static int count_one(const char *path, const struct stat *status, int flag, stru
     return 0;
 }
 
-static bool check_nodes(struct demo *demo)
-{
-    char line[512];
-    for (int id = 1; id <= CLUSTER_NODES; id++) {
-        if (cluster_has_died(&demo->cluster, id, line, sizeof(line))) {
-            return give_up(demo, "node %d ended: %s", id, line);
-        }
-    }
-    return true;
-}
-
 // Waits until a majority agrees on a leader that is not `except`.
 static bool wait_for_leader(struct demo *demo, int except, int *leader)
 {
-    uint64_t began_ns = now_ns();
-    while (since_s(began_ns) < START_TIMEOUT_S) {
-        *leader = cluster_leader(&demo->cluster);
-        if (*leader != 0 && *leader != except) {
-            return true;
-        }
-        if (!check_nodes(demo)) {
-            return false;
-        }
-        usleep(2000);
-    }
-    return give_up(demo, "no leader within %d s", START_TIMEOUT_S);
+    return cluster_wait_for_leader(&demo->cluster, except, START_TIMEOUT_S, leader, demo->reason,
+                                   sizeof(demo->reason));
 }
 
 // On a machine that does other things, too, a leader that waits for its CPU must not look dead.
@@ -173,13 +145,8 @@ static void choose_timeouts(struct demo *demo)
 static bool start_nodes(struct demo *demo)
 {
     int leader;
-    for (int id = 1; id <= CLUSTER_NODES; id++) {
-        int error = cluster_start_node(&demo->cluster, id, true);
-        if (error != 0) {
-            return give_up(demo, "fork: %s", strerror(-error));
-        }
-    }
-    if (!wait_for_leader(demo, 0, &leader)) {
+    if (!cluster_start(&demo->cluster, demo->reason, sizeof(demo->reason)) ||
+        !wait_for_leader(demo, 0, &leader)) {
         return false;
     }
     step(demo, "three nodes are up over %s, durability %s; node %d leads", demo->cluster.link,
@@ -187,19 +154,10 @@ static bool start_nodes(struct demo *demo)
     return true;
 }
 
-static long long applied_of(const struct demo *demo, int id)
-{
-    json_t *status = cluster_status(&demo->cluster, id);
-    json_t *group = json_array_get(json_object_get(status, "groups"), 0);
-    long long applied = json_integer_value(json_object_get(group, "applied"));
-    json_decref(status);
-    return applied;
-}
-
 // Waits for a child. False with a reason when it failed or took too long.
 static bool wait_for(struct demo *demo, pid_t child, const char *what, double timeout_s)
 {
-    uint64_t began_ns = now_ns();
+    uint64_t began_ns = cli_now_ns();
     int status;
     while (waitpid(child, &status, WNOHANG) == 0) {
         if (since_s(began_ns) > timeout_s) {
@@ -230,19 +188,20 @@ static int ended_badly(pid_t child)
 static bool kill_leader_midway(struct demo *demo, pid_t load)
 {
     int leader = cluster_leader(&demo->cluster), next;
-    while (leader == 0 || applied_of(demo, leader) < (long long)demo->files / 2) {
+    while (leader == 0 || cluster_applied(&demo->cluster, leader) < (long long)demo->files / 2) {
         int status = ended_badly(load);
         if (status != 0) {
             return give_up(demo, "kv load failed with status %d", status);
         }
-        if (since_s(demo->started_ns) > LOAD_TIMEOUT_S || !check_nodes(demo)) {
+        if (since_s(demo->started_ns) > LOAD_TIMEOUT_S ||
+            !cluster_is_whole(&demo->cluster, demo->reason, sizeof(demo->reason))) {
             return demo->reason[0] != '\0' ? false : give_up(demo, "the load makes no progress");
         }
         leader = leader == 0 ? cluster_leader(&demo->cluster) : leader;
         usleep(500);
     }
     demo->killed = leader;
-    uint64_t killed_ns = now_ns();
+    uint64_t killed_ns = cli_now_ns();
     cluster_signal_node(&demo->cluster, leader, SIGKILL);
     step(demo, "killed the leader, node %d (SIGKILL), with half of the files applied", leader);
     if (!wait_for_leader(demo, leader, &next)) {
@@ -264,7 +223,7 @@ static bool load(struct demo *demo)
     }
     step(demo, "replicating %s: %llu files, %.1f MB", demo->data, (unsigned long long)demo->files,
          (double)demo->bytes / 1e6);
-    uint64_t began_ns = now_ns();
+    uint64_t began_ns = cli_now_ns();
     pid_t child = cluster_run(&demo->cluster, arguments);
     if (!kill_leader_midway(demo, child)) {
         kill(child, SIGKILL);
@@ -297,13 +256,13 @@ static bool has_caught_up(const struct demo *demo)
 
 static bool restart_killed(struct demo *demo)
 {
-    uint64_t began_ns = now_ns();
+    uint64_t began_ns = cli_now_ns();
     if (cluster_start_node(&demo->cluster, demo->killed, false) != 0) {
         return give_up(demo, "node %d cannot be restarted", demo->killed);
     }
     step(demo, "restarted node %d", demo->killed);
     while (!has_caught_up(demo)) {
-        if (!check_nodes(demo)) {
+        if (!cluster_is_whole(&demo->cluster, demo->reason, sizeof(demo->reason))) {
             return false;
         }
         if (since_s(began_ns) > START_TIMEOUT_S) {
@@ -386,7 +345,7 @@ static int run(const struct cli_arguments *arguments)
     demo.cluster.order = cli_text(arguments, "order");
     demo.data = cli_text(arguments, "data");
     demo.seconds = cli_number(arguments, "seconds");
-    demo.started_ns = now_ns();
+    demo.started_ns = cli_now_ns();
     setvbuf(stdout, NULL, _IOLBF, 0);
     choose_timeouts(&demo);
     int error = cluster_create(&demo.cluster, cli_text(arguments, "directory"), demo.reason,
