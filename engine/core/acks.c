@@ -47,8 +47,8 @@ static uint64_t mask_of(uint64_t index, uint64_t first, uint64_t last)
     return bitmap_mask(from, end);
 }
 
-// Notes bits of the entries first, first + 1, ... but for what is committed.
-static void take_bits(struct raft *raft, uint32_t slot, uint64_t first, uint64_t bits)
+// Notes bits of the entries first, first + 1, ... but for what is committed. False: there are none.
+static bool take_bits(struct raft *raft, uint32_t slot, uint64_t first, uint64_t bits)
 {
     struct raft_parallel *parallel = raft->parallel;
     if (first <= raft->commit) {
@@ -56,7 +56,7 @@ static void take_bits(struct raft *raft, uint32_t slot, uint64_t first, uint64_t
         bits = behind < 64 ? bits & (UINT64_MAX << behind) : 0;
     }
     if (bits == 0) {
-        return;
+        return false;
     }
     uint64_t high = first + 63 - (uint64_t)__builtin_clzll(bits), shift = first % 64;
     *acked_word(parallel, slot, first) |= bits << shift;
@@ -64,29 +64,35 @@ static void take_bits(struct raft *raft, uint32_t slot, uint64_t first, uint64_t
         *acked_word(parallel, slot, first + 64) |= bits >> (64 - shift);
     }
     parallel->acked_high = parallel->acked_high > high ? parallel->acked_high : high;
+    return true;
 }
 
-void acks_take(struct raft *raft, uint32_t slot, const struct raft_append_reply *reply)
+// False: it says nothing about what is not committed.
+bool acks_take(struct raft *raft, uint32_t slot, const struct raft_append_reply *reply)
 {
     struct raft_peer *peer = &raft->peers[slot];
+    bool is_news = reply->match > raft->commit;
     peer->counted = peer->counted > reply->match ? peer->counted : reply->match;
     for (uint32_t bit = 0; bit < reply->acked_count; bit += 64) {
         uint32_t left = reply->acked_count - bit;
         uint64_t bits = reply->acked[bit / 64] & bitmap_mask(0, left < 64 ? left : 64);
-        take_bits(raft, slot, reply->match + 1 + bit, bits);
+        is_news |= take_bits(raft, slot, reply->match + 1 + bit, bits);
     }
+    return is_news;
 }
 
 // Our own copies count when they are durable, like everybody's. The floor is log.synced.
-void acks_take_own(struct raft *raft, struct raft_range range)
+bool acks_take_own(struct raft *raft, struct raft_range range)
 {
     const struct raft_log *log = &raft->log;
     uint64_t index = range.first > log->synced ? range.first : log->synced + 1;
+    bool is_news = log->synced > raft->commit;
     for (; index <= range.last && index <= log->last; index++) {
         if (log_slot(log, index)->is_durable) {
-            take_bits(raft, raft->self_slot, index, 1);
+            is_news |= take_bits(raft, raft->self_slot, index, 1);
         }
     }
+    return is_news;
 }
 
 static uint64_t floor_of(const struct raft *raft, uint32_t slot)

@@ -315,14 +315,15 @@ static void advance_commit(struct raft *raft)
     struct raft_parallel *parallel = raft->parallel;
     struct raft_range fresh;
     uint64_t commit = acks_gather(raft, &fresh);
-    if (commit > raft->commit) {
+    bool is_moved = commit > raft->commit;
+    if (is_moved) {
         acks_pass(raft, commit);
         set_commit(raft, commit);
         give_upto_commit(raft);
-        commit_waiting(raft, (struct raft_range){.first = commit + 1, .last = parallel->acked_high},
-                       fresh);
-    } else {
-        commit_waiting(raft, fresh, fresh);
+    }
+    if (parallel->waiting > 0) {
+        struct raft_range beyond = {.first = commit + 1, .last = parallel->acked_high};
+        commit_waiting(raft, is_moved ? beyond : fresh, fresh);
     }
 }
 
@@ -427,8 +428,9 @@ void holes_take_acks(struct raft *raft, uint32_t slot, const struct raft_append_
     if (raft->parallel->phase != PARALLEL_SERVE) {
         return;
     }
-    acks_take(raft, slot, reply);
-    advance_commit(raft);
+    if (acks_take(raft, slot, reply)) {
+        advance_commit(raft);
+    }
 }
 
 // Our own copies count when they are durable, like everybody's.
@@ -448,8 +450,9 @@ void holes_on_synced(struct raft *raft, struct raft_range range)
     if (parallel->phase != PARALLEL_SERVE) {
         return;
     }
-    acks_take_own(raft, range);
-    advance_commit(raft);
+    if (acks_take_own(raft, range)) {
+        advance_commit(raft);
+    }
 }
 
 // A peer may have lost what it acknowledged: what is not committed has to be acknowledged again.

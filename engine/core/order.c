@@ -299,7 +299,9 @@ void order_lose(struct raft *raft)
 
 void order_open_term(struct raft *raft, struct raft_accept *accept)
 {
-    merge_advance(raft, accept);
+    if (raft->parallel->phase == PARALLEL_MERGE) {
+        merge_advance(raft, accept);
+    }
 }
 
 bool order_is_stuck(const struct raft *raft)
@@ -383,8 +385,12 @@ void order_collect(struct raft *raft, struct raft_effects *effects)
         effects->apply = apply_next(raft);
         return;
     }
-    install_collect(raft, effects);
-    merge_collect(raft, effects);
+    if (raft->parallel->is_staging) {
+        install_collect(raft, effects);
+    }
+    if (raft->parallel->is_staging || raft->parallel->fetch_from != 0) {
+        merge_collect(raft, effects);
+    }
 }
 
 void order_on_applied(struct raft *raft, uint64_t first, uint64_t last)

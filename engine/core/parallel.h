@@ -147,8 +147,8 @@ void holes_restored(struct raft *raft, uint64_t index);
 
 // acks.c
 void acks_reset(struct raft *raft);
-void acks_take(struct raft *raft, uint32_t slot, const struct raft_append_reply *reply);
-void acks_take_own(struct raft *raft, struct raft_range range);
+bool acks_take(struct raft *raft, uint32_t slot, const struct raft_append_reply *reply);
+bool acks_take_own(struct raft *raft, struct raft_range range);
 void acks_forget(struct raft *raft, uint32_t slot);
 bool acks_has(const struct raft *raft, uint32_t slot, uint64_t index);
 uint64_t acks_gather(struct raft *raft, struct raft_range *fresh);

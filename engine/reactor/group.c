@@ -436,9 +436,6 @@ static void on_role_change(struct group *group)
 // The SYNC record of a parallel group, when there is room for it: an install waits until then.
 static void put_sync(struct group *group)
 {
-    if (group->sync.term == 0) {
-        return;
-    }
     if (!wal_has_room(group->reactor->wal, 1, 0)) {
         group_mark_dirty(group);
         return;
@@ -466,7 +463,9 @@ static void collect(struct group *group)
     if (effects->sync_due) {
         group->sync = effects->sync;
     }
-    put_sync(group);
+    if (group->sync.term != 0) {
+        put_sync(group);
+    }
     if (effects->apply.first <= effects->apply.last) {
         group->apply_last = effects->apply.last;
         wal_note_commit(reactor->wal, group->id, raft_commit_to_note(group->raft));
