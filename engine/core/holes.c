@@ -67,6 +67,7 @@ enum raft_outcome holes_on_append(struct raft *raft, const struct raft_append *a
 {
     struct raft_parallel *parallel = raft->parallel;
     if (!append->has_sync || install_is_pending(raft)) {
+        raft->reply_due = true; // who merges for long must hear that it still leads
         return append->count == 0 ? RAFT_OK : RAFT_IGNORED;
     }
     if (!install_is_done(raft) && !parallel->is_staging &&
@@ -86,6 +87,10 @@ enum raft_outcome holes_on_append(struct raft *raft, const struct raft_append *a
     }
     bool is_news = accept->range.first <= accept->range.last;
     raft->reply_due |= !is_news || accept->range.first > held + 1;
+    // Nothing is acknowledged while installing: further holes are named when those named are
+    // filled.
+    raft->reply_due |= parallel->is_staging && raft->verified >= raft->gap_asked_last &&
+                       raft->verified < raft->leader_last;
     if (!is_news) {
         return append->count == 0 ? RAFT_OK : RAFT_DUPLICATE;
     }

@@ -206,30 +206,35 @@ static bool can_supply(const struct raft *raft, uint32_t slot, uint64_t index)
            report_of(&parallel->reports[slot], index) == REPORT_PRESENT;
 }
 
-static void ask_for(struct raft_fetch *fetch, uint64_t index)
+static bool ask_for(struct raft_fetch *fetch, uint64_t index)
 {
     struct raft_range *open = &fetch->ranges[fetch->count];
     if (fetch->count > 0 && open[-1].last == index - 1) {
         open[-1].last = index;
-    } else if (fetch->count < RAFT_GAPS_MAX) {
-        *open = (struct raft_range){.first = index, .last = index};
-        fetch->count++;
+        return true;
     }
+    if (fetch->count == RAFT_GAPS_MAX) {
+        return false;
+    }
+    *open = (struct raft_range){.first = index, .last = index};
+    fetch->count++;
+    return true;
 }
 
-// Asks for every hole, each from the first one that reported it and was not asked in vain before:
-// the order of peers turns with every attempt.
+// Asks for the first holes, as many as messages name, each from the first one that reported it and
+// was not asked in vain before: the order of peers turns with every attempt.
 static void ask_for_missing(struct raft *raft, struct raft_effects *effects)
 {
     struct raft_parallel *parallel = raft->parallel;
     struct raft_fetch fetches[RAFT_NODES_MAX] = {0};
     uint32_t voters = raft->config.voter_count;
     uint32_t turn = (uint32_t)(raft_random(raft) % voters);
+    parallel->fetch_left = 0;
     for (uint64_t index = parallel->staged.last + 1; index <= parallel->sync.end; index++) {
         for (uint32_t at = 0; at < voters && !log_has(&parallel->staged, index); at++) {
             uint32_t slot = (turn + at) % voters;
             if (can_supply(raft, slot, index)) {
-                ask_for(&fetches[slot], index);
+                parallel->fetch_left += ask_for(&fetches[slot], index);
                 break;
             }
         }
@@ -307,6 +312,7 @@ enum raft_outcome merge_on_supply(struct raft *raft, const struct raft_append *a
         if (index > parallel->staged.last && index <= parallel->sync.end &&
             !log_has(&parallel->staged, index) && can_supply(raft, slot, index)) {
             log_hold(&parallel->staged, index, raft->term, 0, &append->heads[at]);
+            parallel->fetch_left -= parallel->fetch_left > 0;
             first_new = first_new == 0 ? index : first_new;
             last_new = index;
         }
@@ -319,5 +325,8 @@ enum raft_outcome merge_on_supply(struct raft *raft, const struct raft_append *a
     accept->prev_term = raft->term;
     accept->is_staged = true;
     parallel->phase_ns = raft->now_ns;
+    if (parallel->fetch_left == 0) {
+        parallel->fetch_asked_ns = 0; // all of it came: the next at once
+    }
     return RAFT_OK;
 }

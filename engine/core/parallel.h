@@ -64,7 +64,8 @@ struct raft_parallel {
     uint64_t merge_from;                        // sync_term that the reports of `merged` were of
     uint32_t reported, merged, installed;       // bit per voter slot
     struct raft_report reports[RAFT_NODES_MAX]; // by voter slot
-    uint64_t fetch_asked_ns;                    // 0: not yet
+    uint64_t fetch_asked_ns;                    // 0: now
+    uint64_t fetch_left;                        // entries asked for then and not here yet
     uint16_t fetch_from;                        // follower: who asked; 0: nobody
     struct raft_fetch fetch;
 

@@ -130,7 +130,7 @@ static void put_sync(struct layout_message *header, struct layout_append_place *
     uint32_t sync_flag = append->has_sync ? LAYOUT_FLAG_SYNC : 0;
     uint32_t supply_flag = append->is_supply ? LAYOUT_FLAG_SUPPLY : 0;
     uint32_t depends_flag = raft_append_tells(append) ? LAYOUT_FLAG_DEPENDS : 0;
-    ASSERT(depends_flag == 0 || parallel_are_distances(append));
+    ASSERT_SLOW(depends_flag == 0 || parallel_are_distances(append));
     header->flags |= (uint8_t)(sync_flag | supply_flag | depends_flag);
     place->prev.term = append->sync_from;
     place->entries_term = append->sync_end;

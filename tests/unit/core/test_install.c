@@ -448,6 +448,90 @@ static void what_may_be_committed_is_waited_for(void)
     replica_close(&node);
 }
 
+// A merge may last longer than an election timeout: its leader must hear that it still leads.
+static void heartbeats_before_the_log_is_known_are_answered(void)
+{
+    open_node(3);
+    follow(1, 2);
+    for (uint32_t at = 0; at < 3; at++) {
+        struct raft_message beat = append_of(3, 2, 3, 0, 0, 0);
+        beat.append.has_sync = false;
+        receive(beat);
+        replica_collect(&node);
+        if (at == 0) {
+            replica_sync_hard(&node);
+        }
+        const struct raft_message *reply = replica_sent(&node, RAFT_MSG_APPEND_REPLY, 3);
+        CHECK(reply != NULL && reply->term == 2 && !reply->append_reply.is_installed);
+    }
+    replica_close(&node);
+}
+
+static void supply(uint16_t from, uint64_t index)
+{
+    struct raft_message message = in_parallel(replica_append(
+        from, node.view.term, (struct raft_entry_id){.index = index - 1}, node.view.term, 1, 0));
+    message.append.is_supply = true;
+    receive(message);
+}
+
+// What a peer has to install has more holes than one answer names: the next ones are asked for when
+// those are filled.
+static void an_install_asks_for_the_next_holes_at_once(void)
+{
+    open_node(3);
+    for (uint64_t index = 2; index <= 14; index += 2) {
+        receive(append_of(3, 2, index, 1, 14, 0)); // 1, 3, ... 13 are lost
+    }
+    replica_collect(&node);
+    replica_sync_hard(&node);
+    for (uint64_t hole = 1; hole <= 13;) {
+        const struct raft_message *reply = replica_sent(&node, RAFT_MSG_APPEND_REPLY, 3);
+        CHECK(reply != NULL && reply->append_reply.gap_count > 0);
+        struct raft_append_reply asked = reply->append_reply;
+        for (uint32_t at = 0; at < asked.gap_count; at++, hole += 2) {
+            CHECK_EQUAL(asked.gaps[at].first, hole);
+            receive(append_of(3, 2, hole, 1, 14, 0));
+        }
+        replica_collect(&node);
+    }
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.sync_term, 2);
+    CHECK_EQUAL(node.view.sync_end, 14);
+    replica_close(&node);
+}
+
+// Messages name few holes: the next ones are asked for when what was asked for is here, not when it
+// would be overdue.
+static void a_merge_asks_for_the_next_holes_at_once(void)
+{
+    open_node(3);
+    follow(1, 2);
+    stand();
+    struct raft_report report = {.sync_term = 1, .floor = 2, .first = 3, .last = 32};
+    for (uint32_t bit = 1; bit < 30; bit += 2) {
+        bitmap_set(report.present, bit);
+    }
+    receive(reported(2, node.view.term, report));
+    replica_collect(&node);
+    for (uint32_t fetched = 0; fetched < 15;) {
+        const struct raft_message *fetch = replica_sent(&node, RAFT_MSG_FETCH, 2);
+        CHECK(fetch != NULL);
+        struct raft_fetch wanted = fetch->fetch;
+        for (uint32_t at = 0; at < wanted.count; at++, fetched++) {
+            CHECK_EQUAL(wanted.ranges[at].first, 4 + 2 * fetched);
+            replica_collect(&node);
+            CHECK(replica_sent(&node, RAFT_MSG_FETCH, 2) == NULL); // not while one is under way
+            supply(2, wanted.ranges[at].first);
+        }
+        replica_collect(&node);
+    }
+    CHECK(replica_sent(&node, RAFT_MSG_FETCH, 2) == NULL);
+    replica_settle(&node);
+    CHECK_EQUAL(node.view.sync_end, 32);
+    replica_close(&node);
+}
+
 // --- the barrier ---
 
 static void nothing_is_committed_or_taken_before_a_majority_has_installed(void)
@@ -685,6 +769,9 @@ int main(int argc, char **argv)
         TEST(a_report_of_an_older_log_is_a_nack_and_no_more),
         TEST(what_is_committed_never_becomes_a_noop),
         TEST(what_may_be_committed_is_waited_for),
+        TEST(heartbeats_before_the_log_is_known_are_answered),
+        TEST(an_install_asks_for_the_next_holes_at_once),
+        TEST(a_merge_asks_for_the_next_holes_at_once),
         TEST(nothing_is_committed_or_taken_before_a_majority_has_installed),
         TEST(a_node_without_its_log_does_not_count),
         TEST(acknowledgements_of_a_former_boot_are_forgotten),
