@@ -48,35 +48,21 @@ void group_forget_origins(struct group *group, uint64_t first, uint64_t last)
     }
 }
 
-// Do all commands that somebody may apply in either order fit into the state machine? A replica
-// that comes to one of them has applied everything a window before it; what it has applied beyond
-// may lack what made room here long ago. So the room counts that was left a window ago or earlier,
-// behind everything proposed till then, and all that was proposed since must fit into it.
+// Do the commands of the proposal, and all that may be applied before or after them, fit into the
+// state machine?
 static bool has_app_room(struct group *group, const struct raft_input *input)
 {
-    struct app_room *known = &group->app_room;
     if (group->app->ops->room == NULL) {
         return true;
     }
-    uint64_t count, under_way = raft_bytes_under_way(group->raft, &count);
+    uint64_t count, need = 0, under_way = raft_bytes_under_way(group->raft, &count);
     uint64_t room = group->app->ops->room(group->app), last = raft_applied(group->raft) + count;
     under_way += count * APP_COMMAND_BYTES;
-    const struct app_room_mark now = {
-        .index = last, .left = room > under_way ? room - under_way : 0, .asked = known->asked};
-    bool is_ordered = last == known->ordered && known->ordered != 0;
-    if (!known->is_valid || is_ordered) { // everything before comes first, everywhere
-        known->older = known->newer = now;
-        known->is_valid = true;
-    } else if (last >= known->newer.index + RAFT_WINDOW_MAX) {
-        known->older = known->newer;
-        known->newer = now;
-    }
     for (uint32_t at = 0; at < input->propose.count; at++) {
-        known->asked += input->propose.heads[at].bytes + APP_COMMAND_BYTES;
+        need += input->propose.heads[at].bytes + APP_COMMAND_BYTES;
     }
-    bool has_room = known->asked - known->older.asked <= known->older.left;
-    known->ordered = has_room ? 0 : last + input->propose.count;
-    return has_room;
+    return app_room_fits(&group->app_room, last, room > under_way ? room - under_way : 0, need,
+                         input->propose.count);
 }
 
 // What a command (or query) touches, into `out`, as the state machine says it. One that names
@@ -426,7 +412,7 @@ static void on_role_change(struct group *group)
     }
     reactor->counters.elections += view.role == RAFT_CANDIDATE && group->role != RAFT_CANDIDATE;
     group->role = view.role;
-    group->app_room.is_valid = false;
+    app_room_forget(&group->app_room);
     if (reactor->config.role_change != NULL) {
         reactor->config.role_change(reactor->config.context, group->id, view.role, view.term,
                                     view.leader);

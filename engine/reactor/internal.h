@@ -13,6 +13,7 @@
 #include "engine/base/histogram.h"
 #include "engine/core/session.h"
 #include "engine/core/state.h"
+#include "engine/reactor/app_room.h"
 #include "engine/reactor/reactor.h"
 #include "engine/wire/assembly.h"
 
@@ -247,20 +248,6 @@ static inline bool snapshot_is_active(const struct snapshot *snapshot)
 struct fragment_cursor {
     struct raft_entry_id id; // {0, 0}: none
     uint32_t offset;
-};
-
-// What a leader of a parallel group knows of the room in its state machine.
-struct app_room_mark {
-    uint64_t index;
-    uint64_t left;  // room when everything up to index is applied, at least
-    uint64_t asked; // by all proposals before
-};
-
-struct app_room {
-    bool is_valid;
-    struct app_room_mark older, newer; // newer is a window behind older, or both precede everything
-    uint64_t asked;                    // by all proposals, taken or not
-    uint64_t ordered;                  // index of the proposal before, if it was ordered; else 0
 };
 
 struct group {
