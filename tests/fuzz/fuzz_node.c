@@ -1,9 +1,9 @@
 // Any sequence of messages, requests, faults and restarts into one production reactor.
 //
-// The node is number 2 of three, with two groups; the input plays both peers, clients, time, disk
-// and power. It is a sequence of actions (`actions` below). Fields are given as differences to what
-// the node knows, so that a byte says "one term later" or "the entry behind the last"; frames are
-// sealed, so that they get past the checksum.
+// The node is number 2 of three, with two groups, strict or parallel; the input plays both peers,
+// clients, time, disk and power. It is a sequence of actions (`actions` below). Fields are given as
+// differences to what the node knows, so that a byte says "one term later" or "the entry behind the
+// last"; frames are sealed, so that they get past the checksum.
 //
 // Peers may contradict themselves and lie. What must hold all the same:
 //  - no assertion is reachable, and raft_check_invariants holds after every action;
@@ -12,11 +12,13 @@
 //  in;
 //  - one vote a term, over restarts;
 //  - what an ack covers was durable; what was durable is there after a restart;
-//  - commands are applied in the order of their indexes;
+//  - commands are applied in the order of their indexes; those of parallel groups in any order, but
+//    once;
 //  - no frame, buffer or job leaks.
 #include <errno.h>
 
 #include "drivers/disk_memory/disk_memory.h"
+#include "engine/core/parallel.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/node_actions.h"
 #include "tests/fuzz/seat.h"
@@ -28,7 +30,8 @@ enum {
     GROUPS = 2,
     POLLS_MAX = 1500, // an input: more is only slow
     ENTRIES_MAX = 7,  // of a message
-    DURABLE_MAX = 64, // entries remembered over a crash
+    DURABLE_MAX = 64, // entries remembered over a crash: what a log has slots
+    KEYS = 4,         // that commands touch
     STREAM_BYTES_MAX = 64 << 10,
 };
 
@@ -45,16 +48,21 @@ struct record {
     struct vote vote;       // newest granted
     uint64_t session;       // newest registered
     uint64_t installs;      // checkpoints installed before this poll, of all groups
+    uint64_t epoch;         // of the log, before this poll
     // when it went down:
-    uint64_t hard_term, durable_first, durable_last;
+    uint64_t hard_term, durable_first, durable_last, sync_term;
     uint64_t durable_terms[DURABLE_MAX];
+    uint32_t durable_crcs[DURABLE_MAX];
+    bool is_durable[DURABLE_MAX];
 };
 
 struct node_app {
     struct app app; // first
     uint16_t group;
-    uint64_t last, chain; // all of its state
-    bool is_read;         // checkpoint
+    uint64_t last, chain;              // all of its state: highest index, and a sum
+    uint64_t applied[2 * DURABLE_MAX]; // parallel: indexes of this life, by themselves
+    uint64_t offered; // `last` of the checkpoint it was given: a peer may lie about what it covers
+    bool is_read;     // checkpoint
     uint32_t restored;
 };
 
@@ -62,7 +70,7 @@ static struct seat *seat;
 static struct record records[GROUPS];
 static struct node_app apps[GROUPS];
 static uint32_t polls;
-static bool is_volatile;
+static bool is_volatile, is_parallel_run;
 static uint8_t stream[STREAM_BYTES_MAX]; // of a checkpoint of the node's own
 static uint32_t stream_bytes;
 
@@ -79,10 +87,14 @@ static void apply(struct app *base, const struct app_entry *entries, uint32_t co
 {
     struct node_app *app = app_of(base);
     for (uint32_t at = 0; at < count; at++) {
-        REQUIRE(entries[at].index > app->last, "%" PRIu64 " applied behind %" PRIu64,
-                entries[at].index, app->last);
-        app->last = entries[at].index;
-        app->chain = world_mix(app->chain, entries[at].index);
+        uint64_t *seen = &app->applied[entries[at].index % (2 * DURABLE_MAX)];
+        REQUIRE(is_parallel_run || entries[at].index > app->last,
+                "%" PRIu64 " applied behind %" PRIu64, entries[at].index, app->last);
+        REQUIRE(*seen < entries[at].index, "%" PRIu64 " applied twice, or behind %" PRIu64,
+                entries[at].index, *seen);
+        *seen = entries[at].index;
+        app->last = app->last > entries[at].index ? app->last : entries[at].index;
+        app->chain += world_mix(7, entries[at].index);
         for (uint32_t byte = 0; byte < entries[at].bytes; byte += 512) {
             app->chain += ((const uint8_t *)entries[at].payload)[byte];
         }
@@ -101,10 +113,12 @@ static int32_t read_app(struct app *app, const void *query, uint32_t query_bytes
     return (int32_t)bytes;
 }
 
+// A command touches the key of its length; an empty one everything.
 static int32_t footprint(const void *payload, uint32_t bytes, struct app_footprint *ranges,
                          uint32_t max)
 {
-    return -1;
+    ranges[0] = (struct app_footprint){.start = bytes % KEYS, .length = 1};
+    return bytes == 0 ? -1 : 1;
 }
 
 static uint64_t digest(struct app *app)
@@ -137,6 +151,7 @@ static int restore_begin(struct app *base)
 {
     struct node_app *app = app_of(base);
     app->last = app->chain = 0;
+    memset(app->applied, 0, sizeof(app->applied));
     app->restored = 0;
     return 0;
 }
@@ -159,6 +174,7 @@ static int restore_end(struct app *base)
         app->last = app->chain = 0;
         return -EBADMSG;
     }
+    app->offered = app->last;
     return 0;
 }
 
@@ -204,7 +220,29 @@ static bool is_promise(const struct wire_message *message)
     return message->type == RAFT_MSG_VOTE || message->type == RAFT_MSG_APPEND ||
            (message->type == RAFT_MSG_VOTE_REPLY && message->raft.vote_reply.granted) ||
            (message->type == RAFT_MSG_APPEND_REPLY &&
-            message->raft.append_reply.result == RAFT_APPEND_OK);
+            (message->is_parallel ? message->raft.append_reply.is_installed
+                                  : message->raft.append_reply.result == RAFT_APPEND_OK));
+}
+
+// What is acknowledged is durable. An install, of a checkpoint or of a term's log, within the poll
+// may have cut what was, and what was told, before it; what is staged for one counts for nothing.
+static void check_acks(const struct record *record, const struct wire_message *message)
+{
+    const struct raft_append_reply *reply = &message->raft.append_reply;
+    const struct raft *raft = seat->reactor->groups[message->group].raft;
+    if (record->installs != seat->reactor->counters.snapshots_installed ||
+        (message->is_parallel && (!reply->is_installed || record->epoch != raft->log.epoch))) {
+        return;
+    }
+    REQUIRE(reply->match <= record->synced, "acknowledged %" PRIu64 ", durable %" PRIu64,
+            reply->match, record->synced);
+    for (uint32_t bit = 0; bit < reply->acked_count; bit++) {
+        uint64_t index = reply->match + 1 + bit;
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        bool is_acked = (reply->acked[bit / 64] >> (bit % 64) & 1) != 0;
+        REQUIRE(!is_acked || index <= raft->log.base.index || (entry != NULL && entry->is_durable),
+                "acknowledged %" PRIu64 " beyond a hole", index);
+    }
 }
 
 static void on_sent(const struct wire_message *message, uint16_t to)
@@ -218,11 +256,7 @@ static void on_sent(const struct wire_message *message, uint16_t to)
     } else if (message->type == RAFT_MSG_VOTE_REPLY && message->raft.vote_reply.granted) {
         on_vote_given(record, message->term, to);
     } else if (message->type == RAFT_MSG_APPEND_REPLY) {
-        // An install within the poll may have cut what was durable, and told, before it.
-        REQUIRE(message->raft.append_reply.match <= record->synced ||
-                    record->installs != seat->reactor->counters.snapshots_installed,
-                "acknowledged %" PRIu64 ", durable %" PRIu64, message->raft.append_reply.match,
-                record->synced);
+        check_acks(record, message);
     } else if (message->type == WIRE_REGISTER_REPLY &&
                message->register_reply.status == WIRE_DONE) {
         record->session = message->register_reply.session;
@@ -270,7 +304,8 @@ static void check(void)
         raft_view(one->raft, &view);
         REQUIRE(view.term >= record->term, "term fell from %" PRIu64, record->term);
         REQUIRE(view.commit >= record->commit, "commit fell from %" PRIu64, record->commit);
-        REQUIRE(apps[group].last <= view.commit || one->snapshot.in_must_persist,
+        uint64_t committed = is_parallel_run ? one->raft->parallel->commit_high : view.commit;
+        REQUIRE(apps[group].last <= committed || apps[group].last == apps[group].offered,
                 "applied %" PRIu64, apps[group].last);
         record->term = view.term;
         record->commit = view.commit;
@@ -282,6 +317,7 @@ static void poll(void)
     if (polls++ < POLLS_MAX) {
         for (uint16_t group = 0; group < GROUPS; group++) {
             records[group].installs = seat->reactor->counters.snapshots_installed;
+            records[group].epoch = seat->reactor->groups[group].raft->log.epoch;
         }
         seat_poll(seat);
     }
@@ -300,6 +336,34 @@ static void note_durable(struct record *record, const struct raft *raft)
     for (uint64_t index = record->durable_first; index <= record->durable_last; index++) {
         record->durable_terms[index % DURABLE_MAX] = raft_id_at(raft, index).term;
     }
+    memset(record->is_durable, 0, sizeof(record->is_durable));
+    if (is_parallel_run) {
+        record->sync_term = raft->parallel->sync_term;
+        for (uint64_t index = view.base + 1; index <= raft->log.held; index++) {
+            const struct raft_entry *entry = raft_entry_at(raft, index);
+            if (entry != NULL && entry->is_durable) {
+                record->is_durable[index % DURABLE_MAX] = true;
+                record->durable_crcs[index % DURABLE_MAX] = entry->head.crc;
+            }
+        }
+    }
+}
+
+// The log of a term stays, with and without holes, until that of a later term takes its place.
+static void check_parallel_restart(const struct record *record, const struct raft *raft)
+{
+    REQUIRE(is_volatile || raft->parallel->sync_term >= record->sync_term,
+            "the log of term %" PRIu64 " is gone", record->sync_term);
+    if (is_volatile || raft->parallel->sync_term != record->sync_term) {
+        return;
+    }
+    for (uint64_t index = record->durable_first; index < record->durable_first + DURABLE_MAX;
+         index++) {
+        const struct raft_entry *entry = raft_entry_at(raft, index);
+        REQUIRE(!record->is_durable[index % DURABLE_MAX] || index <= raft->log.base.index ||
+                    (entry != NULL && entry->head.crc == record->durable_crcs[index % DURABLE_MAX]),
+                "entry %" PRIu64 " is gone, or another", index);
+    }
 }
 
 static void check_restart(struct record *record, const struct raft *raft)
@@ -314,7 +378,9 @@ static void check_restart(struct record *record, const struct raft *raft)
     bool is_replaced =
         view.base >= record->durable_first && view.base <= record->durable_last &&
         raft_id_at(raft, view.base).term != record->durable_terms[view.base % DURABLE_MAX];
-    if (!is_volatile && !is_replaced) {
+    if (is_parallel_run) {
+        check_parallel_restart(record, raft);
+    } else if (!is_volatile && !is_replaced) {
         REQUIRE(view.last >= record->durable_last, "the log ends at %" PRIu64 ", not %" PRIu64,
                 view.last, record->durable_last);
         for (uint64_t index = record->durable_first; index <= record->durable_last; index++) {
@@ -433,6 +499,33 @@ static void read_entries(struct fuzz_input *input, struct sample *sample, uint16
     sample->message.payload_bytes = data_at;
 }
 
+// What an append of a parallel group says instead of terms: that the log of the term is installed
+// and where it ends, or that it answers a fetch; and what its entries depend on.
+static void read_sync(struct fuzz_input *input, struct sample *sample, struct raft_append *append,
+                      uint16_t group, uint64_t term)
+{
+    const struct raft_parallel *parallel = seat->reactor->groups[group].raft->parallel;
+    uint8_t bits = fuzz_u8(input);
+    append->prev.term = 0;
+    append->entries_term = append->count > 0 ? term : 0;
+    append->has_sync = (bits & 1) == 0;
+    append->is_supply = !append->has_sync && append->count > 0 && (bits & 2) == 0;
+    if (append->has_sync) {
+        append->sync_from = fuzz_near(input, parallel->sync_term, term - 1);
+        append->sync_end = (bits & 4) == 0 ? parallel->sync_end
+                                           : fuzz_near(input, append->prev.index, RAFT_INDEX_MAX);
+    }
+    if (!raft_append_tells(append)) {
+        return;
+    }
+    for (uint32_t at = 0; at < append->count; at++) {
+        uint64_t most = append->prev.index + 1 + at - append->sync_end;
+        most = most < RAFT_WINDOW_MAX ? most : RAFT_WINDOW_MAX;
+        sample->distances[at] = (uint16_t)(1 + (most - 1) * (bits >> 4) / 15);
+    }
+    append->distances = sample->distances;
+}
+
 // As decode wants it, and no more than that.
 static void read_append_place(struct fuzz_input *input, struct raft_append *append, uint16_t group,
                               uint64_t term, uint32_t count)
@@ -480,6 +573,76 @@ static void read_append_reply(struct fuzz_input *input, struct raft_append_reply
     }
 }
 
+// So many bits, of which the last is set; the first only where it may be.
+static void read_bits(struct fuzz_input *input, uint64_t *words, uint32_t bits, bool is_first_free)
+{
+    for (uint32_t at = 0; at < bits; at += 64) {
+        words[at / 64] = fuzz_u8(input) * UINT64_C(0x0101010101010101);
+    }
+    if (bits > 0) {
+        words[(bits - 1) / 64] &= UINT64_MAX >> (63 - (bits - 1) % 64);
+        words[(bits - 1) / 64] |= UINT64_C(1) << ((bits - 1) % 64);
+        words[0] &= is_first_free ? UINT64_MAX : ~UINT64_C(1);
+    }
+}
+
+// An answer of a parallel group: OK always, and what is durable beyond the floor.
+static void read_acks(struct fuzz_input *input, struct raft_append_reply *reply)
+{
+    uint8_t bits = fuzz_u8(input);
+    reply->result = RAFT_APPEND_OK;
+    reply->conflict = (struct raft_entry_id){0};
+    reply->held = reply->held > reply->match ? reply->held : reply->match;
+    reply->is_installed = (bits & 1) == 0;
+    reply->acked_count = (bits >> 1) % 70;
+    reply->acked_count -= reply->acked_count == 1;
+    if (reply->match > RAFT_INDEX_MAX - reply->acked_count) {
+        reply->acked_count = 0;
+    }
+    read_bits(input, reply->acked, reply->acked_count, false);
+}
+
+static void read_claim(struct fuzz_input *input, struct raft_entry_id *claim, uint16_t group,
+                       uint64_t term)
+{
+    claim->term = fuzz_near(input, seat->reactor->groups[group].raft->parallel->sync_term, term);
+    claim->index = claim->term == 0 ? 0 : read_index(input, group);
+}
+
+static void read_report(struct fuzz_input *input, struct raft_report *report, uint16_t group,
+                        uint64_t term)
+{
+    const struct raft_parallel *parallel = seat->reactor->groups[group].raft->parallel;
+    const uint64_t floor_max = RAFT_INDEX_MAX - 200;
+    uint8_t bits = fuzz_u8(input);
+    uint32_t count = (bits >> 2) & 63, apart = bits & 3;
+    report->sync_term = fuzz_near(input, parallel->sync_term, term);
+    report->floor = report->sync_term == 0 ? 0 : read_index(input, group);
+    report->floor = report->floor < floor_max ? report->floor : floor_max;
+    report->sync_end = fuzz_near(input, parallel->sync_end, report->floor);
+    report->commit = read_index(input, group);
+    apart += apart == 0 && count == 1;
+    report->first = report->floor + 1 + (count > 0 ? apart : 0);
+    report->last = report->first + count - 1;
+    read_bits(input, report->present, count, apart > 0);
+}
+
+static void read_fetch(struct fuzz_input *input, struct raft_fetch *fetch, uint16_t group)
+{
+    uint64_t first = read_index(input, group);
+    first = first == 0 ? 1 : first;
+    for (uint32_t wanted = 1 + (fuzz_u8(input) & (RAFT_GAPS_MAX - 1));
+         fetch->count < wanted && first < RAFT_INDEX_MAX - 300; fetch->count++) {
+        struct raft_range *range = &fetch->ranges[fetch->count];
+        range->first = first;
+        range->last = first + fuzz_u8(input);
+        first = range->last + 2;
+    }
+    if (fetch->count == 0) {
+        fetch->ranges[fetch->count++] = (struct raft_range){first, first};
+    }
+}
+
 static void send_frame(const struct sender *sender, const uint8_t *frame, uint32_t bytes)
 {
     struct net_endpoint remote = seat_client(sender->group);
@@ -506,7 +669,9 @@ static void send_message(const struct sender *sender, struct wire_message *messa
     message->group = sender->group;
     message->intact = sender->intact;
     message->has_room = sender->has_room;
+    message->is_parallel = is_parallel_run && message->type <= WIRE_APPEND_FRAGMENT;
     if (message->type <= RAFT_MSG_FETCH) {
+        message->raft.is_parallel = message->is_parallel;
         message->raft.type = (enum raft_message_type)message->type;
         message->raft.term = message->term;
         message->raft.intact = sender->intact;
@@ -525,20 +690,37 @@ static void do_message(struct fuzz_input *input)
     struct sender sender = read_sender(input, false);
     struct wire_message *message = &sample.message;
     uint16_t group = sender.group;
-    *message = (struct wire_message){.type = (uint8_t)(1 + fuzz_u8(input) % 6)};
+    uint8_t type = (uint8_t)(1 + fuzz_u8(input) % (is_parallel_run ? 7 : 6));
+    *message = (struct wire_message){.type = type < 7 ? type : RAFT_MSG_FETCH};
     message->term = read_term(input, group);
     if (message->type == RAFT_MSG_PRE_VOTE || message->type == RAFT_MSG_VOTE) {
-        message->raft.vote.last = read_place(input, group, message->term);
+        if (is_parallel_run) {
+            read_claim(input, &message->raft.vote.last, group, message->term);
+        } else {
+            message->raft.vote.last = read_place(input, group, message->term);
+        }
     } else if (message->type == RAFT_MSG_PRE_VOTE_REPLY || message->type == RAFT_MSG_VOTE_REPLY) {
         message->raft.vote_reply.granted = fuzz_u8(input) % 4 != 3;
+        if (is_parallel_run && message->type == RAFT_MSG_VOTE_REPLY &&
+            message->raft.vote_reply.granted) {
+            read_report(input, &message->raft.vote_reply.report, group, message->term);
+        }
+    } else if (message->type == RAFT_MSG_FETCH) {
+        read_fetch(input, &message->raft.fetch, group);
     } else if (message->type == RAFT_MSG_APPEND) {
         uint32_t count = fuzz_u8(input) & ENTRIES_MAX;
         read_append_place(input, &message->raft.append, group, message->term, count);
+        if (is_parallel_run) {
+            read_sync(input, &sample, &message->raft.append, group, message->term);
+        }
         read_entries(input, &sample, group, count);
         message->raft.append.heads = sample.heads;
         message->payloads = sample.payloads;
     } else {
         read_append_reply(input, &message->raft.append_reply, group, message->term);
+        if (is_parallel_run) {
+            read_acks(input, &message->raft.append_reply);
+        }
     }
     send_message(&sender, message);
 }
@@ -577,6 +759,10 @@ static void do_fragment(struct fuzz_input *input)
     sample.message = (struct wire_message){.type = WIRE_APPEND_FRAGMENT};
     sample.message.term = read_term(input, sender.group);
     read_append_place(input, &sample.message.fragment.append, sender.group, sample.message.term, 1);
+    if (is_parallel_run) {
+        read_sync(input, &sample, &sample.message.fragment.append, sender.group,
+                  sample.message.term);
+    }
     read_fragment(input, &sample.message.fragment, sender.group);
     send_message(&sender, &sample.message);
 }
@@ -711,7 +897,8 @@ static void do_take_checkpoint(struct fuzz_input *input)
 {
     struct group *group = &seat->reactor->groups[fuzz_u8(input) & 1];
     struct stream_out out = {0};
-    if (group->is_paused || group->jobs_out > 0 || group->snapshot.is_building) {
+    if (group->is_paused || group->jobs_out > 0 || group->snapshot.is_building ||
+        !group_is_level(group)) {
         return;
     }
     stream_begin(&out, group);
@@ -777,7 +964,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_input input = {.at = data, .end = data + size};
     uint8_t bits = fuzz_u8(&input);
     is_volatile = (bits & NODE_VOLATILE) != 0;
-    const struct seat_options options = {.node = SELF,
+    is_parallel_run = (bits & NODE_PARALLEL) != 0;
+    const struct seat_options options = {.order = is_parallel_run ? RAFT_ORDER_PARALLEL
+                                                                  : RAFT_ORDER_STRICT,
+                                         .node = SELF,
                                          .nodes = 3,
                                          .groups = GROUPS,
                                          .is_volatile = is_volatile,

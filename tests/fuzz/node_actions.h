@@ -4,8 +4,9 @@
 #define PONTOON_TESTS_FUZZ_NODE_ACTIONS_H
 
 enum {
-    NODE_VOLATILE = 1,   // option: durability `memory`
-    NODE_NO_POLL = 0x80, // the reactor does not get to see this action alone
+    NODE_VOLATILE = 1,    // option: durability `memory`
+    NODE_PARALLEL = 0x80, // option: parallel groups
+    NODE_NO_POLL = 0x80,  // the reactor does not get to see this action alone
 };
 
 enum node_action {

@@ -42,6 +42,129 @@ enum {
 #define POWER_CUT NODE_CRASH, 0x80 | 50, 1, 2
 #define KILLED NODE_CRASH, 50, 3, 4
 
+// Of parallel groups. A fresh replica has no term's log: its claims and reports of it are shorter.
+#define P_ENTRY(number) 0, 0, (number)-1, 8 + (number)
+#define P_SYNCED(sender, newer) NODE_MESSAGE, sender, 4, newer, 0, 7, 0, 0, 7, 0, 0, 0, 0, 0
+// ... the log that the node has, as that of a newer term.
+#define P_SYNCED_AGAIN(sender) NODE_MESSAGE, sender, 4, 1, 0, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0
+// As this term's leader, behind the last or behind a hole, with distances of so many fifteenths.
+#define P_APPENDED(sender, how, upto, depth)                                                       \
+    NODE_MESSAGE, sender, 4, 0, 2, how, 0, 0, 0, upto, 0, 0, 0, (depth) << 4, 0, P_ENTRY(1),       \
+        P_ENTRY(2)
+// Everything that the node holds is committed.
+#define P_TOLD(sender) NODE_MESSAGE, sender, 4, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0
+// Of different keys.
+#define P_COMMANDS4 NODE_PROPOSE, 0, 3, P_ENTRY(1), P_ENTRY(2), P_ENTRY(3), P_ENTRY(4)
+#define BEHIND_THE_LAST 0
+#define BEHIND_A_HOLE 6
+#define UPTO_LAST 0
+#define UPTO_NOTHING 7
+#define P_FRESH_REPORT(sender) NODE_MESSAGE, sender, 3, 0, 0, 0, 0, 0, 7, 0
+// Two more than the node has, the first of them missing there as well.
+#define P_REPORT(sender) NODE_MESSAGE, sender, 3, 0, 0, 2 << 2, 0, 0, 0, 0, 1, 0, 0xFF
+#define P_SUPPLIED(sender) NODE_MESSAGE, sender, 4, 0, 1, 6, 0, 0, 0, 7, 0, 0, 0, 1, P_ENTRY(3)
+#define P_ACKED(sender) ACKED(sender), 0
+// Nothing without holes, but so many entries beyond the committed ones, of which the first lacks.
+#define P_ACKED_BEYOND(sender, count)                                                              \
+    NODE_MESSAGE, sender, 5, 0, 0, 1, 0, count, 0, 0, (count) << 1, 0xFF
+#define P_FRESH_ASKED(sender, newer) NODE_MESSAGE, sender, 2, newer, 0
+#define P_FETCH(sender) NODE_MESSAGE, sender, 6, 0, 3, 0, 0, 4
+#define P_LEADS(sender)                                                                            \
+    WAIT, PRE_VOTE_GRANTED(sender), SETTLE, P_FRESH_REPORT(sender), SETTLE, SETTLE,                \
+        P_ACKED(sender), SETTLE
+
+static const uint8_t node_seed_parallel_leader[] = {NODE_PARALLEL,
+                                                    P_LEADS(FROM_1),
+                                                    REGISTERED(0),
+                                                    SETTLE,
+                                                    P_ACKED(FROM_1),
+                                                    SETTLE,
+                                                    P_COMMANDS4,
+                                                    SETTLE,
+                                                    P_ACKED_BEYOND(FROM_1, 3),
+                                                    SETTLE,
+                                                    P_ACKED_BEYOND(FROM_3, 4),
+                                                    SETTLE,
+                                                    READ(0),
+                                                    SETTLE,
+                                                    P_ACKED(FROM_3),
+                                                    SETTLE,
+                                                    POWER_CUT,
+                                                    P_LEADS(FROM_3)};
+static const uint8_t node_seed_parallel_follower[] = {
+    NODE_PARALLEL | 2,
+    P_SYNCED(FROM_1, 1),
+    SETTLE,
+    P_APPENDED(FROM_1, BEHIND_THE_LAST, UPTO_NOTHING, 0),
+    SETTLE,
+    P_APPENDED(FROM_1, BEHIND_A_HOLE, UPTO_LAST, 15),
+    SETTLE,
+    P_TOLD(FROM_1),
+    SETTLE,
+    P_APPENDED(FROM_1, BEHIND_THE_LAST, UPTO_LAST, 0),
+    SETTLE,
+    P_APPENDED(FROM_1, BEHIND_A_HOLE, UPTO_LAST, 0),
+    SETTLE,
+    POWER_CUT,
+    P_SYNCED_AGAIN(FROM_3),
+    SETTLE,
+    SETTLE,
+    P_APPENDED(FROM_3, BEHIND_THE_LAST, UPTO_LAST, 0),
+    SETTLE,
+    KILLED};
+static const uint8_t node_seed_parallel_voter[] = {
+    NODE_PARALLEL,
+    P_FRESH_ASKED(FROM_1, 1),
+    SETTLE,
+    P_SYNCED(FROM_1, 0),
+    SETTLE,
+    P_APPENDED(FROM_1, BEHIND_THE_LAST, UPTO_NOTHING, 0),
+    P_APPENDED(FROM_1, BEHIND_A_HOLE, UPTO_NOTHING, 0),
+    SETTLE,
+    WAIT,
+    WAIT,
+    ASKED(FROM_3, 1),
+    SETTLE,
+    P_FETCH(FROM_3),
+    SETTLE,
+    P_SYNCED_AGAIN(FROM_3),
+    SETTLE,
+    POWER_CUT,
+    ASKED(FROM_1, 2),
+    SETTLE};
+static const uint8_t node_seed_parallel_merge[] = {
+    NODE_PARALLEL,
+    P_SYNCED(FROM_1, 1),
+    SETTLE,
+    P_APPENDED(FROM_1, BEHIND_THE_LAST, UPTO_LAST, 0),
+    SETTLE,
+    WAIT,
+    WAIT,
+    PRE_VOTE_GRANTED(FROM_3),
+    SETTLE,
+    P_REPORT(FROM_3),
+    SETTLE,
+    P_SUPPLIED(FROM_3),
+    SETTLE,
+    SETTLE,
+    P_ACKED(FROM_3),
+    SETTLE,
+    REGISTERED(0),
+    SETTLE,
+    P_ACKED(FROM_3),
+    SETTLE};
+static const uint8_t node_seed_parallel_memory[] = {
+    NODE_PARALLEL | NODE_VOLATILE,
+    P_SYNCED(FROM_1, 1),
+    SETTLE,
+    P_APPENDED(FROM_1, BEHIND_A_HOLE, UPTO_LAST, 0),
+    SETTLE,
+    KILLED,
+    P_SYNCED(FROM_1, 0),
+    SETTLE,
+    P_APPENDED(FROM_1, BEHIND_THE_LAST, UPTO_LAST, 0),
+    SETTLE};
+
 static const uint8_t node_seed_leader[] = {
     2,         LEADS(FROM_1), REGISTERED(0), SETTLE,        ACKED(FROM_1),
     SETTLE,    COMMAND(0, 1), SETTLE,        ACKED(FROM_3), COMMANDS4(0, 2),
@@ -196,10 +319,15 @@ static const uint8_t node_seed_raw[] = {0, NODE_RAW, 0, FROM_1, 32, 32, 0, 0, 0,
 static const struct {
     const uint8_t *bytes;
     size_t count;
-} node_seeds[] = {NODE_SEED(leader),    NODE_SEED(both_groups),   NODE_SEED(follower),
-                  NODE_SEED(votes),     NODE_SEED(restarts),      NODE_SEED(memory),
-                  NODE_SEED(fragments), NODE_SEED(checkpoint_in), NODE_SEED(checkpoint_out),
-                  NODE_SEED(disk),      NODE_SEED(shortage),      NODE_SEED(raw)};
+} node_seeds[] = {NODE_SEED(leader),          NODE_SEED(both_groups),
+                  NODE_SEED(follower),        NODE_SEED(votes),
+                  NODE_SEED(restarts),        NODE_SEED(memory),
+                  NODE_SEED(fragments),       NODE_SEED(checkpoint_in),
+                  NODE_SEED(checkpoint_out),  NODE_SEED(disk),
+                  NODE_SEED(shortage),        NODE_SEED(raw),
+                  NODE_SEED(parallel_leader), NODE_SEED(parallel_follower),
+                  NODE_SEED(parallel_voter),  NODE_SEED(parallel_merge),
+                  NODE_SEED(parallel_memory)};
 #undef NODE_SEED
 
 #endif
