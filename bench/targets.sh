@@ -15,7 +15,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 TARGETS=(rate-64 rate-256 rate-4k latency-memif latency-afpacket fsync-4k fsync-64 fsync-latency
-    loss-strict order-depth1 order-loss1 order-tail order-loss5 order-slow order-fsync steady-alloc instructions-64)
+    loss-strict order-depth1 order-loss1 order-tail order-loss5 order-slow order-fsync order-tail-virtual order-loss5-virtual
+    steady-alloc instructions-64)
 
 describe() {
     cat <<'LIST'
@@ -35,6 +36,8 @@ order-tail         the same, parallel against strict: p99 <= 0.6 x
 order-loss5        the same with 5 % loss: rate >= 1.5 x
 order-slow         parallel, a follower 100 x further away: p99 <= 2 x
 order-fsync        parallel against strict, durable, each entry its own write, depth 32: rate >= 1 x (the goal is 2 x)
+order-tail-virtual, order-loss5-virtual
+                   order-tail and order-loss5 in virtual time, where nobody waits for a CPU
 steady-alloc       malloc, rte_malloc and mmap of three nodes within three seconds under load: 0
 instructions-64    instructions of a 64-byte entry at the leader and at a follower, together: <= 1141, what was
                    written down last and 3 % (the goal is 600 + 300)
@@ -59,7 +62,7 @@ BUILD=${PONTOON_BUILD:-build}
 for name in "$@"; do
     [[ " ${TARGETS[*]} " == *" $name "* ]] || fail "there is no target '$name' (see --list)"
 done
-for program in pontoon bench/raw_chain bench/raw_writers bench/bench_instructions; do
+for program in pontoon bench/raw_chain bench/raw_writers bench/bench_instructions bench/bench_order; do
     [ -x "$BUILD/$program" ] || fail "$BUILD/$program is missing: run config/build.sh release, or set PONTOON_BUILD"
 done
 
@@ -299,11 +302,12 @@ loss_strict() {
 
 # ------------------------------------------------------------------------------- strict, parallel
 
-# order_start ORDER DURABILITY [LINE...]: a fresh cluster whose links are 20 us long.
+# order_start ORDER DURABILITY [LINE...]: a fresh cluster whose links are 20 us long and carry frames of ordinary Ethernet: three for
+# a write.
 order_start() {
     local order=$1 durability=$2
     shift 2
-    cluster_start memif "$durability" "order: $order" "impair_runtime: true" "$@"
+    cluster_start memif "$durability" "order: $order" "impair_runtime: true" "frame_bytes: 1472" "$@"
     cluster_impair out delay=20us
 }
 
@@ -401,6 +405,21 @@ order_slow() {
         "${medians[@]}" "depth=32 durability=memory order=parallel"
 }
 
+# order_virtual NAME KIND UNIT RELATION FACTOR LOSS_PPM: bench_order's figure of the kind; strict is the limit.
+order_virtual() {
+    local name=$1 kind=$2 unit=$3 relation=$4 factor=$5 loss_ppm=$6 order figure figures=()
+    "$BUILD/bench/bench_order" --loss-ppm "$loss_ppm" --json "$WORK/virtual.json" >/dev/null || fail "bench_order"
+    for order in strict parallel; do
+        for figure in rate p50_us p99_us; do
+            figures+=("${order}_$figure=$(number "$WORK/virtual.json" "${order}_$figure")")
+        done
+    done
+    local limit
+    limit=$(number "$WORK/virtual.json" "strict_$kind")
+    report "$name" "$(number "$WORK/virtual.json" "parallel_$kind")" "$unit" "$relation" \
+        "$(round "$(calculate "$factor * $limit")" 1)" "$limit" "${figures[@]}" "loss_ppm=$loss_ppm" "depth=32"
+}
+
 # -------------------------------------------------------------------------------------- allocations
 
 # Sums of a node's counters: malloc and its relatives, mmap, rte_malloc.
@@ -461,6 +480,8 @@ run_one() {
     order-loss5) order_compare order-loss5 rate ops/s ge 1.5 50000 32 memory ;;
     order-slow) order_slow ;;
     order-fsync) order_compare order-fsync rate ops/s ge 1 0 32 fsync "log_batch_kib: 4" "log_writes: 32" ;;
+    order-tail-virtual) order_virtual order-tail-virtual p99_us us le 0.6 10000 ;;
+    order-loss5-virtual) order_virtual order-loss5-virtual rate ops/s ge 1.5 50000 ;;
     steady-alloc) steady_alloc ;;
     instructions-64) instructions_64 ;;
     esac

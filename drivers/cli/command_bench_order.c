@@ -27,6 +27,10 @@ enum {
     FAILOVER_DEPTH = 32,
 };
 
+// Frames of ordinary Ethernet, on any link: three for a write, and each may be lost.
+#define COMMON                                                                                     \
+    "app: \"null\"\nimpair_runtime: true\nelection_timeout_min: 600ms\nframe_bytes: 1472\n"
+
 static const struct cli_option options[] = {
     {.name = "output",
      .letter = 'o',
@@ -150,10 +154,8 @@ static bool wait_for_leader(struct order_bench *bench, int except, int *leader)
 // measured.
 static bool start_cluster(struct order_bench *bench, enum order_kind kind, enum order_log log)
 {
-    static const char common[] =
-        "app: \"null\"\nimpair_runtime: true\nelection_timeout_min: 600ms\n";
-    static const char single[] = "app: \"null\"\nimpair_runtime: true\nelection_timeout_min: "
-                                 "600ms\nlog_batch_kib: 4\nlog_writes: 32\n";
+    static const char common[] = COMMON;
+    static const char single[] = COMMON "log_batch_kib: 4\nlog_writes: 32\n";
     int leader;
     bench->kind = kind;
     bench->cluster = (struct cluster){.link = cli_text(bench->arguments, "link"),

@@ -17,6 +17,10 @@
 
 #include "engine/base/mark.h"
 
+// How far behind the end of the log holes are asked for again when that is due. Those further on
+// have their turn when it has moved.
+enum { GAP_LOOK_ENTRIES = 64 };
+
 #define GAP_RETRY_MIN_NS UINT64_C(100000)
 #define GAP_RETRY_START_NS UINT64_C(1000000)
 
@@ -66,6 +70,24 @@ static void note_hole(struct raft *raft, const struct raft_append *append)
     raft->leader_last = raft->leader_last > upto ? raft->leader_last : upto;
 }
 
+// What was asked for then has come.
+static void note_fill(struct raft *raft, uint64_t asked_ns)
+{
+    uint64_t sample = raft->now_ns - asked_ns;
+    raft->gap_fill_ns = raft->gap_fill_ns == 0 ? sample : (7 * raft->gap_fill_ns + sample) / 8;
+}
+
+// Takes an entry in that is not the next one, or behind which others wait.
+void append_hold(struct raft *raft, uint64_t index, uint64_t term, uint64_t prev_term,
+                 const struct raft_entry_head *head)
+{
+    struct raft_log *log = order_log(raft);
+    if (index < log->held && index <= raft->gap_asked_last && log_slot(log, index)->asked_ns != 0) {
+        note_fill(raft, log_slot(log, index)->asked_ns);
+    }
+    log_hold(log, index, term, prev_term, head);
+}
+
 // Takes the message's entries from number `skip` on into the log. False when they contradict a
 // committed entry.
 static bool take_entries(struct raft *raft, const struct raft_append *append, uint32_t skip,
@@ -102,7 +124,7 @@ static bool take_entries(struct raft *raft, const struct raft_append *append, ui
         if (!log_has(log, index)) {
             MARK(append_held_behind_a_hole);
             uint64_t prev_term = at == 0 ? append->prev.term : append->entries_term;
-            log_hold(log, index, append->entries_term, prev_term, &append->heads[at]);
+            append_hold(raft, index, append->entries_term, prev_term, &append->heads[at]);
             first_new = first_new == 0 ? index : first_new;
             last_new = index;
         }
@@ -229,6 +251,70 @@ static bool has_hole(const struct raft *raft)
            wanted_last(raft) > log->last;
 }
 
+static void ask_for(struct raft *raft, uint64_t now_ns, struct raft_range hole,
+                    struct raft_append_reply *reply)
+{
+    const struct raft_log *log = order_log(raft);
+    MARK(gap_is_asked_for);
+    reply->gaps[reply->gap_count++] = hole;
+    for (uint64_t index = hole.first; index <= hole.last && index <= log->held; index++) {
+        log_slot(log, index)->asked_ns = now_ns;
+    }
+    if (hole.last > raft->gap_asked_last || hole.last > log->held) {
+        raft->gap_asked_last = hole.last;
+        raft->gap_asked_ns = now_ns;
+    }
+}
+
+// When the hole was asked for last. Behind the last entry that is held there is one hole, and it is
+// asked for as a whole.
+static uint64_t asked_at(const struct raft *raft, uint64_t index)
+{
+    const struct raft_log *log = order_log((struct raft *)(uintptr_t)raft);
+    uint64_t alone_ns = index <= log->held ? log_slot(log, index)->asked_ns : 0;
+    return alone_ns == 0 ? raft->gap_asked_ns : alone_ns;
+}
+
+// When the first hole is to be asked for again.
+static uint64_t retry_due_ns(const struct raft *raft)
+{
+    const struct raft_log *log = order_log((struct raft *)(uintptr_t)raft);
+    return asked_at(raft, log->last + 1) + gap_retry_ns(raft);
+}
+
+// The missing entries from `first` on that lie side by side, as far as `upto`.
+static struct raft_range hole_at(const struct raft_log *log, uint64_t first, uint64_t upto)
+{
+    uint64_t last = first;
+    while (last < upto && !log_has(log, last + 1)) {
+        last = last >= log->held ? upto : last + 1;
+    }
+    return (struct raft_range){.first = first, .last = last};
+}
+
+// Holes that were asked for and for which the answer is overdue, each on its own: the answer, or
+// the question, was lost while those to others went on arriving.
+static void ask_again(struct raft *raft, uint64_t now_ns, struct raft_append_reply *reply)
+{
+    const struct raft_log *log = order_log(raft);
+    uint64_t upto = raft->gap_asked_last, end = log->last + GAP_LOOK_ENTRIES;
+    for (uint64_t index = log->last + 1;
+         index <= upto && index <= end && reply->gap_count < RAFT_GAPS_MAX; index++) {
+        if (!log_has(log, index)) {
+            struct raft_range hole = hole_at(log, index, upto);
+            if (index <= log->held && log_slot(log, index)->asked_ns == 0) {
+                log_slot(log, index)->asked_ns =
+                    now_ns; // asked for when nothing behind it was here
+            }
+            if (now_ns >= asked_at(raft, index) + gap_retry_ns(raft)) {
+                MARK(gap_is_asked_for_again);
+                ask_for(raft, now_ns, hole, reply);
+            }
+            index = hole.last;
+        }
+    }
+}
+
 // Lists what is missing. A hole is asked for at once when it is seen, and again only when the
 // answer is overdue.
 static void ask_for_gaps(struct raft *raft, uint64_t now_ns, struct raft_append_reply *reply)
@@ -236,32 +322,22 @@ static void ask_for_gaps(struct raft *raft, uint64_t now_ns, struct raft_append_
     const struct raft_log *log = order_log(raft);
     if (!has_hole(raft)) {
         if (raft->gap_asked_last != 0 && log->last >= raft->gap_asked_last) {
-            uint64_t sample = now_ns - raft->gap_asked_ns;
-            raft->gap_fill_ns =
-                raft->gap_fill_ns == 0 ? sample : (7 * raft->gap_fill_ns + sample) / 8;
+            note_fill(raft, raft->gap_asked_ns);
             raft->gap_asked_last = 0;
         }
         return;
     }
-    bool is_overdue = now_ns >= raft->gap_asked_ns + gap_retry_ns(raft);
-    uint64_t from = log->last + 1, upto = wanted_last(raft);
-    if (!is_overdue && raft->gap_asked_last >= from) {
-        from = raft->gap_asked_last + 1;
-    }
+    ask_again(raft, now_ns, reply);
+    uint64_t upto = wanted_last(raft);
+    uint64_t from = raft->gap_asked_last > log->last ? raft->gap_asked_last + 1 : log->last + 1;
     while (from <= upto && reply->gap_count < RAFT_GAPS_MAX) {
         if (log_has(log, from)) {
             from++;
             continue;
         }
-        uint64_t last = from;
-        while (last < upto && !log_has(log, last + 1)) {
-            last = last >= log->held ? upto : last + 1;
-        }
-        MARK(gap_is_asked_for);
-        reply->gaps[reply->gap_count++] = (struct raft_range){.first = from, .last = last};
-        raft->gap_asked_last = raft->gap_asked_last < last ? last : raft->gap_asked_last;
-        raft->gap_asked_ns = now_ns;
-        from = last + 1;
+        struct raft_range hole = hole_at(log, from, upto);
+        ask_for(raft, now_ns, hole, reply);
+        from = hole.last + 1;
     }
 }
 
@@ -274,7 +350,7 @@ void append_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *eff
         return;
     }
     uint64_t floor = order_ack_floor(raft);
-    bool is_retry_due = has_hole(raft) && now_ns >= raft->gap_asked_ns + gap_retry_ns(raft);
+    bool is_retry_due = has_hole(raft) && now_ns >= retry_due_ns(raft);
     if (!raft->reply_due && floor <= raft->acked && !is_retry_due && !order_acks_due(raft)) {
         return;
     }
@@ -300,6 +376,5 @@ void append_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *eff
 // While our term is not durable no answer may leave: its completion, not time, is what is awaited.
 uint64_t append_deadline(const struct raft *raft)
 {
-    return has_hole(raft) && role_is_hard_synced(raft) ? raft->gap_asked_ns + gap_retry_ns(raft)
-                                                       : RAFT_NEVER;
+    return has_hole(raft) && role_is_hard_synced(raft) ? retry_due_ns(raft) : RAFT_NEVER;
 }

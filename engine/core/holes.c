@@ -49,7 +49,7 @@ static void take_entries(struct raft *raft, const struct raft_append *append,
             break;
         }
         MARK(entry_taken_beyond_a_hole);
-        log_hold(log, index, raft->term, 0, &append->heads[at]);
+        append_hold(raft, index, raft->term, 0, &append->heads[at]);
         depend_take(raft, append, at);
         last_new = index;
     }

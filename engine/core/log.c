@@ -59,6 +59,7 @@ void log_hold(struct raft_log *log, uint64_t index, uint64_t term, uint64_t prev
     ASSERT_CMP(index, <=, log->base.index + log->mask + 1);
     for (uint64_t hole = log->held + 1; hole < index; hole++) {
         log_slot(log, hole)->is_held = false;
+        log_slot(log, hole)->asked_ns = 0;
     }
     struct raft_entry *entry = log_slot(log, index);
     entry->term = term;

@@ -58,10 +58,13 @@ struct raft_entry {
     uint64_t term;
     uint64_t body; // where the payload is in the caller's log
     struct raft_entry_head head;
-    uint64_t bytes_sum; // payload bytes of all entries up to this one (windows count with it)
-    uint32_t epoch;     // log epoch of its last submission
-    bool is_held;       // we have it
-    bool is_placed;     // the caller gave it a body
+    union {
+        uint64_t bytes_sum; // payload bytes of all entries up to this one (windows count with it)
+        uint64_t asked_ns;  // of a hole: when it was asked for; 0: not on its own
+    };
+    uint32_t epoch; // log epoch of its last submission
+    bool is_held;   // we have it
+    bool is_placed; // the caller gave it a body
     bool is_durable;
 };
 

@@ -106,8 +106,8 @@ struct raft {
     uint64_t reply_round, reply_echo_ns;
     uint64_t acked;          // match of our last answer in this term
     uint64_t gap_asked_last; // holes up to here have been asked for
-    uint64_t gap_asked_ns;
-    uint64_t gap_fill_ns; // smoothed time from asking to filling
+    uint64_t gap_asked_ns;   // when gap_asked_last rose
+    uint64_t gap_fill_ns;    // smoothed time from asking to filling
 
     // leader
     struct raft_peer peers[RAFT_NODES_MAX]; // by voter slot; own slot unused but for match
@@ -182,6 +182,8 @@ void vote_count(struct raft *raft, uint64_t now_ns, struct raft_accept *accept);
 enum raft_outcome on_append(struct raft *raft, uint64_t now_ns, const struct raft_message *message,
                             struct raft_accept *accept);
 void append_advance_commit(struct raft *raft);
+void append_hold(struct raft *raft, uint64_t index, uint64_t term, uint64_t prev_term,
+                 const struct raft_entry_head *head);
 void append_forget_leader(struct raft *raft);
 void append_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *effects);
 uint64_t append_deadline(const struct raft *raft);

@@ -68,6 +68,27 @@ static void an_unanswered_hole_is_asked_for_again(void)
     replica_close(&node);
 }
 
+// The answer to the first of many holes is lost: it is overdue on its own, however many newer ones
+// are being asked for.
+static void a_hole_is_overdue_on_its_own(void)
+{
+    uint32_t asked = 0;
+    open_with(4);
+    for (uint64_t index = 6; index <= 126; index += 2) {
+        receive(index, index); // holes 5 7 9 ...
+        replica_collect(&node);
+        CHECK(reply_to(2)->gap_count >= 1);
+        CHECK_EQUAL(reply_to(2)->gaps[reply_to(2)->gap_count - 1].first, index - 1);
+        asked += reply_to(2)->gaps[0].first == 5;
+        if (index > 6) {
+            receive(index - 1, index - 1);
+        }
+        node.now_ns += 50 * REPLICA_MS / 1000;
+    }
+    CHECK(asked >= 3 && asked <= 20); // every 1 ms at first, then as others take to be filled
+    replica_close(&node);
+}
+
 // As many gaps as an answer holds; the others follow.
 static void many_holes_are_asked_for_in_turn(void)
 {
@@ -281,6 +302,7 @@ int main(int argc, char **argv)
     static const struct test_case cases[] = {
         TEST(a_hole_is_asked_for_once_and_closes),
         TEST(an_unanswered_hole_is_asked_for_again),
+        TEST(a_hole_is_overdue_on_its_own),
         TEST(many_holes_are_asked_for_in_turn),
         TEST(a_lost_tail_shows_in_a_heartbeat),
         TEST(a_hole_waits_for_the_term),
