@@ -11,8 +11,8 @@
 //               writers are older than those of units, or of the same entry
 //
 // Exact while there is room: no conflict is ever missed, and none is invented. Whenever a part has
-// doubled it forgets what is applied, for which nobody waits; when it is full and that does not
-// help the floor rises: everything at or below it counts as a conflict of everything later
+// doubled it forgets those for which nobody waits, here or elsewhere; when it is full and that does
+// not help the floor rises: everything at or below it counts as a conflict of everything later
 // (counted, safe, slow). An entry that conflicts with all others is just that: a new floor.
 //
 // Source: PolarFS (VLDB 2018) §5.2, look-behind buffer; here the exact predecessor takes its place.

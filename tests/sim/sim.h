@@ -261,7 +261,8 @@ struct sim_disk {
     uint32_t slow_factor; // 1: not slow
     uint64_t stuck_until_ns;
     bool fails_next, is_full, loses_next, misdirects_next;
-    bool is_lying; // reports what it wrote to the log as durable, and it is not
+    bool has_failed; // a write failed: the process it was told, or will be, writes no mark any more
+    bool is_lying;   // reports what it wrote to the log as durable, and it is not
     // The log was damaged at that position, and no durable header has a mark behind it yet.
     bool is_mark_due;
     uint64_t damaged_position;

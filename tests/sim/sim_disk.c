@@ -263,6 +263,7 @@ static int32_t write_result(struct sim_disk *disk, const struct disk_request *re
     uint64_t end = request->offset + request->bytes;
     if (disk->fails_next && !disk->is_mark_due) { // else there would never be a mark
         disk->fails_next = false;
+        disk->has_failed = true;
         return -EIO;
     }
     if (end > file->bytes && (disk->is_full || end > FILE_BYTES_MAX)) {
@@ -289,7 +290,7 @@ static bool has_mark_behind(const struct sim_disk *disk, const struct disk_reque
 static void perform_write(struct sim_disk *disk, const struct disk_request *request)
 {
     uint64_t offset = request->offset;
-    if (is_log(disk, request) && (disk->loses_next || disk->misdirects_next)) {
+    if (is_log(disk, request) && !disk->has_failed && (disk->loses_next || disk->misdirects_next)) {
         sim_disk_note_damage(disk);
         if (disk->loses_next) {
             disk->loses_next = false;
@@ -592,6 +593,7 @@ void sim_disk_move(struct sim_disk *from, struct sim_disk *to)
     to->is_full = from->is_full;
     to->is_lying = from->is_lying;
     to->fails_next = from->fails_next;
+    to->has_failed = false; // (that was told to the process that is left)
     to->slow_factor = from->slow_factor;
     to->stuck_until_ns = from->stuck_until_ns;
     for (uint32_t file = 0; file < SIM_FILES_MAX; file++) {
@@ -614,6 +616,7 @@ void sim_disk_revive(struct sim_disk *disk, bool is_blocking)
     disk->is_blocking = is_blocking;
     disk->fails_next = disk->loses_next = disk->misdirects_next = false;
     if (is_blocking) {
+        disk->has_failed = false;
         ASSERT_CMP(disk->requests_out, ==, 0);
         for (uint32_t file = 0; file < SIM_FILES_MAX; file++) {
             disk->files[file].is_open = false;

@@ -373,7 +373,7 @@ static bool flip(struct sim *sim, struct sim_disk *disk, const char *name, uint6
 static void rot_log(struct sim *sim, struct sim_node *node, uint32_t strength)
 {
     struct sim_seat *seat = node->seats[strength % sim->options.reactors];
-    if (seat->reactor == NULL || seat->reactor->is_failed) {
+    if (seat->reactor == NULL || seat->reactor->is_failed || seat->disk.has_failed) {
         return;
     }
     const struct wal *wal = seat->reactor->wal;
