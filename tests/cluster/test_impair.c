@@ -213,7 +213,7 @@ static void storm_leaves_a_linear_history(void)
     run_script("at 0 node all " BAD "\n", 1);
     history_load_start(1);
     run_script("at 1.5 node all " BAD " burst_ppm=5000 burst_frames=100\n"
-               "at 2.5 node all " BAD " clog_ppm=2000 clog=100ms  # longer than a heartbeat\n"
+               "at 2.5 node all " BAD " clog_ppm=10000 clog=100ms  # longer than a heartbeat\n"
                "at 3.5 node 1 cut=true\n"
                "at 4.1 node 1 " BAD "\n"
                "at 4.3 node 2 cut=true\n"
