@@ -218,13 +218,12 @@ static uint16_t another(const struct sim_node *node, uint16_t other)
 
 // Whoever stands may be muted, so that it leads with a log that nobody else has, or one other node;
 // whoever leads is crashed, cut off or paused within moments. One victim goes free when the next
-// one is there. Every second hunt has a favourite, who leads again and again, heard by one other
+// one is there. Every third hunt has a favourite, who leads again and again, heard by one other
 // node, and in between has its log cut by whoever comes to lead for a moment.
 static void hunt_leader(struct sim_node *node, enum raft_role role, const struct sim_fault *hunt)
 {
     struct sim *sim = node->sim;
-    bool has_favourite = hunt->strength % 2 == 1;
-    bool is_favourite = has_favourite && node->id == hunt->node;
+    bool has_favourite = sim->favourite != 0, is_favourite = sim->favourite == node->id;
     if (role == RAFT_CANDIDATE) {
         uint64_t one_in = sim->options.is_leaving_holes ? 4 : 2; // (the muted leave none)
         bool is_muted = has_favourite ? is_favourite : prng_chance(&sim->prng, 1, one_in);
@@ -252,7 +251,7 @@ static void hurry(struct sim_node *node, bool is_leader)
 {
     struct sim *sim = node->sim;
     uint16_t from = sim_net_hurry(sim, node->id, is_leader, sim->options.election_min_ns);
-    if (is_leader && from != 0 && sim->options.nodes > 2 && active(sim, SIM_HUNT_LEADERS) != NULL) {
+    if (is_leader && from != 0 && sim->options.nodes > 2 && sim->favourite == node->id) {
         node->confidant = another(node, from);
         node->is_muted = true;
     }
@@ -264,7 +263,7 @@ void sim_fault_on_role(struct sim_node *node, enum raft_role role)
     const struct sim_fault *hunt = active(sim, SIM_HUNT_LEADERS);
     bool is_electing = role == RAFT_LEADER || role == RAFT_CANDIDATE;
     bool is_worst = is_electing && sim->late_frames > 0;
-    if (is_worst && (sim->options.is_electing || prng_chance(&sim->prng, 1, 2))) {
+    if (is_worst && (sim->favourite == node->id || prng_chance(&sim->prng, 1, 2))) {
         hurry(node, role == RAFT_LEADER); // the worst moment for it
     }
     if (hunt != NULL && is_electing) {
@@ -570,8 +569,10 @@ static void begin(struct sim *sim, const struct sim_fault *fault, uint64_t until
     case SIM_SEND_TO_ONE:
         send_to_one(sim, fault, true);
         break;
-    case SIM_UNLOCATED:
     case SIM_HUNT_LEADERS:
+        sim->favourite = fault->strength % 3 == 0 ? fault->node : 0;
+        break;
+    case SIM_UNLOCATED:
     case SIM_HUNT_CANDIDATES:
     case SIM_HUNT_INSTALLS:
     case SIM_FAULT_KINDS:
@@ -646,6 +647,7 @@ static void end(struct sim *sim, const struct sim_fault *fault)
         send_to_one(sim, fault, false);
         break;
     case SIM_HUNT_LEADERS:
+        sim->favourite = 0;
         release_trapped(sim);
         unmute_all(sim);
         break;

@@ -115,13 +115,12 @@ static void record(struct sim *sim, const struct sim_packet *packet)
     memcpy(kept->data, packet->data, packet->bytes);
 }
 
-// What is said to a leader whom few hear often comes again when it leads another time.
+// What is acknowledged to the favourite of a hunt often comes again when it leads another time.
 static uint32_t straggler_ppm(const struct sim *sim, const struct sim_packet *packet)
 {
-    bool is_said_to_muted = packet->to != 0 && packet->from != 0 &&
-                            sim->nodes[packet->to - 1].is_muted &&
-                            type_of(packet) == RAFT_MSG_APPEND_REPLY;
-    return is_said_to_muted ? MILLION / 2 : sim->links[packet->from][packet->to].straggler_ppm;
+    bool is_echo = packet->from != 0 && packet->to != 0 && packet->to == sim->favourite &&
+                   type_of(packet) == RAFT_MSG_APPEND_REPLY;
+    return is_echo ? MILLION / 2 : sim->links[packet->from][packet->to].straggler_ppm;
 }
 
 // A second copy comes very late, perhaps of a frame that was lost. Not so many that there are no
