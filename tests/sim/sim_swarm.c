@@ -82,7 +82,8 @@ static void draw_load(struct sim_options *options, struct prng *prng)
 }
 
 // Little work and short timeouts: most of the time somebody stands, or has just won. Often five
-// nodes: what two of them hold may come to nothing.
+// nodes: what two of them hold may come to nothing. Often windows of an entry or two: a majority
+// has those of old terms long before the no-op of the new one.
 static void draw_elections(struct sim_options *options, struct prng *prng)
 {
     options->is_electing = true;
@@ -91,6 +92,7 @@ static void draw_elections(struct sim_options *options, struct prng *prng)
     options->workers = 0;
     options->clients = (uint32_t)between(prng, 1, 4);
     options->payload_max = 200;
+    options->window_entries = one_in(prng, 2) ? (uint32_t)between(prng, 1, 2) : 64;
     options->ballast_bytes = 0;
     options->election_min_ns = between(prng, 8, 20) * SIM_MS;
     options->election_max_ns = 2 * options->election_min_ns;
