@@ -196,6 +196,13 @@ static const struct sim_fault *active(const struct sim *sim, enum sim_fault_kind
     return NULL;
 }
 
+// Of the oldest hunt that is on.
+static void choose_favourite(struct sim *sim)
+{
+    const struct sim_fault *hunt = active(sim, SIM_HUNT_LEADERS);
+    sim->favourite = hunt != NULL && hunt->strength % 2 == 0 ? hunt->node : 0;
+}
+
 static void choose_trap(struct sim_node *node)
 {
     struct sim *sim = node->sim;
@@ -218,7 +225,7 @@ static uint16_t another(const struct sim_node *node, uint16_t other)
 
 // Whoever stands may be muted, so that it leads with a log that nobody else has, or one other node;
 // whoever leads is crashed, cut off or paused within moments. One victim goes free when the next
-// one is there. Every third hunt has a favourite, who leads again and again, heard by one other
+// one is there. Every second hunt has a favourite, who leads again and again, heard by one other
 // node, and in between has its log cut by whoever comes to lead for a moment.
 static void hunt_leader(struct sim_node *node, enum raft_role role, const struct sim_fault *hunt)
 {
@@ -570,7 +577,7 @@ static void begin(struct sim *sim, const struct sim_fault *fault, uint64_t until
         send_to_one(sim, fault, true);
         break;
     case SIM_HUNT_LEADERS:
-        sim->favourite = fault->strength % 3 == 0 ? fault->node : 0;
+        choose_favourite(sim);
         break;
     case SIM_UNLOCATED:
     case SIM_HUNT_CANDIDATES:
@@ -647,7 +654,7 @@ static void end(struct sim *sim, const struct sim_fault *fault)
         send_to_one(sim, fault, false);
         break;
     case SIM_HUNT_LEADERS:
-        sim->favourite = 0;
+        choose_favourite(sim);
         release_trapped(sim);
         unmute_all(sim);
         break;
