@@ -94,7 +94,6 @@ static void shift_spans(struct parallel_client *row, uint64_t sequence)
         row->previous = row->current;
         row->span += SPAN;
     } else {
-        MARK(command_far_from_others_of_its_client);
         row->far = row->newest;
         row->previous = 0;
         row->span = sequence;

@@ -16,6 +16,11 @@ static uint32_t mark_count(void)
     return count;
 }
 
+static bool is_late(const struct sim_result *result)
+{
+    return result->heal_timeouts > 100 * HEAL_TIMEOUTS_MAX;
+}
+
 void report_line(FILE *file, uint64_t seed, const struct sim_result *result)
 {
     fprintf(file,
@@ -25,7 +30,12 @@ void report_line(FILE *file, uint64_t seed, const struct sim_result *result)
             result->virtual_ns / SIM_MS % 1000, result->cpu_ns / SIM_S,
             result->cpu_ns / SIM_MS % 1000, result->hash);
     if (result->end == SIM_OK) {
-        fprintf(file, " ok%s\n", result->is_halted ? " (too few intact nodes were left)" : "");
+        fprintf(file, " ok%s", result->is_halted ? " (too few intact nodes were left)" : "");
+        if (is_late(result)) {
+            fprintf(file, " (healed after %u.%02u election timeouts)", result->heal_timeouts / 100,
+                    result->heal_timeouts % 100);
+        }
+        fputc('\n', file);
     } else {
         fprintf(file, " FAIL: %s\n  %s (commit %s)\n", result->invariant, result->text,
                 report_commit);
@@ -44,7 +54,7 @@ void report_add(struct report_totals *totals, const struct sim_result *result)
     totals->faults += result->faults;
     totals->virtual_ns += result->virtual_ns;
     totals->cpu_ns += result->cpu_ns;
-    totals->heal_late += result->heal_timeouts > 100 * HEAL_TIMEOUTS_MAX;
+    totals->heal_late += is_late(result);
     if (result->heal_timeouts > totals->heal_worst_hundredths) {
         totals->heal_worst_hundredths = result->heal_timeouts;
     }

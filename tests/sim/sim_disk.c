@@ -261,7 +261,8 @@ static int32_t write_result(struct sim_disk *disk, const struct disk_request *re
 {
     const struct sim_file *file = &disk->files[request->file];
     uint64_t end = request->offset + request->bytes;
-    if (disk->fails_next && !disk->is_mark_due) { // else there would never be a mark
+    // A mark is due in the log: the process lives until it is there, so no disk of it fails before.
+    if (disk->fails_next && !disk->sim->seats[disk->seat].disk.is_mark_due) {
         disk->fails_next = false;
         disk->has_failed = true;
         return -EIO;
