@@ -517,7 +517,7 @@ struct sim {
     uint64_t frames_sent, frames_lost;
     uint32_t entries_lost_ppm; // frames with entries, beside what links lose
     uint32_t late_frames;      // stragglers under way
-    uint16_t favourite; // of the hunt that is on: it leads again and again; 0: nobody
+    uint16_t favourite;        // of the hunt that is on: it leads again and again; 0: nobody
     uint16_t deaf;             // a leader that was cut from all it hears; 0: none
 
     uint32_t next_fault;
