@@ -1,8 +1,8 @@
-// What order strict and order parallel make of the same bad links when nobody waits for a CPU:
-// three production reactors in virtual time, a closed loop of writes under random keys, rates and
-// latencies at the client. The network is all that takes time (and one poll of each reactor every
-// microsecond), so the figures say what the protocol does with loss, not how fast it computes, and
-// are the same on every machine.
+// What order strict, order parallel and parallel with PolarFS's look-behind buffer make of the same
+// bad links and slow disks when nobody waits for a CPU: three production reactors in virtual time,
+// a closed loop of writes under random keys, rates and latencies at the client. Network and disks
+// are all that takes time (and one poll of each reactor every microsecond), so the figures say what
+// the protocol does with loss, not how fast it computes, and are the same on every machine.
 #include "bench/harness/options.h"
 #include "bench/report/result.h"
 #include "bench/virtual/world.h"
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { POLL_NS = 1000, DEPTH_MAX = 512, ORDERS = 2, FIGURES = 5, KEY_BYTES = 32 };
+enum { POLL_NS = 1000, DEPTH_MAX = 512, ORDERS = 3, FIGURES = 5, KEY_BYTES = 32 };
 
 #define WARM_UP_NS UINT64_C(20000000)
 
@@ -112,9 +112,10 @@ static void run(struct loop *loop, const struct virtual_options *options)
 int main(int argc, char **argv)
 {
     static struct loop loop = {.depth = 32, .bytes = 4096};
-    static const char *const names[ORDERS] = {"strict", "parallel"};
+    static const char *const names[ORDERS] = {"strict", "parallel", "look_behind"};
     static char keys[ORDERS][FIGURES][KEY_BYTES];
-    uint64_t delay_us = 20, loss_ppm = 10000, frame_bytes = 1472, milliseconds = 500, seed = 1;
+    uint64_t delay_us = 20, disk_us = 0, loss_ppm = 10000, frame_bytes = 1472, milliseconds = 500,
+             seed = 1;
     const char *json_path = NULL;
     const struct option_row rows[] = {
         {"depth", OPTION_NUMBER, &loop.depth, 1, DEPTH_MAX, NULL, "writes in flight"},
@@ -124,6 +125,8 @@ int main(int argc, char **argv)
         {"loss-ppm", OPTION_NUMBER, &loss_ppm, 0, 500000, NULL, "of frames between nodes"},
         {"frame-bytes", OPTION_NUMBER, &frame_bytes, 534, VIRTUAL_FRAME_BYTES, NULL,
          "of a frame between nodes: 1472 on Ethernet, 8960 with jumbo frames"},
+        {"disk-us", OPTION_NUMBER, &disk_us, 0, 100000, NULL,
+         "a write takes up to, each entry its own, 32 at once; 0: log in memory"},
         {"milliseconds", OPTION_NUMBER, &milliseconds, 1, 100000, NULL, "of the virtual clock"},
         {"seed", OPTION_NUMBER, &seed, 1, UINT32_MAX, NULL, "of losses and keys"},
         {"json", OPTION_TEXT, &json_path, 0, 0, NULL, "file for the result as JSON"},
@@ -138,11 +141,14 @@ int main(int argc, char **argv)
     result_add_count(&result, "bytes", loop.bytes);
     result_add_count(&result, "delay_us", delay_us);
     result_add_count(&result, "loss_ppm", loss_ppm);
+    result_add_count(&result, "disk_us", disk_us);
     result_add_count(&result, "frame_bytes", frame_bytes);
     double rates[ORDERS], p99s[ORDERS];
     for (uint32_t order = 0; order < ORDERS; order++) {
         const struct virtual_options options = {.order = order == 0 ? RAFT_ORDER_STRICT
                                                                     : RAFT_ORDER_PARALLEL,
+                                                .look_behind = order == 2 ? 2 : 0,
+                                                .disk_polls = (uint32_t)(disk_us * 1000 / POLL_NS),
                                                 .frame_bytes = (uint32_t)frame_bytes,
                                                 .delay_ns = delay_us * 1000,
                                                 .loss_ppm = (uint32_t)loss_ppm,

@@ -12,7 +12,8 @@ enum {
     CLUSTER = 7,
     START_TURNS_MAX = 200000,
     LOG_BYTES = 64 << 20,
-    ADDRESS = 0x0A000001 // of the first port; the others follow
+    ONE_ENTRY_BYTES = 4096, // a batch is written when it has reached this
+    ADDRESS = 0x0A000001    // of the first port; the others follow
 };
 
 _Noreturn void virtual_give_up(const char *what)
@@ -174,40 +175,52 @@ static void on_role_change(void *context, uint16_t group, enum raft_role role, u
 
 static void open_node(struct virtual_world *world, uint32_t place)
 {
-    const struct disk_memory_options options = {.seed = 1};
-    struct reactor_config config = {.cluster = CLUSTER,
-                                    .node = (uint16_t)(place + 1),
-                                    .nodes = {1, 2, 3},
-                                    .node_count = VIRTUAL_NODES,
-                                    .reactors = 1,
-                                    .groups_total = 1,
-                                    .order = world->options.order,
-                                    .election_timeout_min_ns = 150000000,
-                                    .election_timeout_max_ns = 300000000,
-                                    .heartbeat_ns = 30000000,
-                                    .log_entries = 1 << 16,
-                                    .window_entries = 65536,
-                                    .window_bytes = 32 << 20,
-                                    .session_pages = 1024,
-                                    .sessions_max = 16,
-                                    .app_bytes_max = 1 << 20,
-                                    .seed = world->options.seed + place,
-                                    .wal = {.log_bytes = LOG_BYTES,
-                                            .segment_bytes = 4 << 20,
-                                            .batch_bytes_max = 1 << 20,
-                                            .in_flight_max = 16,
-                                            .is_volatile = true,
-                                            .bootstrap = true},
-                                    .net = &world->ports[place].net,
-                                    .clock = &world->clock,
-                                    .app_open = open_app,
-                                    .role_change = on_role_change,
-                                    .context = world};
+    uint32_t disk_polls = world->options.disk_polls;
+    const struct disk_memory_options options = {
+        .seed = world->options.seed + place, .delay_polls_max = disk_polls, .reorder = true};
+    struct reactor_config config = {
+        .cluster = CLUSTER,
+        .node = (uint16_t)(place + 1),
+        .nodes = {1, 2, 3},
+        .node_count = VIRTUAL_NODES,
+        .reactors = 1,
+        .groups_total = 1,
+        .order = world->options.order,
+        .look_behind = world->options.look_behind,
+        .election_timeout_min_ns = 150000000,
+        .election_timeout_max_ns = 300000000,
+        .heartbeat_ns = 30000000,
+        .log_entries = 1 << 16,
+        .window_entries = 65536,
+        .window_bytes = 32 << 20,
+        .session_pages = 1024,
+        .sessions_max = 16,
+        .app_bytes_max = 1 << 20,
+        .seed = world->options.seed + place,
+        .wal = {.log_bytes = LOG_BYTES,
+                .segment_bytes = 4 << 20,
+                .batch_bytes_max = disk_polls == 0 ? 1 << 20 : ONE_ENTRY_BYTES,
+                .in_flight_max = disk_polls == 0 ? 16 : 32,
+                .durable_mark_delay_ns = 1000000,
+                .nonce = 1 + place,
+                .is_volatile = disk_polls == 0,
+                .bootstrap = true},
+        .net = &world->ports[place].net,
+        .clock = &world->clock,
+        .app_open = open_app,
+        .role_change = on_role_change,
+        .context = world};
     char reason[512] = "memory";
-    config.wal.arena =
+    config.wal.arena = world->arenas[place] =
         mmap(NULL, LOG_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (config.wal.arena == MAP_FAILED || disk_memory_open(&config.disk, &options) != 0 ||
-        reactor_open(&config, &world->reactors[place], reason, sizeof(reason)) != 0) {
+    if (config.wal.arena == MAP_FAILED || disk_memory_open(&world->disks[place], &options) != 0 ||
+        disk_memory_open(&world->checkpoint_disks[place], &options) != 0) {
+        virtual_give_up(reason);
+    }
+    config.disk = world->disks[place];
+    config.checkpoint_disk = disk_polls == 0 ? NULL : world->checkpoint_disks[place];
+    config.checkpoint_bytes = LOG_BYTES / 4;
+    if (reactor_open(&config, &world->reactors[place], reason, sizeof(reason)) != 0) {
         virtual_give_up(reason);
     }
 }
@@ -237,11 +250,13 @@ void virtual_open(struct virtual_world *world, const struct virtual_options *opt
     }
 }
 
-// (Arenas and disks of the few worlds a program opens stay until it ends.)
 void virtual_close(struct virtual_world *world)
 {
     for (uint32_t place = 0; place < VIRTUAL_NODES; place++) {
         reactor_close(world->reactors[place]);
+        world->disks[place]->ops->close(world->disks[place]);
+        world->checkpoint_disks[place]->ops->close(world->checkpoint_disks[place]);
+        munmap(world->arenas[place], LOG_BYTES);
     }
     free(world->buffers);
 }

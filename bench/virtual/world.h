@@ -2,8 +2,9 @@
 // over without copying them, and a clock that only the program moves: for figures that must not
 // depend on what else the machine does.
 //
-// Links between nodes have a length and lose frames; the client's have none. Core, codec, volatile
-// log and the null state machine are those that ship; a driver's own cost is not in it.
+// Links between nodes have a length and lose frames; the client's have none. Disks complete writes
+// after a random number of polls, in any order. Core, codec, log and the null state machine are
+// those that ship; a driver's own cost is not in it.
 #ifndef PONTOON_BENCH_VIRTUAL_WORLD_H
 #define PONTOON_BENCH_VIRTUAL_WORLD_H
 
@@ -24,6 +25,8 @@ enum {
 
 struct virtual_options {
     enum raft_order order;
+    uint32_t look_behind; // parallel: as in raft_config
+    uint32_t disk_polls;  // a write takes up to so many; each entry is one, 32 at once. 0: no disk
     uint32_t frame_bytes; // between nodes
     uint64_t delay_ns;    // ... each frame takes
     uint64_t lose_every;  // ... every so many-th is lost; 0: none
@@ -54,6 +57,8 @@ struct virtual_world {
     uint8_t *free_buffers[VIRTUAL_BUFFERS];
     uint32_t free_count;
     struct reactor *reactors[VIRTUAL_NODES];
+    struct disk *disks[VIRTUAL_NODES], *checkpoint_disks[VIRTUAL_NODES];
+    void *arenas[VIRTUAL_NODES];
     uint32_t leader;        // VIRTUAL_NODES: none yet
     uint64_t session;       // of the client; 0: none yet
     uint64_t between_nodes; // frames since then

@@ -1,7 +1,8 @@
-// pontoon bench order: strict against parallel on the same links, one condition changed at a time.
+// pontoon bench order: strict against parallel on the same links, one condition changed at a time;
+// parallel also with PolarFS's look-behind buffer.
 //
-// A round runs both orders one after the other, each on fresh clusters of three node processes and
-// a client; so what else the machine does meets both. The links are impaired by the nodes
+// A round runs all of them one after the other, each on fresh clusters of three node processes and
+// a client; so what else the machine does meets each. The links are impaired by the nodes
 // themselves (net_impair), told so between two runs.
 #include "drivers/cli/cli.h"
 
@@ -28,8 +29,8 @@ enum {
 };
 
 // Frames of ordinary Ethernet, on any link: three for a write, and each may be lost.
-#define COMMON                                                                                     \
-    "app: \"null\"\nimpair_runtime: true\nelection_timeout_min: 600ms\nframe_bytes: 1472\n"
+static const char common[] =
+    "app: \"null\"\nimpair_runtime: true\nelection_timeout_min: 600ms\nframe_bytes: 1472\n";
 
 static const struct cli_option options[] = {
     {.name = "output",
@@ -50,7 +51,7 @@ static const struct cli_option options[] = {
      .min = 1,
      .max = ORDER_ROUNDS_MAX,
      .fallback = "3",
-     .summary = "of strict and parallel in turns; medians are reported"},
+     .summary = "of strict, parallel and look-behind in turns; medians are reported"},
     {.name = "seconds",
      .kind = CLI_NUMBER,
      .argument = "N",
@@ -77,6 +78,7 @@ struct order_bench {
     struct order_results results;
     struct cluster cluster;
     enum order_kind kind; // of the cluster
+    char settings[256];
     const char *directory;
     uint32_t runs, runs_done;
     char reason[REASON_BYTES];
@@ -136,7 +138,7 @@ static void count_runs(struct order_bench *bench)
 
 static void show_progress(struct order_bench *bench, const char *name)
 {
-    printf("[%3u/%u] %-9s %s\n", ++bench->runs_done, bench->runs, order_kind_name(bench->kind),
+    printf("[%3u/%u] %-11s %s\n", ++bench->runs_done, bench->runs, order_kind_name(bench->kind),
            name);
 }
 
@@ -154,14 +156,15 @@ static bool wait_for_leader(struct order_bench *bench, int except, int *leader)
 // measured.
 static bool start_cluster(struct order_bench *bench, enum order_kind kind, enum order_log log)
 {
-    static const char common[] = COMMON;
-    static const char single[] = COMMON "log_batch_kib: 4\nlog_writes: 32\n";
     int leader;
     bench->kind = kind;
+    snprintf(bench->settings, sizeof(bench->settings), "%s%s%s", common,
+             kind == ORDER_LOOK_BEHIND ? "apply: look_behind\nlook_behind: 2\n" : "",
+             log == ORDER_FSYNC_SINGLE ? "log_batch_kib: 4\nlog_writes: 32\n" : "");
     bench->cluster = (struct cluster){.link = cli_text(bench->arguments, "link"),
                                       .durability = log == ORDER_MEMORY ? "memory" : "fsync",
-                                      .order = order_kind_name(kind),
-                                      .settings = log == ORDER_FSYNC_SINGLE ? single : common,
+                                      .order = kind == ORDER_STRICT ? "strict" : "parallel",
+                                      .settings = bench->settings,
                                       .name = "pontoon-order"};
     cluster_pin(getpid(), -1);
     if (cluster_create(&bench->cluster, bench->directory, bench->reason, sizeof(bench->reason)) !=
@@ -395,7 +398,8 @@ const struct cli_command command_bench_order = {
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .details =
-        "Starts clusters of three nodes on this machine, strict and parallel in turns, and writes "
+        "Starts clusters of three nodes on this machine, strict, parallel and parallel as PolarFS, "
+        "in turns, and writes "
         "4 "
         "KiB at a\ntime. From 32 in flight, 1 % loss, 20 us one way, memory and no conflicts one "
         "condition at a time is\nchanged. Leaves order.json, order.gnuplot and, where gnuplot is "

@@ -9,11 +9,12 @@
 
 #include "bench/report/median.h"
 
-enum { PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096, LINE_CHARACTERS = 150 };
 
 const char *order_kind_name(enum order_kind kind)
 {
-    return kind == ORDER_STRICT ? "strict" : "parallel";
+    static const char *const names[ORDER_KINDS] = {"strict", "parallel", "look-behind"};
+    return names[kind];
 }
 
 void order_add(struct order_samples *samples, double value)
@@ -45,8 +46,11 @@ static double ratio(double value, double of)
 
 static bool has_point(const struct order_results *results, uint32_t point)
 {
-    return results->points[point][ORDER_STRICT].rate.count > 0 &&
-           results->points[point][ORDER_PARALLEL].rate.count > 0;
+    bool has_all = true;
+    for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
+        has_all &= results->points[point][kind].rate.count > 0;
+    }
+    return has_all;
 }
 
 bool order_has_axis(const struct order_results *results, const struct order_axis *axis)
@@ -67,16 +71,16 @@ bool order_has_plots(const struct order_results *results)
     return has_any;
 }
 
-// parallel / strict.
-static double rate_ratio(const struct order_results *results, uint32_t point)
+// Of the kind to strict.
+static double rate_ratio(const struct order_results *results, uint32_t point, enum order_kind kind)
 {
-    return ratio(order_median(&results->points[point][ORDER_PARALLEL].rate),
+    return ratio(order_median(&results->points[point][kind].rate),
                  order_median(&results->points[point][ORDER_STRICT].rate));
 }
 
-static double p99_ratio(const struct order_results *results, uint32_t point)
+static double p99_ratio(const struct order_results *results, uint32_t point, enum order_kind kind)
 {
-    return ratio(order_median(&results->points[point][ORDER_PARALLEL].p99_us),
+    return ratio(order_median(&results->points[point][kind].p99_us),
                  order_median(&results->points[point][ORDER_STRICT].p99_us));
 }
 
@@ -84,14 +88,16 @@ static double p99_ratio(const struct order_results *results, uint32_t point)
 static void describe(const struct order_results *results, const struct order_axis *axis,
                      char sentence[static ORDER_SENTENCE_BYTES])
 {
-    size_t used =
-        (size_t)snprintf(sentence, ORDER_SENTENCE_BYTES, "%s: parallel / strict is", axis->title);
+    size_t used = (size_t)snprintf(sentence, ORDER_SENTENCE_BYTES,
+                                   "%s: parallel (look-behind) / strict is", axis->title);
     for (uint32_t at = 0; at < axis->count && used < ORDER_SENTENCE_BYTES; at++) {
         uint32_t point = axis->points[at];
         used += (size_t)snprintf(sentence + used, ORDER_SENTENCE_BYTES - used,
-                                 "%s %.2f in rate and %.2f in p99 at %s", at == 0 ? "" : ",",
-                                 rate_ratio(results, point), p99_ratio(results, point),
-                                 axis->labels[at]);
+                                 "%s %.2f (%.2f) in rate and %.2f (%.2f) in p99 at %s",
+                                 at == 0 ? "" : ",", rate_ratio(results, point, ORDER_PARALLEL),
+                                 rate_ratio(results, point, ORDER_LOOK_BEHIND),
+                                 p99_ratio(results, point, ORDER_PARALLEL),
+                                 p99_ratio(results, point, ORDER_LOOK_BEHIND), axis->labels[at]);
     }
 }
 
@@ -105,24 +111,31 @@ static void print_point(const struct order_results *results, uint32_t point)
         printf("  %9.0f %8.1f %8.1f", order_median(&result->rate), order_median(&result->p50_us),
                order_median(&result->p99_us));
     }
-    printf("  %6.2f %6.2f\n", rate_ratio(results, point), p99_ratio(results, point));
+    printf("  %6.2f %6.2f\n", rate_ratio(results, point, ORDER_PARALLEL),
+           p99_ratio(results, point, ORDER_PARALLEL));
 }
 
 static void print_failovers(const struct order_results *results)
 {
     for (uint32_t at = 0; at < ORDER_FAILOVERS; at++) {
         const struct order_samples *samples = results->failover_ms[at];
-        if (samples[ORDER_STRICT].count > 0 && samples[ORDER_PARALLEL].count > 0) {
-            printf("failover with %.1f %% loss: strict %.0f ms, parallel %.0f ms\n",
+        if (samples[ORDER_KINDS - 1].count > 0) {
+            printf("failover with %.1f %% loss: strict %.0f ms, parallel %.0f ms, look-behind %.0f "
+                   "ms\n",
                    results->failover_loss_ppm[at] / 1e4, order_median(&samples[ORDER_STRICT]),
-                   order_median(&samples[ORDER_PARALLEL]));
+                   order_median(&samples[ORDER_PARALLEL]),
+                   order_median(&samples[ORDER_LOOK_BEHIND]));
         }
     }
 }
 
 static void print_points(const struct order_results *results)
 {
-    printf("%-15s  %-27s  %-27s  %s\n%-15s", "", "strict", "parallel", "parallel / strict", "");
+    printf("%-15s", "");
+    for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
+        printf("  %-27s", order_kind_name(kind));
+    }
+    printf("  parallel / strict\n%-15s", "");
     for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
         printf("  %9s %8s %8s", "writes/s", "p50 us", "p99 us");
     }
@@ -182,8 +195,8 @@ static json_t *point_json(const struct order_results *results, uint32_t at)
     for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
         json_object_set_new(object, order_kind_name(kind), result_json(&results->points[at][kind]));
     }
-    json_object_set_new(object, "rate_ratio", json_real(rate_ratio(results, at)));
-    json_object_set_new(object, "p99_ratio", json_real(p99_ratio(results, at)));
+    json_object_set_new(object, "rate_ratio", json_real(rate_ratio(results, at, ORDER_PARALLEL)));
+    json_object_set_new(object, "p99_ratio", json_real(p99_ratio(results, at, ORDER_PARALLEL)));
     return object;
 }
 
@@ -250,7 +263,7 @@ int order_save(const struct order_results *results, const char *directory)
 
 // ------------------------------------------------------------------------------------------ plots
 
-// Columns: label, then rate, p50 and p99 of strict, and the same of parallel.
+// Columns: label, then rate, p50 and p99 of each kind.
 static void write_data(FILE *file, const struct order_results *results,
                        const struct order_axis *axis)
 {
@@ -267,25 +280,37 @@ static void write_data(FILE *file, const struct order_results *results,
     fprintf(file, "END\n");
 }
 
+// The sentence over the plot, in two lines when it is long.
+static void write_title(FILE *file, const char *sentence)
+{
+    size_t length = strlen(sentence);
+    const char *comma = length > LINE_CHARACTERS ? strchr(sentence + length / 2, ',') : NULL;
+    int first = (int)(comma == NULL ? length : (size_t)(comma - sentence) + 1);
+    fprintf(file, "set multiplot layout 1,2 title \"%.*s%s%s\" font \",9\"\n", first, sentence,
+            comma == NULL ? "" : "\\n", sentence + first);
+}
+
 static void write_plot(FILE *file, const struct order_results *results,
                        const struct order_axis *axis)
 {
     char sentence[ORDER_SENTENCE_BYTES];
     describe(results, axis, sentence);
     write_data(file, results, axis);
+    fprintf(file, "set output \"order-%s.svg\"\n", axis->name);
+    write_title(file, sentence);
     fprintf(file,
-            "set output \"order-%s.svg\"\n"
-            "set multiplot layout 1,2 title \"%s\" font \",9\"\n"
             "set xlabel \"%s\"\n"
             "set ylabel \"thousand writes a second\"\n"
             "unset logscale y\nset yrange [0:*]\n"
-            "plot $%s using 2:xtic(1) title \"strict\", '' using 5 title \"parallel\"\n"
+            "plot $%s using 2:xtic(1) title \"strict\", '' using 5 title \"parallel\", "
+            "'' using 8 title \"look-behind\"\n"
             "set ylabel \"us at the client\"\n"
             "set yrange [*:*]\nset logscale y\n"
             "plot $%s using 3:xtic(1) title \"strict p50\", '' using 6 title \"parallel p50\", "
-            "'' using 4 title \"strict p99\", '' using 7 title \"parallel p99\"\n"
+            "'' using 9 title \"look-behind p50\", '' using 4 title \"strict p99\", "
+            "'' using 7 title \"parallel p99\", '' using 10 title \"look-behind p99\"\n"
             "unset multiplot\n\n",
-            axis->name, sentence, axis->title, axis->name, axis->name);
+            axis->title, axis->name, axis->name);
 }
 
 static int write_script(const struct order_results *results, const char *directory)
@@ -298,7 +323,7 @@ static int write_script(const struct order_results *results, const char *directo
     }
     fprintf(file, "set terminal svg size 1200,440 background \"white\"\n"
                   "set style data histograms\nset style fill solid 0.7\nset boxwidth 0.9\n"
-                  "set key top left\nset grid ytics\n\n");
+                  "set key below\nset grid ytics\n\n");
     for (uint32_t at = 0; at < order_axis_count; at++) {
         if (order_has_axis(results, &order_axes[at])) {
             write_plot(file, results, &order_axes[at]);

@@ -14,10 +14,11 @@ enum {
     ORDER_ROUNDS_MAX = 25,
     ORDER_POINTS_MAX = 32,
     ORDER_FAILOVERS = 3,
-    ORDER_SENTENCE_BYTES = 512
+    ORDER_SENTENCE_BYTES = 768
 };
 
-enum order_kind { ORDER_STRICT, ORDER_PARALLEL, ORDER_KINDS };
+// LOOK_BEHIND: parallel, but followers apply beyond holes as PolarFS does (apply: look_behind).
+enum order_kind { ORDER_STRICT, ORDER_PARALLEL, ORDER_LOOK_BEHIND, ORDER_KINDS };
 
 // One value of each round.
 struct order_samples {
@@ -42,7 +43,7 @@ const char *order_kind_name(enum order_kind kind);
 void order_add(struct order_samples *samples, double value);
 // 0 when there are none.
 double order_median(const struct order_samples *samples);
-// Was the axis measured, every point of it in both orders?
+// Was the axis measured, every point of it in all orders?
 bool order_has_axis(const struct order_results *results, const struct order_axis *axis);
 // Is there any such axis?
 bool order_has_plots(const struct order_results *results);

@@ -158,7 +158,7 @@ static void finish_header(struct wal *wal, struct wal_batch *batch)
 bool wal_batch_may_submit(const struct wal *wal)
 {
     return wal->is_volatile ||
-           (wal->submit_next < wal->floor + wal->in_flight_max && wal->floor >= wal->barrier_next);
+           (wal->batches_out < wal->in_flight_max && wal->floor >= wal->barrier_next);
 }
 
 // Result: false when the disk's queue is full.
@@ -179,6 +179,7 @@ static bool write_batch(struct wal *wal, struct wal_batch *batch)
     batch->state = WAL_BATCH_IN_FLIGHT;
     wal->marked_position = wal->floor_position;
     wal->requests_out++;
+    wal->batches_out++;
     wal->counters->bytes_written += batch->padded;
     return true;
 }
@@ -197,8 +198,8 @@ void wal_batch_submit(struct wal *wal)
             wal->barrier_next = wal->submit_next;
         }
     }
-    if (wal->submit_next - wal->floor > wal->counters->in_flight_peak) {
-        wal->counters->in_flight_peak = wal->submit_next - wal->floor;
+    if (wal->batches_out > wal->counters->in_flight_peak) {
+        wal->counters->in_flight_peak = wal->batches_out;
     }
 }
 
@@ -207,6 +208,7 @@ void wal_batch_complete(struct wal *wal, uint32_t slot_low, int32_t result)
     struct wal_batch *batch = wal_batch_of(wal, slot_low);
     ASSERT_CMP(batch->state, ==, WAL_BATCH_IN_FLIGHT);
     batch->state = WAL_BATCH_DONE;
+    wal->batches_out--;
     if (result != 0) {
         wal_fail(wal, result);
     }

@@ -6,7 +6,9 @@
 //        | in flight, or done  | sealed        | open         slot s is batches[s mod WAL_BATCHES]
 //   -----+---------------------+---------------+-------->
 //
-//   floor ≤ submit_next ≤ open_next < floor + WAL_BATCHES,  submit_next ≤ floor + in_flight_max
+//   floor ≤ submit_next ≤ open_next < floor + WAL_BATCHES,  batches_out ≤ in_flight_max
+//
+// Writes complete in any order: one that is slow keeps the floor, and nobody from writing.
 #ifndef PONTOON_WAL_WAL_STATE_H
 #define PONTOON_WAL_WAL_STATE_H
 
@@ -115,6 +117,7 @@ struct wal {
     uint64_t idle_since_ns;     // 0: not idle, or nothing to mark
     uint64_t durable_mark_delay_ns;
     uint32_t in_flight_max;
+    uint32_t batches_out; // in flight
     struct wal_batch batches[WAL_BATCHES];
 
     // --- identity, files ---
