@@ -594,7 +594,8 @@ void sim_worker_poll(struct sim_seat *seat, uint32_t worker);
 void sim_seat_close(struct sim_seat *seat);
 void sim_node_start(struct sim_node *node);
 void sim_node_crash(struct sim_node *node, bool is_power, uint64_t down_ns);
-void sim_node_due(struct sim_node *node); // it comes back, or goes down
+bool sim_node_has_failed(const struct sim_node *node); // one of its devices, until it is restarted
+void sim_node_due(struct sim_node *node);              // it comes back, or goes down
 // May it not go down yet?
 bool sim_node_must_stay(const struct sim_node *node, bool is_power);
 // Its disks and its address are another machine's; the process stays there, deaf and without disk.

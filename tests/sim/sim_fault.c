@@ -725,7 +725,7 @@ void sim_faults_end_all(struct sim *sim)
         struct sim_node *node = &sim->nodes[at];
         node->paused_until_ns = node->workers_until_ns = node->slow_until_ns = 0;
         node->dies_in = 0;
-        if (node->is_up) {
+        if (node->is_up && !sim_node_has_failed(node)) {
             heap_remove(&sim->events, SIM_EVENT_NODE + at); // a crash that was put off
         }
         for (uint32_t which = 0; which < sim->options.reactors; which++) {

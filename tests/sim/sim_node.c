@@ -285,10 +285,21 @@ void sim_node_start(struct sim_node *node)
     }
 }
 
+bool sim_node_has_failed(const struct sim_node *node)
+{
+    bool has_failed = false;
+    for (uint32_t which = 0; which < node->sim->options.reactors; which++) {
+        const struct reactor *reactor = node->seats[which]->reactor;
+        has_failed |= reactor != NULL && reactor->is_failed;
+    }
+    return has_failed;
+}
+
 void sim_node_due(struct sim_node *node)
 {
     if (node->is_up) { // it dies with a request just handed to its disk, or a crash was put off
-        sim_node_crash(node, true, SIM_MS + prng_below(&node->sim->prng, 100 * SIM_MS));
+        bool is_power = !sim_node_has_failed(node); // else the operator starts it again
+        sim_node_crash(node, is_power, SIM_MS + prng_below(&node->sim->prng, 100 * SIM_MS));
     } else {
         sim_node_start(node);
     }
