@@ -92,7 +92,7 @@ static void draw_elections(struct sim_options *options, struct prng *prng)
     options->workers = 0;
     options->clients = (uint32_t)between(prng, 1, 4);
     options->payload_max = 200;
-    options->window_entries = one_in(prng, 3) ? (uint32_t)between(prng, 1, 2) : 64;
+    options->window_entries = one_in(prng, 2) ? (uint32_t)between(prng, 1, 2) : 64;
     options->ballast_bytes = 0;
     options->election_min_ns = between(prng, 8, 20) * SIM_MS;
     options->election_max_ns = 2 * options->election_min_ns;
