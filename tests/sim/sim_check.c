@@ -326,7 +326,7 @@ static void check_hard_state(struct sim_seat *seat, uint16_t group, const struct
 
 // Term and vote as both copies on disk say, the smaller one. (One copy may be rotten: no matter of
 // this.) What a process says whose disks were taken away, and then lost with its vote, is known by
-// no disk any more; the node never starts again.
+// no disk any more; the node does not run, and never will.
 static struct raft_hard_state hard_on_disk(struct sim_seat *seat, uint16_t group)
 {
     char name[32];
@@ -334,7 +334,7 @@ static struct raft_hard_state hard_on_disk(struct sim_seat *seat, uint16_t group
     const struct sim_file *meta = sim_disk_file(&seat->disk, name);
     struct wal_hard_slot slots[2];
     if (meta == NULL || meta->image == NULL) {
-        SIM_CHECK(seat->node->sim, seat->node->is_lost, "durability",
+        SIM_CHECK(seat->node->sim, !seat->node->is_up, "durability",
                   "node %u group %u: has no term on disk", seat->node->id, group);
         return (struct raft_hard_state){.term = RAFT_TERM_MAX};
     }
