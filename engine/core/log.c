@@ -50,6 +50,12 @@ bool log_takes_term(const struct raft_log *log, uint64_t index, uint64_t term)
     return term >= before && (!log_has(log, index + 1) || term <= log_slot(log, index + 1)->term);
 }
 
+// Nothing of what the slot was used for before must show.
+static void make_hole(struct raft_log *log, uint64_t index)
+{
+    *log_slot(log, index) = (struct raft_entry){0};
+}
+
 // Takes an entry into the log at index (> last, not held yet, within capacity), which follows one
 // of prev_term. Its body comes later.
 void log_hold(struct raft_log *log, uint64_t index, uint64_t term, uint64_t prev_term,
@@ -58,8 +64,7 @@ void log_hold(struct raft_log *log, uint64_t index, uint64_t term, uint64_t prev
     ASSERT_CMP(index, >, log->last);
     ASSERT_CMP(index, <=, log->base.index + log->mask + 1);
     for (uint64_t hole = log->held + 1; hole < index; hole++) {
-        log_slot(log, hole)->is_held = false;
-        log_slot(log, hole)->asked_ns = 0;
+        make_hole(log, hole);
     }
     struct raft_entry *entry = log_slot(log, index);
     entry->term = term;
@@ -330,7 +335,7 @@ int log_restore(struct raft_log *log, struct raft_entry_id id, uint64_t prev_ter
         return -EOVERFLOW;
     }
     for (; log->held < id.index; log->held++) {
-        log_slot(log, log->held + 1)->is_held = false;
+        make_hole(log, log->held + 1);
     }
     *log_slot(log, id.index) = (struct raft_entry){.term = id.term,
                                                    .body = body,

@@ -379,6 +379,24 @@ static void what_waits_beyond_a_hole_can_be_given_up(void)
     replica_close(&node);
 }
 
+// Slots are used again lap after lap, and after a restart: a hole was asked for when its log says
+// so, not when an entry that lay there had as many bytes.
+static void holes_show_nothing_of_what_lay_there(void)
+{
+    struct raft_log *log = &log_under_test;
+    struct raft_entry_head head = {.bytes = 1};
+    start(1);
+    log_hold(log, 3, 1, 1, &head);
+    struct raft_entry_id id = {.term = 1, .index = 6};
+    CHECK_EQUAL(log_restore(log, id, 1, &head, 0), 0);
+    const uint64_t holes[] = {1, 2, 4, 5};
+    for (size_t at = 0; at < TEST_COUNT(holes); at++) {
+        const struct raft_entry *hole = log_slot(log, holes[at]);
+        CHECK(!hole->is_held && !hole->is_placed && !hole->is_durable);
+        CHECK_EQUAL(hole->asked_ns, 0);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -390,6 +408,7 @@ int main(int argc, char **argv)
         TEST(recovery_refuses_more_than_fits),
         TEST(the_completion_of_a_copy_credits_only_its_entry),
         TEST(what_waits_beyond_a_hole_can_be_given_up),
+        TEST(holes_show_nothing_of_what_lay_there),
     };
     return test_run("core log", cases, TEST_COUNT(cases), argc, argv);
 }
