@@ -1,0 +1,194 @@
+// Parallel groups, one rule a test: what a candidate makes of the reports it is given, and what a
+// leader waits for before it serves (engine/README.md, "Parallel groups", 2 and 4; the decision
+// table of the merge: test_merge.c).
+#include "tests/harness/harness.h"
+
+#include "engine/core/parallel.h"
+#include "tests/unit/core/member.h"
+
+// --- the merge ---
+
+// Entries 1, 2 and 4 in the service of term 3; 3 is a hole.
+static void follow_with_a_hole(void)
+{
+    member_follow(3, 2);
+    member_receive(member_append(2, 3, 4, 1, 0, 0));
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.held, 4);
+}
+
+// "Entries of all others are ignored": whatever it holds there, it says no to what was served
+// since.
+static void a_report_of_an_older_log_is_a_nack_and_no_more(void)
+{
+    member_open(3);
+    follow_with_a_hole();
+    member_stand();
+    struct raft_report report = {.sync_term = 1, .floor = 5, .first = 6, .last = 5};
+    member_receive(member_reported(2, member.view.term, report));
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.sync_term, 4);
+    CHECK_EQUAL(member.view.sync_end, 4);
+    CHECK_EQUAL(raft_entry_at(member.raft, 3)->head.kind, RAFT_ENTRY_NOOP);
+    member_close();
+}
+
+static void what_is_committed_never_becomes_a_noop(void)
+{
+    member_open(3);
+    follow_with_a_hole();
+    member_stand();
+    struct raft_report report = {.sync_term = 3, .commit = 3, .floor = 2, .first = 3, .last = 2};
+    member_receive(member_reported(2, member.view.term, report));
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.sync_term, 3); // both say no, and one of them that it is committed
+    member_close();
+}
+
+static void what_may_be_committed_is_waited_for(void)
+{
+    member_open(3);
+    member_follow(3, 2);
+    member_stand();
+    struct raft_report report = {.sync_term = 3, .commit = 3, .floor = 2, .first = 3, .last = 2};
+    member_receive(member_reported(2, member.view.term, report));
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.sync_term, 3); // 3 is committed, and nobody here has it
+    report = (struct raft_report){.sync_term = 3, .commit = 3, .floor = 3, .first = 4, .last = 3};
+    member_receive(member_reported(3, member.view.term, report));
+    replica_collect(&member);
+    CHECK(replica_sent(&member, RAFT_MSG_FETCH, 3) != NULL);
+    member_close();
+}
+
+static void supply(uint16_t from, uint64_t index)
+{
+    struct raft_message message = member_message(
+        replica_append(from, member.view.term, (struct raft_entry_id){.index = index - 1},
+                       member.view.term, 1, 0));
+    message.append.is_supply = true;
+    member_receive(message);
+}
+
+// Messages name few holes: the next ones are asked for when what was asked for is here, not when it
+// would be overdue.
+static void a_merge_asks_for_the_next_holes_at_once(void)
+{
+    member_open(3);
+    member_follow(1, 2);
+    member_stand();
+    struct raft_report report = {.sync_term = 1, .floor = 2, .first = 3, .last = 32};
+    for (uint32_t bit = 1; bit < 30; bit += 2) {
+        bitmap_set(report.present, bit);
+    }
+    member_receive(member_reported(2, member.view.term, report));
+    replica_collect(&member);
+    for (uint32_t fetched = 0; fetched < 15;) {
+        const struct raft_message *fetch = replica_sent(&member, RAFT_MSG_FETCH, 2);
+        CHECK(fetch != NULL);
+        struct raft_fetch wanted = fetch->fetch;
+        for (uint32_t at = 0; at < wanted.count; at++, fetched++) {
+            CHECK_EQUAL(wanted.ranges[at].first, 4 + 2 * fetched);
+            replica_collect(&member);
+            CHECK(replica_sent(&member, RAFT_MSG_FETCH, 2) == NULL); // not while one is under way
+            supply(2, wanted.ranges[at].first);
+        }
+        replica_collect(&member);
+    }
+    CHECK(replica_sent(&member, RAFT_MSG_FETCH, 2) == NULL);
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.sync_end, 32);
+    member_close();
+}
+
+// --- the barrier ---
+
+static void nothing_is_committed_or_taken_before_a_majority_has_installed(void)
+{
+    member_open(3);
+    member_follow(1, 3);
+    member_stand();
+    struct raft_report report = {.sync_term = 1, .floor = 3, .first = 4, .last = 3};
+    member_receive(member_reported(2, member.view.term, report));
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.sync_term, 2);
+    CHECK_EQUAL(member.view.commit, 0);
+    CHECK_EQUAL(replica_propose(&member, 1), RAFT_BUSY);
+    struct raft_message ack = member_ack(2, 3);
+    ack.append_reply.is_installed = false;
+    member_receive(ack);
+    CHECK_EQUAL(member.view.commit, 0);
+    member_receive(member_ack(2, 3));
+    CHECK_EQUAL(member.view.commit, 3);
+    CHECK_EQUAL(replica_propose(&member, 1), RAFT_OK);
+    member_close();
+}
+
+static void a_node_without_its_log_does_not_count(void)
+{
+    member_open(3);
+    member_stand();
+    member_receive(member_reported(2, member.view.term, (struct raft_report){.first = 1}));
+    replica_settle(&member);
+    struct raft_message ack = member_ack(3, 0);
+    ack.intact = false;
+    member_receive(ack);
+    CHECK(!order_knows_commit(member.raft));
+    member_receive(member_ack(2, 0));
+    CHECK(order_knows_commit(member.raft));
+    member_close();
+}
+
+// It restarted, and may have lost what it acknowledged.
+static void acknowledgements_of_a_former_boot_are_forgotten(void)
+{
+    member_open(5);
+    member_stand();
+    member_receive(member_reported(2, member.view.term, (struct raft_report){.first = 1}));
+    member_receive(member_reported(3, member.view.term, (struct raft_report){.first = 1}));
+    replica_settle(&member);
+    member_receive(member_ack(2, 0));
+    member_receive(member_ack(3, 0));
+    member_propose(0, 0, 0);
+    replica_settle(&member);
+    member_receive(member_ack(2, 1));
+    struct raft_message news = member_ack(2, 0);
+    news.boot = 2;
+    news.intact = false;
+    member_receive(news);
+    member_receive(member_ack(3, 1));
+    CHECK_EQUAL(member.view.commit, 0);
+    member_receive(member_ack(4, 1));
+    CHECK_EQUAL(member.view.commit, 1);
+    member_close();
+}
+
+// A checkpoint that became durable when its node led already.
+static void a_checkpoint_ends_a_leadership(void)
+{
+    member_open(3);
+    member_lead();
+    member_propose(0, 0, 0);
+    member_propose(10, 0, 0);
+    member_ack_one(2, 0, 2);
+    replica_settle(&member);
+    struct raft_input installed = {.kind = RAFT_IN_INSTALLED, .installed = {1, 1}};
+    replica_step(&member, &installed);
+    CHECK_EQUAL(member.view.role, RAFT_FOLLOWER);
+    replica_collect(&member);
+    member_close();
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        TEST(a_report_of_an_older_log_is_a_nack_and_no_more),
+        TEST(what_is_committed_never_becomes_a_noop),
+        TEST(what_may_be_committed_is_waited_for),
+        TEST(a_merge_asks_for_the_next_holes_at_once),
+        TEST(nothing_is_committed_or_taken_before_a_majority_has_installed),
+        TEST(a_node_without_its_log_does_not_count),
+        TEST(acknowledgements_of_a_former_boot_are_forgotten),
+        TEST(a_checkpoint_ends_a_leadership)};
+    return test_run("core takeover", cases, TEST_COUNT(cases), argc, argv);
+}
