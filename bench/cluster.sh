@@ -41,7 +41,7 @@ print({True: 1, False: 0}.get(value, value) if isinstance(value, bool) else valu
 
 # median NUMBER...
 median() {
-    printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
+    printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 } END { printf "%.10g\n", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
 }
 
 # calculate EXPRESSION: decimal, four significant digits behind the point at most.

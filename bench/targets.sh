@@ -4,8 +4,10 @@
 #
 #     NAME value=NUMBER unit=UNIT target=NUMBER limit=NUMBER ratio=NUMBER [KEY=VALUE...] ok|short
 #
-# value and target are in the unit; limit is the reference measured beside it (0: there is none),
-# ratio is value / limit. The exit status is not 0 only when something could not be measured.
+# value and target are in the unit; limit is the reference measured beside it (0: there is none).
+# Where rounds compare value and limit, ratio decides: the median of each round's own value / limit
+# (rounds.sh), wanted_ratio beside it. Elsewhere value decides, and ratio is value / limit. The exit
+# status is not 0 only when something could not be measured.
 #
 #     bench/targets.sh [--list] [NAME...]
 #
@@ -57,12 +59,16 @@ esac
 
 # shellcheck source=bench/cluster.sh
 . bench/cluster.sh
+# shellcheck source=bench/rounds.sh
+. bench/rounds.sh
 
 BUILD=${PONTOON_BUILD:-build}
+ROUNDS=5       # of runs that are compared
+FSYNC_ROUNDS=2 # beside writers that take four seconds
 for name in "$@"; do
     [[ " ${TARGETS[*]} " == *" $name "* ]] || fail "there is no target '$name' (see --list)"
 done
-for program in pontoon bench/raw_chain bench/raw_writers bench/bench_instructions bench/bench_order; do
+for program in pontoon bench/raw_chain bench/raw_cores bench/raw_writers bench/bench_instructions bench/bench_order; do
     [ -x "$BUILD/$program" ] || fail "$BUILD/$program is missing: run config/build.sh release, or set PONTOON_BUILD"
 done
 
@@ -84,17 +90,37 @@ look_at_others() {
     fi
 }
 
-# report NAME VALUE UNIT RELATION TARGET LIMIT [KEY=VALUE...]; RELATION: ge or le. A last argument
-# `short` makes it so whatever the numbers.
-report() {
-    local name=$1 value=$2 unit=$3 relation=$4 target=$5 limit=$6 verdict
-    shift 6
-    verdict=$(awk -v v="$value" -v t="$target" -v r="$relation" 'BEGIN { print (r == "ge" ? v >= t : v <= t) ? "ok" : "short" }')
+# verdict VALUE RELATION TARGET; RELATION: ge or le.
+verdict() {
+    awk -v v="$1" -v r="$2" -v t="$3" 'BEGIN { print (r == "ge" ? v >= t : v <= t) ? "ok" : "short" }'
+}
+
+# report_line NAME VALUE UNIT TARGET LIMIT RATIO VERDICT [KEY=VALUE...]. A last argument `short` makes it so whatever the numbers.
+report_line() {
+    local name=$1 value=$2 unit=$3 target=$4 limit=$5 ratio=$6 verdict=$7
+    shift 7
     if [ "${*: -1}" = short ]; then
         verdict=short
         set -- "${@:1:$#-1}"
     fi
-    echo "$name value=$value unit=$unit target=$target limit=$limit ratio=$(awk -v v="$value" -v l="$limit" 'BEGIN { printf "%.3f", l == 0 ? 0 : v / l }')${*:+ $*} others_busy_cpus=$OTHERS_BUSY $verdict"
+    echo "$name value=$value unit=$unit target=$target limit=$limit ratio=$ratio${*:+ $*} others_busy_cpus=$OTHERS_BUSY $verdict"
+}
+
+# report NAME VALUE UNIT RELATION TARGET LIMIT [KEY=VALUE...] [short]: the value decides.
+report() {
+    local ratio
+    ratio=$(awk -v v="$2" -v l="$6" 'BEGIN { printf "%.3f", l == 0 ? 0 : v / l }')
+    report_line "$1" "$2" "$3" "$5" "$6" "$ratio" "$(verdict "$2" "$4" "$5")" "${@:7}"
+}
+
+# report_rounds NAME KEY UNIT DECIMALS RELATION FACTOR OF [KEY=VALUE...] [short]: the median ratio of the rounds' samples KEY and OF
+# decides; the medians of both are printed.
+report_rounds() {
+    local name=$1 key=$2 unit=$3 decimals=$4 relation=$5 factor=$6 of=$7 limit ratio
+    limit=$(round "$(rounds_median "$of")" "$decimals")
+    ratio=$(round "$(rounds_ratio "$key" "$of")" 3)
+    report_line "$name" "$(round "$(rounds_median "$key")" "$decimals")" "$unit" "$(round "$(calculate "$factor * $limit")" "$decimals")" \
+        "$limit" "$ratio" "$(verdict "$ratio" "$relation" "$factor")" "wanted_ratio=$factor" "$(rounds_words)" "${@:8}"
 }
 
 round() {
@@ -107,12 +133,15 @@ round() {
 # the fastest at all, short.
 rate() {
     local name=$1 size=$2 target=$3 depth round best=0 best_json="" any=0 any_json="" json
+    local -A core_ns
     shift 3
     cluster_start memif memory
     for round in 1 2; do
         for depth in "$@"; do
             json=$WORK/rate-$depth-$round.json
-            cluster_bench "$json" --depth "$depth" --size "$size" --seconds 3
+            round_begin
+            looked cluster_bench "$json" --depth "$depth" --size "$size" --seconds 3
+            core_ns[$json]=$(round_core_ns)
             say "$name: depth $depth: $(round "$(number "$json" rate)") a second, p99 $(round "$(number "$json" latency_us p99)") us"
             if awk "BEGIN { exit !($(number "$json" rate) > $any) }"; then
                 any=$(number "$json" rate) any_json=$json
@@ -135,14 +164,14 @@ rate() {
         "client_cpu_s_per_million=$(round "$(number "$json" client_cpu_s_per_million)" 3)" \
         "nodes_memory_mib=$(round "$(calculate "$(number "$json" nodes_memory_bytes) / 1048576")")" \
         "applied_on_every_replica=$(number "$json" applied_on_every_replica)" \
-        "durability=memory order=strict" "${late[@]}"
+        "core_round_trip_ns=${core_ns[$json]}" "durability=memory order=strict" "${late[@]}"
 }
 
 # ------------------------------------------------------------------------------------------ latency
 
-chain_median() {
+# chain LINK: fills WORK/chain.json.
+chain() {
     "$BUILD/bench/raw_chain" --link "$1" --size 64 --seconds 2 --json "$WORK/chain.json" >/dev/null || fail "raw_chain"
-    number "$WORK/chain.json" median_us
 }
 
 # The leader's own view: from accepting an entry to its answer being with the driver; the median of the whole run, asked for
@@ -158,32 +187,34 @@ lone() {
     local json=$1
     shift
     cluster_start "$@"
-    cluster_bench "$json" --depth 1 --size 64 --seconds 3
+    looked cluster_bench "$json" --depth 1 --size 64 --seconds 2
     LEADER_VIEW=$(leader_view_us)
     cluster_stop
 }
 
+# latency_round NAME LINK
+latency_round() {
+    looked chain "$2"
+    lone "$WORK/lone.json" "$2" memory
+    round_note chain "$(number "$WORK/chain.json" median_us)"
+    round_note p50 "$(number "$WORK/lone.json" latency_us p50)"
+    round_note p99 "$(number "$WORK/lone.json" latency_us p99)"
+    round_note view "$LEADER_VIEW"
+    say "$1: chain $(number "$WORK/chain.json" median_us) us, cluster $(number "$WORK/lone.json" latency_us p50) us at the client, $LEADER_VIEW us at the leader"
+}
+
 # latency NAME LINK FACTOR
 latency() {
-    local name=$1 link=$2 factor=$3 round chains=() medians=() p99s=() views=() udp
-    for round in 1 2 3; do
-        chains+=("$(chain_median "$link")")
-        lone "$WORK/lone.json" "$link" memory
-        medians+=("$(number "$WORK/lone.json" latency_us p50)")
-        p99s+=("$(number "$WORK/lone.json" latency_us p99)")
-        views+=("$LEADER_VIEW")
-        say "$name: chain ${chains[-1]} us, cluster ${medians[-1]} us at the client, ${views[-1]} us at the leader"
-    done
+    local name=$1 link=$2 factor=$3 udp
+    rounds_run "$ROUNDS" latency_round "$name" "$link"
+    round_begin
     lone "$WORK/udp.json" udp memory
     udp=$(number "$WORK/udp.json" latency_us p50)
     say "$name: over net_udp $udp us"
-    local value limit
-    value=$(round "$(median "${medians[@]}")" 2)
-    limit=$(round "$(median "${chains[@]}")" 2)
-    report "$name" "$value" us le "$(round "$(calculate "$factor * $limit")" 2)" "$limit" \
-        "p99_us=$(round "$(median "${p99s[@]}")" 2)" \
-        "leader_us=$(round "$(median "${views[@]}")" 2)" \
-        "udp_us=$(round "$udp" 2)" "udp_leader_us=$(round "$LEADER_VIEW" 2)" \
+    report_rounds "$name" p50 us 2 le "$factor" chain \
+        "p99_us=$(round "$(rounds_median p99)" 2)" \
+        "leader_us=$(round "$(rounds_median view)" 2)" \
+        "udp_us=$(round "$udp" 2)" "udp_leader_us=$(round "$LEADER_VIEW" 2)" "udp_core_ns=$(round_core_ns)" \
         "durability=memory order=strict depth=1"
 }
 
@@ -217,20 +248,16 @@ best_writers() {
     echo "$best"
 }
 
-# fsync_rate SIZE DEPTH: fills WORK/fsync.json twice, with the writers before and between; sets
-# RATE (median, a second) and LIMIT (MB/s).
-fsync_rate() {
-    local size=$1 depth=$2 limits=() rates=() round
-    for round in 1 2; do
-        limits+=("$(best_writers)")
-        cluster_start memif fsync
-        cluster_bench "$WORK/fsync.json" --depth "$depth" --size "$size" --seconds 4
-        cluster_stop
-        rates+=("$(number "$WORK/fsync.json" rate)")
-        say "fsync, $size bytes: $(round "${rates[-1]}") a second"
-    done
-    RATE=$(median "${rates[@]}")
-    LIMIT=$(median "${limits[@]}")
+# fsync_round SIZE DEPTH: fills WORK/fsync.json.
+fsync_round() {
+    local size=$1 depth=$2
+    round_note writers_mb_s "$(best_writers)"
+    cluster_start memif fsync
+    looked cluster_bench "$WORK/fsync.json" --depth "$depth" --size "$size" --seconds 4
+    cluster_stop
+    round_note rate "$(number "$WORK/fsync.json" rate)"
+    round_note mb_s "$(calculate "$(number "$WORK/fsync.json" rate) * $size * 3 / 1e6")"
+    say "fsync, $size bytes: $(round "$(number "$WORK/fsync.json" rate)") a second"
 }
 
 fsync_extras() {
@@ -242,61 +269,52 @@ fsync_extras() {
 }
 
 fsync_4k() {
-    fsync_rate 4096 1024
-    local value
-    value=$(round "$(calculate "$RATE * 4096 * 3 / 1e6")" 1)
-    report fsync-4k "$value" MB/s ge "$(round "$(calculate "0.6 * $LIMIT")" 1)" "$(round "$LIMIT" 1)" \
-        "ops_s=$(round "$RATE")" "$(fsync_extras)"
+    rounds_run "$FSYNC_ROUNDS" fsync_round 4096 1024
+    report_rounds fsync-4k mb_s MB/s 1 ge 0.6 writers_mb_s "ops_s=$(round "$(rounds_median rate)")" "$(fsync_extras)"
 }
 
 # The limit: what the plain writers' bytes are in payloads of 64 bytes, three times each.
 fsync_64() {
-    fsync_rate 64 65536
-    report fsync-64 "$(round "$RATE")" ops/s ge 1000000 "$(round "$(calculate "$LIMIT * 1e6 / 192")")" \
-        "$(fsync_extras)"
+    rounds_run "$FSYNC_ROUNDS" fsync_round 64 65536
+    report fsync-64 "$(round "$(rounds_median rate)")" ops/s ge 1000000 \
+        "$(round "$(calculate "$(rounds_median writers_mb_s) * 1e6 / 192")")" "$(rounds_words)" "$(fsync_extras)"
+}
+
+fsync_latency_round() {
+    round_note writers "$(writers 4096 1 p50_us)"
+    lone "$WORK/lone.json" memif fsync
+    round_note p50 "$(number "$WORK/lone.json" latency_us p50)"
+    round_note p99 "$(number "$WORK/lone.json" latency_us p99)"
+    say "fsync-latency: three writers $(number "$WORK/writers.json" p50_us) us, cluster $(number "$WORK/lone.json" latency_us p50) us at the client"
 }
 
 fsync_latency() {
-    local round limits=() medians=()
-    for round in 1 2 3; do
-        limits+=("$(writers 4096 1 p50_us)")
-        lone "$WORK/lone.json" memif fsync
-        medians+=("$(number "$WORK/lone.json" latency_us p50)")
-        say "fsync-latency: three writers ${limits[-1]} us, cluster ${medians[-1]} us at the client"
-    done
-    local value limit
-    value=$(round "$(median "${medians[@]}")" 1)
-    limit=$(round "$(median "${limits[@]}")" 1)
-    report fsync-latency "$value" us le "$(round "$(calculate "1.3 * $limit")" 1)" "$limit" \
-        "p99_us=$(round "$(number "$WORK/lone.json" latency_us p99)" 1)" \
+    rounds_run "$ROUNDS" fsync_latency_round
+    report_rounds fsync-latency p50 us 1 le 1.3 writers "p99_us=$(round "$(rounds_median p99)" 1)" \
         "durability=fsync order=strict depth=1"
 }
 
 # --------------------------------------------------------------------------------------------- loss
 
-# impaired JSON LOSS_PPM: every frame between nodes is delayed, and lost by chance, where it leaves.
+# impaired KEY LOSS_PPM: every frame between nodes is delayed, and lost by chance, where it leaves. Notes KEY.rate and KEY.p99.
 impaired() {
     cluster_start memif memory "impair:" "  - {at: 0, node: 0, direction: out, loss_ppm: $2, delay: 20us}"
-    cluster_bench "$1" --depth 32 --size 64 --seconds 4
+    looked cluster_bench "$WORK/loss.json" --depth 32 --size 64 --seconds 2
     cluster_stop
+    round_note "$1.rate" "$(number "$WORK/loss.json" rate)"
+    round_note "$1.p99" "$(number "$WORK/loss.json" latency_us p99)"
+    say "loss-strict: $1: $(round "$(number "$WORK/loss.json" rate)") a second"
+}
+
+loss_round() {
+    impaired whole 0
+    impaired lossy 10000
 }
 
 loss_strict() {
-    local round whole=() lossy=() p99s=()
-    for round in 1 2 3; do
-        impaired "$WORK/whole.json" 0
-        impaired "$WORK/lossy.json" 10000
-        whole+=("$(number "$WORK/whole.json" rate)")
-        lossy+=("$(number "$WORK/lossy.json" rate)")
-        p99s+=("$(number "$WORK/lossy.json" latency_us p99)")
-        say "loss-strict: $(round "${whole[-1]}") a second without loss, $(round "${lossy[-1]}") with"
-    done
-    local limit
-    limit=$(round "$(median "${whole[@]}")")
-    report loss-strict "$(round "$(median "${lossy[@]}")")" ops/s ge \
-        "$(round "$(calculate "0.75 * $limit")")" "$limit" \
-        "p99_us=$(round "$(median "${p99s[@]}")" 1)" \
-        "p99_without_us=$(round "$(number "$WORK/whole.json" latency_us p99)" 1)" \
+    rounds_run "$ROUNDS" loss_round
+    report_rounds loss-strict lossy.rate ops/s 0 ge 0.75 whole.rate \
+        "p99_us=$(round "$(rounds_median lossy.p99)" 1)" "p99_without_us=$(round "$(rounds_median whole.p99)" 1)" \
         "durability=memory order=strict depth=32"
 }
 
@@ -311,85 +329,74 @@ order_start() {
     cluster_impair out delay=20us
 }
 
-# order_bench JSON [DEPTH]: writes of 4 KiB under random keys.
-order_bench() {
-    cluster_bench "$1" --depth "${2:-32}" --size 4096 --conflicts 0 --seconds 3
-}
-
 # Loss on every link between nodes, where a frame leaves.
 order_lose() {
     cluster_impair out delay=20us "loss_ppm=$1"
 }
 
-# Of a run's result, for the medians: samples of KEY.rate, KEY.p50, KEY.p99.
-order_note() {
-    local key=$1 json=$2
-    number "$json" rate >>"$WORK/samples-$key.rate"
-    number "$json" latency_us p50 >>"$WORK/samples-$key.p50"
-    number "$json" latency_us p99 >>"$WORK/samples-$key.p99"
+# order_bench KEY [DEPTH]: writes of 4 KiB under random keys. Notes KEY.rate, KEY.p50 and KEY.p99.
+order_bench() {
+    local key=$1 json=$WORK/order.json
+    looked cluster_bench "$json" --depth "${2:-32}" --size 4096 --conflicts 0 --seconds 2
+    round_note "$key.rate" "$(number "$json" rate)"
+    round_note "$key.p50" "$(number "$json" latency_us p50)"
+    round_note "$key.p99" "$(number "$json" latency_us p99)"
     say "$key: $(round "$(number "$json" rate)") a second, p50 $(number "$json" latency_us p50) us, p99 $(number "$json" latency_us p99) us"
-}
-
-order_median() {
-    local samples
-    mapfile -t samples <"$WORK/samples-$1"
-    round "$(median "${samples[@]}")" 1
 }
 
 order_medians() {
     local key
     for key in "$@"; do
-        echo "${key}_ops_s=$(order_median "$key.rate") ${key}_p50_us=$(order_median "$key.p50") ${key}_p99_us=$(order_median "$key.p99")"
+        echo "${key}_ops_s=$(round "$(rounds_median "$key.rate")") ${key}_p50_us=$(round "$(rounds_median "$key.p50")" 1)" \
+            "${key}_p99_us=$(round "$(rounds_median "$key.p99")" 1)"
+    done | xargs
+}
+
+# order_run ORDER LOSS_PPM DEPTH DURABILITY [LINE...]: on a fresh cluster.
+order_run() {
+    local order=$1 loss_ppm=$2 depth=$3 durability=$4
+    shift 4
+    order_start "$order" "$durability" "$@"
+    order_lose "$loss_ppm"
+    order_bench "$order" "$depth"
+    cluster_stop
+}
+
+# Every other round begins with parallel, so that what drifts favours neither.
+order_round() {
+    local orders=(strict parallel) order
+    ((ROUND % 2 == 1)) || orders=(parallel strict)
+    for order in "${orders[@]}"; do
+        order_run "$order" "$@"
     done
 }
 
-# order_compare NAME KIND UNIT RELATION FACTOR LOSS_PPM DEPTH DURABILITY [LINE...]: rounds of strict and parallel, a fresh
-# cluster each. KIND is what decides: rate, p50 or p99; strict is the limit.
+# order_compare NAME KIND UNIT RELATION FACTOR LOSS_PPM DEPTH DURABILITY [LINE...]: strict and parallel. KIND is what decides: rate,
+# p50 or p99; strict is the limit.
 order_compare() {
-    local name=$1 kind=$2 unit=$3 relation=$4 factor=$5 loss_ppm=$6 depth=$7 durability=$8 round order
-    shift 8
-    rm -f "$WORK"/samples-*
-    for round in 1 2 3; do
-        for order in strict parallel; do
-            order_start "$order" "$durability" "$@"
-            order_lose "$loss_ppm"
-            order_bench "$WORK/order.json" "$depth"
-            cluster_stop
-            order_note "$order" "$WORK/order.json"
-        done
-    done
-    local limit medians
-    limit=$(order_median "strict.$kind")
-    read -ra medians <<<"$(order_medians strict parallel | xargs)"
-    report "$name" "$(order_median "parallel.$kind")" "$unit" "$relation" \
-        "$(round "$(calculate "$factor * $limit")" 1)" "$limit" "${medians[@]}" \
-        "loss_ppm=$loss_ppm" "depth=$depth" "durability=$durability"
+    local name=$1 kind=$2 unit=$3 relation=$4 factor=$5
+    shift 5
+    rounds_run "$ROUNDS" order_round "$@"
+    report_rounds "$name" "parallel.$kind" "$unit" 1 "$relation" "$factor" "strict.$kind" "$(order_medians strict parallel)" \
+        "loss_ppm=$1" "depth=$2" "durability=$3"
 }
 
-# order_disturb COMMAND...: rounds of parallel, calm and then disturbed by the command, on one cluster each.
+# order_disturb COMMAND...: parallel, calm and then disturbed by the command, on one cluster.
 order_disturb() {
-    local round
-    rm -f "$WORK"/samples-*
-    for round in 1 2 3; do
-        order_start parallel memory
-        order_bench "$WORK/order.json"
-        order_note calm "$WORK/order.json"
-        "$@"
-        order_bench "$WORK/order.json"
-        order_note disturbed "$WORK/order.json"
-        cluster_stop
-    done
+    order_start parallel memory
+    order_bench calm
+    "$@"
+    order_bench disturbed
+    cluster_stop
 }
 
 order_loss1() {
-    order_disturb order_lose 10000
-    local limit ratio medians late=()
-    limit=$(order_median calm.rate)
-    ratio=$(calculate "$(order_median disturbed.p99) / $(order_median calm.p99)")
-    awk "BEGIN { exit !($ratio <= 1.5) }" || late=(short)
-    read -ra medians <<<"$(order_medians calm disturbed | xargs)"
-    report order-loss1 "$(order_median disturbed.rate)" ops/s ge "$(round "$(calculate "0.95 * $limit")" 1)" "$limit" \
-        "p99_ratio=$(round "$ratio" 3)" "${medians[@]}" "depth=32 durability=memory order=parallel" "${late[@]}"
+    local p99_ratio late=()
+    rounds_run "$ROUNDS" order_disturb order_lose 10000
+    p99_ratio=$(round "$(rounds_ratio disturbed.p99 calm.p99)" 3)
+    [ "$(verdict "$p99_ratio" le 1.5)" = ok ] || late=(short)
+    report_rounds order-loss1 disturbed.rate ops/s 1 ge 0.95 calm.rate "p99_ratio=$p99_ratio" "$(order_medians calm disturbed)" \
+        "depth=32 durability=memory order=parallel" "${late[@]}"
 }
 
 order_slow_follower() {
@@ -397,12 +404,9 @@ order_slow_follower() {
 }
 
 order_slow() {
-    order_disturb order_slow_follower
-    local limit medians
-    limit=$(order_median calm.p99)
-    read -ra medians <<<"$(order_medians calm disturbed | xargs)"
-    report order-slow "$(order_median disturbed.p99)" us le "$(round "$(calculate "2 * $limit")" 1)" "$limit" \
-        "${medians[@]}" "depth=32 durability=memory order=parallel"
+    rounds_run "$ROUNDS" order_disturb order_slow_follower
+    report_rounds order-slow disturbed.p99 us 1 le 2 calm.p99 "$(order_medians calm disturbed)" \
+        "depth=32 durability=memory order=parallel"
 }
 
 # order_virtual NAME KIND UNIT RELATION FACTOR LOSS_PPM: bench_order's figure of the kind; strict is the limit.
