@@ -9,6 +9,7 @@
 #include "bench/harness/process.h"
 #include "bench/report/result.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 // "FIRST,SECOND", both of this machine.
@@ -21,7 +22,7 @@ static bool parse_cpus(const char *text, unsigned *first, unsigned *second)
 
 int main(int argc, char **argv)
 {
-    unsigned first, second;
+    unsigned first = 0, second = process_cpu(UINT_MAX);
     uint64_t milliseconds = CORES_MILLISECONDS;
     const char *cpus = NULL, *json_path = NULL;
     const struct option_row rows[] = {
@@ -31,7 +32,6 @@ int main(int argc, char **argv)
     };
     options_parse(rows, sizeof(rows) / sizeof(rows[0]),
                   "a cache line from one CPU to another and back", argc, argv);
-    cores_first_and_last(&first, &second);
     if (cpus != NULL && !parse_cpus(cpus, &first, &second)) {
         fprintf(stderr, "%s: --cpus '%s' are not two CPUs of this machine\n", argv[0], cpus);
         return 2;

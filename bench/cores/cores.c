@@ -1,9 +1,7 @@
 #include "bench/cores/cores.h"
 
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -90,23 +88,6 @@ static bool play(struct court *court)
     process_kill(&ping);
     process_kill(&pong);
     return good;
-}
-
-void cores_first_and_last(unsigned *first, unsigned *last)
-{
-    cpu_set_t set;
-    *first = *last = 0;
-    if (sched_getaffinity(0, sizeof(set), &set) < 0) {
-        return;
-    }
-    bool has_first = false;
-    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (CPU_ISSET(cpu, &set)) {
-            *first = has_first ? *first : cpu;
-            *last = cpu;
-            has_first = true;
-        }
-    }
 }
 
 static double trip_ns(const struct histogram *slices, double percentile)

@@ -22,9 +22,6 @@ struct cores_round_trip {
     uint64_t slices;                  // 0: not measured
 };
 
-// The first and the last CPU that this process may run on; the same when there is but one.
-void cores_first_and_last(unsigned *first, unsigned *last);
-
 // Measures between two CPUs, by two processes of its own. What else runs there takes the CPU from
 // one of them now and then; that spoils single slices and not the median. Result: false with a line
 // on stderr when it could not be measured; true with all 0 when the CPUs are the same one, where

@@ -1,12 +1,14 @@
 // pontoon bench order: strict against parallel on the same links, one condition changed at a time;
 // parallel also with PolarFS's look-behind buffer.
 //
-// A round runs all of them one after the other, each on fresh clusters of three node processes and
-// a client; so what else the machine does meets each. The links are impaired by the nodes
-// themselves (net_impair), told so between two runs.
+// A round of a point runs all of them one after the other, each on a fresh cluster of three node
+// processes and a client; so what else the machine does meets each. Around each run it looks how
+// far apart the CPUs are, and repeats a round in which that changed (order_rounds.h). The links are
+// impaired by the nodes themselves (net_impair), told so before the run.
 #include "drivers/cli/cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/cores/cores.h"
+#include "bench/harness/process.h"
 #include "drivers/cli/cli_client.h"
 #include "drivers/cli/cluster_wait.h"
 #include "drivers/cli/order_report.h"
@@ -26,6 +30,7 @@ enum {
     WORDS_BYTES = 128,
     PATH_BYTES = CLUSTER_PATH_BYTES + 32,
     FAILOVER_DEPTH = 32,
+    ROUND_TRIES = 3, // of a round; the last one is kept, whether it counts or not
 };
 
 // Frames of ordinary Ethernet, on any link: three for a write, and each may be lost.
@@ -50,14 +55,14 @@ static const struct cli_option options[] = {
      .argument = "N",
      .min = 1,
      .max = ORDER_ROUNDS_MAX,
-     .fallback = "3",
+     .fallback = "5",
      .summary = "of strict, parallel and look-behind in turns; medians are reported"},
     {.name = "seconds",
      .kind = CLI_NUMBER,
      .argument = "N",
      .min = 1,
      .max = 600,
-     .fallback = "3",
+     .fallback = "2",
      .summary = "length of each run"},
     {.name = "quick", .kind = CLI_FLAG, .summary = "one round of runs of one second"},
     {.name = "link",
@@ -112,16 +117,6 @@ static bool wants_point(const struct order_bench *bench, uint32_t point)
             if (axis->points[of] == point) {
                 return true;
             }
-        }
-    }
-    return false;
-}
-
-static bool wants_log(const struct order_bench *bench, enum order_log log)
-{
-    for (uint32_t point = 0; point < order_point_count; point++) {
-        if (order_points[point].log == log && wants_point(bench, point)) {
-            return true;
         }
     }
     return false;
@@ -230,8 +225,7 @@ static bool end_load(struct order_bench *bench, pid_t load)
     return (WIFEXITED(status) && WEXITSTATUS(status) == 0) || give_up(bench, "bench failed");
 }
 
-static bool read_result(struct order_bench *bench, const char *json_path,
-                        struct order_result *result)
+static bool read_result(struct order_bench *bench, const char *json_path, struct order_run *run)
 {
     json_t *report = json_load_file(json_path, 0, NULL);
     json_t *latency = json_object_get(report, "latency_us");
@@ -239,41 +233,68 @@ static bool read_result(struct order_bench *bench, const char *json_path,
         json_decref(report);
         return give_up(bench, "%s is no result", json_path);
     }
-    order_add(&result->rate, json_number_value(json_object_get(report, "rate")));
-    order_add(&result->p50_us, json_number_value(json_object_get(latency, "p50")));
-    order_add(&result->p99_us, json_number_value(json_object_get(latency, "p99")));
-    order_add(&result->p999_us, json_number_value(json_object_get(latency, "p999")));
+    run->figures[ORDER_RATE] = json_number_value(json_object_get(report, "rate"));
+    run->figures[ORDER_P50_US] = json_number_value(json_object_get(latency, "p50"));
+    run->figures[ORDER_P99_US] = json_number_value(json_object_get(latency, "p99"));
+    run->figures[ORDER_P999_US] = json_number_value(json_object_get(latency, "p999"));
     json_decref(report);
     return true;
 }
 
-static bool run_point(struct order_bench *bench, uint32_t at)
+// The distance of the CPUs that cluster_place gives to the leader and to the others.
+static bool look_at_cores(struct order_bench *bench, double *round_trip_ns)
 {
-    const struct order_point *point = &order_points[at];
+    struct cores_round_trip trip;
+    if (!cores_measure(&trip, 0, process_cpu(UINT_MAX), CORES_MILLISECONDS)) {
+        return give_up(bench, "the distance of the CPUs cannot be measured");
+    }
+    *round_trip_ns = trip.median_ns;
+    return true;
+}
+
+static bool load_cluster(struct order_bench *bench, const struct order_point *point,
+                         struct order_run *run)
+{
     char json_path[PATH_BYTES];
     int leader;
-    show_progress(bench, point->name);
     snprintf(json_path, sizeof(json_path), "%s/result.json", bench->cluster.directory);
     if (!wait_for_leader(bench, 0, &leader) || !impair_links(bench, point, leader)) {
         return false;
     }
     cluster_place(&bench->cluster, leader);
-    pid_t load = start_load(bench, point->depth, point->conflicts_percent, bench->results.seconds,
-                            json_path);
-    return end_load(bench, load) &&
-           read_result(bench, json_path, &bench->results.points[at][bench->kind]);
+    return look_at_cores(bench, &run->core_before_ns) &&
+           end_load(bench, start_load(bench, point->depth, point->conflicts_percent,
+                                      bench->results.seconds, json_path)) &&
+           look_at_cores(bench, &run->core_after_ns) && read_result(bench, json_path, run);
 }
 
-static bool run_log(struct order_bench *bench, enum order_kind kind, enum order_log log)
+static bool run_kinds(struct order_bench *bench, const struct order_point *point,
+                      struct order_round *round)
 {
-    bool passed = start_cluster(bench, kind, log);
-    for (uint32_t point = 0; point < order_point_count && passed; point++) {
-        if (order_points[point].log == log && wants_point(bench, point)) {
-            passed = run_point(bench, point);
-        }
+    bool passed = true;
+    for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS && passed; kind++) {
+        passed = start_cluster(bench, kind, point->log);
+        show_progress(bench, point->name);
+        passed = passed && load_cluster(bench, point, &round->runs[kind]);
+        cluster_destroy(&bench->cluster, false);
     }
-    cluster_destroy(&bench->cluster, false);
     return passed;
+}
+
+static bool run_point(struct order_bench *bench, uint32_t at)
+{
+    const struct order_point *point = &order_points[at];
+    struct order_rounds *rounds = &bench->results.points[at];
+    struct order_round *round = &rounds->rounds[rounds->count++];
+    for (uint32_t try = 1; run_kinds(bench, point, round); try++) {
+        if (order_round_counts(round) || try == ROUND_TRIES) {
+            return true;
+        }
+        printf("          %s again: the distance of the CPUs changed between the runs\n",
+               point->name);
+        bench->runs_done -= ORDER_KINDS;
+    }
+    return false;
 }
 
 // --- failover ---
@@ -333,11 +354,9 @@ static bool run_failover(struct order_bench *bench, enum order_kind kind, uint32
 
 static bool run_round(struct order_bench *bench)
 {
-    for (enum order_log log = ORDER_MEMORY; log < ORDER_LOGS; log++) {
-        for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
-            if (wants_log(bench, log) && !run_log(bench, kind, log)) {
-                return false;
-            }
+    for (uint32_t point = 0; point < order_point_count; point++) {
+        if (wants_point(bench, point) && !run_point(bench, point)) {
+            return false;
         }
     }
     for (uint32_t at = 0; at < ORDER_FAILOVERS && wants_axis(bench, "failover"); at++) {
@@ -397,12 +416,14 @@ const struct cli_command command_bench_order = {
     .summary = "Compares order strict with order parallel on bad links: figures, JSON and plots",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
-    .details =
-        "Starts clusters of three nodes on this machine, strict, parallel and parallel as PolarFS, "
-        "in turns, and writes "
-        "4 "
-        "KiB at a\ntime. From 32 in flight, 1 % loss, 20 us one way, memory and no conflicts one "
-        "condition at a time is\nchanged. Leaves order.json, order.gnuplot and, where gnuplot is "
-        "installed, a plot of each axis.",
+    .details = "Starts clusters of three nodes on this machine, strict, parallel and parallel as "
+               "PolarFS, in\n"
+               "turns, and writes 4 KiB at a time. From 32 in flight, 1 % loss, 20 us one way, "
+               "memory and no\n"
+               "conflicts one condition at a time is changed. Looks how far apart the CPUs are "
+               "around each run,\n"
+               "and makes a round again in which the host of a virtual machine changed that. "
+               "Leaves order.json,\n"
+               "order.gnuplot and, where gnuplot is installed, a plot of each axis.",
     .run = run,
 };

@@ -34,23 +34,9 @@ static struct median median_of_samples(const struct order_samples *samples)
     return median_of(sorted, samples->count);
 }
 
-double order_median(const struct order_samples *samples)
-{
-    return median_of_samples(samples).median;
-}
-
-static double ratio(double value, double of)
-{
-    return of == 0 ? 0 : value / of;
-}
-
 static bool has_point(const struct order_results *results, uint32_t point)
 {
-    bool has_all = true;
-    for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
-        has_all &= results->points[point][kind].rate.count > 0;
-    }
-    return has_all;
+    return results->points[point].count > 0;
 }
 
 bool order_has_axis(const struct order_results *results, const struct order_axis *axis)
@@ -71,17 +57,20 @@ bool order_has_plots(const struct order_results *results)
     return has_any;
 }
 
-// Of the kind to strict.
+static double median_figure(const struct order_results *results, uint32_t point,
+                            enum order_kind kind, enum order_figure figure)
+{
+    return order_rounds_median(&results->points[point], kind, figure).median;
+}
+
 static double rate_ratio(const struct order_results *results, uint32_t point, enum order_kind kind)
 {
-    return ratio(order_median(&results->points[point][kind].rate),
-                 order_median(&results->points[point][ORDER_STRICT].rate));
+    return order_rounds_ratio(&results->points[point], kind, ORDER_RATE);
 }
 
 static double p99_ratio(const struct order_results *results, uint32_t point, enum order_kind kind)
 {
-    return ratio(order_median(&results->points[point][kind].p99_us),
-                 order_median(&results->points[point][ORDER_STRICT].p99_us));
+    return order_rounds_ratio(&results->points[point], kind, ORDER_P99_US);
 }
 
 // What the plot of an axis shows, in numbers.
@@ -107,12 +96,13 @@ static void print_point(const struct order_results *results, uint32_t point)
 {
     printf("%-15s", order_points[point].name);
     for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
-        const struct order_result *result = &results->points[point][kind];
-        printf("  %9.0f %8.1f %8.1f", order_median(&result->rate), order_median(&result->p50_us),
-               order_median(&result->p99_us));
+        printf("  %9.0f %8.1f %8.1f", median_figure(results, point, kind, ORDER_RATE),
+               median_figure(results, point, kind, ORDER_P50_US),
+               median_figure(results, point, kind, ORDER_P99_US));
     }
-    printf("  %6.2f %6.2f\n", rate_ratio(results, point, ORDER_PARALLEL),
-           p99_ratio(results, point, ORDER_PARALLEL));
+    printf("  %6.2f %6.2f  %7.0f  %u/%u\n", rate_ratio(results, point, ORDER_PARALLEL),
+           p99_ratio(results, point, ORDER_PARALLEL), order_rounds_core_ns(&results->points[point]),
+           order_rounds_counted(&results->points[point]), results->points[point].count);
 }
 
 static void print_failovers(const struct order_results *results)
@@ -122,9 +112,10 @@ static void print_failovers(const struct order_results *results)
         if (samples[ORDER_KINDS - 1].count > 0) {
             printf("failover with %.1f %% loss: strict %.0f ms, parallel %.0f ms, look-behind %.0f "
                    "ms\n",
-                   results->failover_loss_ppm[at] / 1e4, order_median(&samples[ORDER_STRICT]),
-                   order_median(&samples[ORDER_PARALLEL]),
-                   order_median(&samples[ORDER_LOOK_BEHIND]));
+                   results->failover_loss_ppm[at] / 1e4,
+                   median_of_samples(&samples[ORDER_STRICT]).median,
+                   median_of_samples(&samples[ORDER_PARALLEL]).median,
+                   median_of_samples(&samples[ORDER_LOOK_BEHIND]).median);
         }
     }
 }
@@ -135,11 +126,11 @@ static void print_points(const struct order_results *results)
     for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
         printf("  %-27s", order_kind_name(kind));
     }
-    printf("  parallel / strict\n%-15s", "");
+    printf("  parallel / strict  CPUs  rounds\n%-15s", "");
     for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
         printf("  %9s %8s %8s", "writes/s", "p50 us", "p99 us");
     }
-    printf("  %6s %6s\n", "rate", "p99");
+    printf("  %6s %6s  %7s  counted\n", "rate", "p99", "ns");
     for (uint32_t point = 0; point < order_point_count; point++) {
         if (has_point(results, point)) {
             print_point(results, point);
@@ -165,36 +156,80 @@ void order_print(const struct order_results *results)
 
 // ------------------------------------------------------------------------------------------- JSON
 
-static json_t *samples_json(const struct order_samples *samples)
+// Median, smallest and largest of the rounds that are used, and the values of all.
+static json_t *values_json(struct median median, json_t *rounds)
 {
-    struct median median = median_of_samples(samples);
-    json_t *rounds = json_array();
-    for (uint32_t at = 0; at < samples->count; at++) {
-        json_array_append_new(rounds, json_real(samples->values[at]));
-    }
     return json_pack("{s:f, s:f, s:f, s:o}", "median", median.median, "min", median.min, "max",
                      median.max, "rounds", rounds);
 }
 
-static json_t *result_json(const struct order_result *result)
+static json_t *samples_json(const struct order_samples *samples)
 {
-    return json_pack("{s:o, s:o, s:o, s:o}", "rate", samples_json(&result->rate), "p50_us",
-                     samples_json(&result->p50_us), "p99_us", samples_json(&result->p99_us),
-                     "p999_us", samples_json(&result->p999_us));
+    json_t *rounds = json_array();
+    for (uint32_t at = 0; at < samples->count; at++) {
+        json_array_append_new(rounds, json_real(samples->values[at]));
+    }
+    return values_json(median_of_samples(samples), rounds);
+}
+
+static json_t *figure_json(const struct order_rounds *rounds, enum order_kind kind,
+                           enum order_figure figure)
+{
+    json_t *values = json_array();
+    for (uint32_t at = 0; at < rounds->count; at++) {
+        json_array_append_new(values, json_real(rounds->rounds[at].runs[kind].figures[figure]));
+    }
+    return values_json(order_rounds_median(rounds, kind, figure), values);
+}
+
+// The distance of the CPUs before and after each run.
+static json_t *looks_json(const struct order_rounds *rounds, enum order_kind kind)
+{
+    json_t *looks = json_array();
+    for (uint32_t at = 0; at < rounds->count; at++) {
+        const struct order_run *run = &rounds->rounds[at].runs[kind];
+        json_array_append_new(looks, json_pack("[f, f]", run->core_before_ns, run->core_after_ns));
+    }
+    return looks;
+}
+
+static json_t *kind_json(const struct order_rounds *rounds, enum order_kind kind)
+{
+    static const char *const names[ORDER_FIGURES] = {"rate", "p50_us", "p99_us", "p999_us"};
+    json_t *object = json_object();
+    for (enum order_figure figure = ORDER_RATE; figure < ORDER_FIGURES; figure++) {
+        json_object_set_new(object, names[figure], figure_json(rounds, kind, figure));
+    }
+    json_object_set_new(object, "core_round_trip_ns", looks_json(rounds, kind));
+    return object;
+}
+
+static json_t *counts_json(const struct order_rounds *rounds)
+{
+    json_t *counts = json_array();
+    for (uint32_t at = 0; at < rounds->count; at++) {
+        json_array_append_new(counts, json_boolean(order_round_counts(&rounds->rounds[at])));
+    }
+    return counts;
 }
 
 static json_t *point_json(const struct order_results *results, uint32_t at)
 {
     static const char *const logs[ORDER_LOGS] = {"memory", "fsync", "fsync, each its own write"};
     const struct order_point *point = &order_points[at];
+    const struct order_rounds *rounds = &results->points[at];
     json_t *object = json_pack(
         "{s:s, s:i, s:i, s:i, s:i, s:i, s:b, s:s}", "name", point->name, "depth", (int)point->depth,
         "loss_ppm", (int)point->loss_ppm, "delay_us", (int)point->delay_us, "reorder_ppm",
         (int)point->reorder_ppm, "conflicts_percent", (int)point->conflicts_percent,
         "slow_follower", (int)point->has_slow_follower, "log", logs[point->log]);
     for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
-        json_object_set_new(object, order_kind_name(kind), result_json(&results->points[at][kind]));
+        json_object_set_new(object, order_kind_name(kind), kind_json(rounds, kind));
     }
+    json_object_set_new(object, "core_round_trip_ns", json_real(order_rounds_core_ns(rounds)));
+    json_object_set_new(object, "rounds_count", counts_json(rounds));
+    json_object_set_new(object, "state",
+                        json_string(order_rounds_counted(rounds) > 0 ? "one" : "mixed"));
     json_object_set_new(object, "rate_ratio", json_real(rate_ratio(results, at, ORDER_PARALLEL)));
     json_object_set_new(object, "p99_ratio", json_real(p99_ratio(results, at, ORDER_PARALLEL)));
     return object;
@@ -271,9 +306,10 @@ static void write_data(FILE *file, const struct order_results *results,
     for (uint32_t at = 0; at < axis->count; at++) {
         fprintf(file, "\"%s\"", axis->labels[at]);
         for (enum order_kind kind = ORDER_STRICT; kind < ORDER_KINDS; kind++) {
-            const struct order_result *result = &results->points[axis->points[at]][kind];
-            fprintf(file, " %.3f %.2f %.2f", order_median(&result->rate) / 1e3,
-                    order_median(&result->p50_us), order_median(&result->p99_us));
+            uint32_t point = axis->points[at];
+            fprintf(file, " %.3f %.2f %.2f", median_figure(results, point, kind, ORDER_RATE) / 1e3,
+                    median_figure(results, point, kind, ORDER_P50_US),
+                    median_figure(results, point, kind, ORDER_P99_US));
         }
         fprintf(file, "\n");
     }

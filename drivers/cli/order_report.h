@@ -9,16 +9,9 @@
 #include <stdint.h>
 
 #include "drivers/cli/order_matrix.h"
+#include "drivers/cli/order_rounds.h"
 
-enum {
-    ORDER_ROUNDS_MAX = 25,
-    ORDER_POINTS_MAX = 32,
-    ORDER_FAILOVERS = 3,
-    ORDER_SENTENCE_BYTES = 768
-};
-
-// LOOK_BEHIND: parallel, but followers apply beyond holes as PolarFS does (apply: look_behind).
-enum order_kind { ORDER_STRICT, ORDER_PARALLEL, ORDER_LOOK_BEHIND, ORDER_KINDS };
+enum { ORDER_POINTS_MAX = 32, ORDER_FAILOVERS = 3, ORDER_SENTENCE_BYTES = 768 };
 
 // One value of each round.
 struct order_samples {
@@ -26,14 +19,10 @@ struct order_samples {
     uint32_t count;
 };
 
-struct order_result {
-    struct order_samples rate, p50_us, p99_us, p999_us;
-};
-
 struct order_results {
     uint32_t rounds, seconds;
     const char *link;
-    struct order_result points[ORDER_POINTS_MAX][ORDER_KINDS];
+    struct order_rounds points[ORDER_POINTS_MAX];
     // From the death of a loaded leader to an answer to a client of the next one.
     uint32_t failover_loss_ppm[ORDER_FAILOVERS];
     struct order_samples failover_ms[ORDER_FAILOVERS][ORDER_KINDS];
@@ -41,9 +30,7 @@ struct order_results {
 
 const char *order_kind_name(enum order_kind kind);
 void order_add(struct order_samples *samples, double value);
-// 0 when there are none.
-double order_median(const struct order_samples *samples);
-// Was the axis measured, every point of it in all orders?
+// Was the axis measured, every point of it?
 bool order_has_axis(const struct order_results *results, const struct order_axis *axis);
 // Is there any such axis?
 bool order_has_plots(const struct order_results *results);
