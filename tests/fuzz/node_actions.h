@@ -1,5 +1,5 @@
 // The actions of fuzz_node's input, shared with the maker of seeds. An input is one byte of
-// options, then actions: a byte that names it, then what fuzz_node.c reads for it.
+// options, then actions: a byte that names it, then what fuzz_node reads for it (node_fields.c).
 #ifndef PONTOON_TESTS_FUZZ_NODE_ACTIONS_H
 #define PONTOON_TESTS_FUZZ_NODE_ACTIONS_H
 

@@ -7,7 +7,8 @@
 
 #include "tests/fuzz/node_actions.h"
 
-// Fields as fuzz_node.c reads them; what is not given at an input's end is 0: "as the node has it".
+// Fields as node_fields.c reads them; what is not given at an input's end is 0: "as the node has
+// it".
 enum {
     FROM_1 = 0,
     FROM_3 = 1,
