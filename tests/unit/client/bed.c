@@ -35,6 +35,13 @@ void bed_warm_up(struct bed *bed)
     CHECK_EQUAL(client_leader(bed->client, 0), bed->fake->leader);
 }
 
+struct bed bed_open_warm(uint32_t frame_bytes, uint32_t depth, uint64_t give_up_ns)
+{
+    struct bed bed = bed_open(frame_bytes, depth, give_up_ns);
+    bed_warm_up(&bed);
+    return bed;
+}
+
 static void make_payload(uint32_t at, uint8_t *payload, uint32_t bytes)
 {
     uint32_t value = at * 3;

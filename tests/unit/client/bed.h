@@ -28,6 +28,7 @@ void bed_close(struct bed bed);
 
 // Opens the session of group 0, so that what follows sees commands alone.
 void bed_warm_up(struct bed *bed);
+struct bed bed_open_warm(uint32_t frame_bytes, uint32_t depth, uint64_t give_up_ns); // both
 
 // Proposes command `at`, whose payload and result (three times its number) follow from `at`.
 // Result: client_propose's.

@@ -124,8 +124,7 @@ static void inject_nonsense(struct fake *fake)
 
 static void nonsense_is_ignored(void)
 {
-    struct bed bed = bed_open(1472, 64, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 64, 0);
     uint32_t given = 0;
     for (uint32_t step = 0; step < 20000; step++) {
         inject_nonsense(bed.fake);

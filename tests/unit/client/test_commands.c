@@ -92,8 +92,7 @@ static void obeys_a_window_smaller_than_the_depth(void)
 
 static void waits_for_buffers_and_for_the_driver(void)
 {
-    struct bed bed = bed_open(600, 1024, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(600, 1024, 0);
     bed_propose(&bed, 0, 1024, 100);
     bed.fake->has_no_buffers = true;
     fake_run(bed.fake, bed.client, 10, 1000);

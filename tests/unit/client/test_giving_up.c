@@ -6,8 +6,7 @@
 
 static void expired_sessions_end_what_was_sent_and_only_that(void)
 {
-    struct bed bed = bed_open(600, 2000, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(600, 2000, 0);
     bed.fake->moods[1] = FAKE_DEAF; // executes what is sent now, unheard
     bed_propose(&bed, 0, 2000, 100);
     fake_run(bed.fake, bed.client, 1, 1000);
@@ -29,10 +28,19 @@ static void expired_sessions_end_what_was_sent_and_only_that(void)
     bed_close(bed);
 }
 
+// Commands 0 to `count` - 1, which nobody answers.
+static void wait_in_vain(struct bed *bed, uint32_t count)
+{
+    bed_propose(bed, 0, count, 16);
+    fake_run(bed->fake, bed->client, 310, FAKE_MS);
+    for (uint32_t at = 0; at < count; at++) {
+        CHECK_EQUAL(bed_ends.status[at], PONTOON_UNKNOWN);
+    }
+}
+
 static void what_takes_too_long_is_unknown(void)
 {
-    struct bed bed = bed_open(1472, 8, 300 * FAKE_MS);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 8, 300 * FAKE_MS);
     fake_moods(bed.fake, FAKE_SILENT);
     bed_propose(&bed, 0, 8, 16);
     fake_run(bed.fake, bed.client, 299, FAKE_MS);
@@ -49,12 +57,9 @@ static void what_takes_too_long_is_unknown(void)
 // A session in which a number is left out for ever comes to a halt one window later.
 static void a_session_with_a_gap_is_replaced(void)
 {
-    struct bed bed = bed_open(1472, 1024, 300 * FAKE_MS);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 1024, 300 * FAKE_MS);
     fake_moods(bed.fake, FAKE_SILENT);
-    bed_propose(&bed, 0, 1, 16);
-    fake_run(bed.fake, bed.client, 310, FAKE_MS);
-    CHECK_EQUAL(bed_ends.status[0], PONTOON_UNKNOWN);
+    wait_in_vain(&bed, 1);
     fake_moods(bed.fake, FAKE_WELL);
     for (uint32_t at = 1; at < 5000; at++) {
         while (bed_try(&bed, 0, at, 16) == -EAGAIN) {
@@ -70,12 +75,9 @@ static void a_session_with_a_gap_is_replaced(void)
 
 static void giving_up_what_was_never_sent_leaves_no_gap(void)
 {
-    struct bed bed = bed_open(1472, 64, 300 * FAKE_MS);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 64, 300 * FAKE_MS);
     bed.fake->is_unresolved = true;
-    bed_propose(&bed, 0, 5, 16);
-    fake_run(bed.fake, bed.client, 310, FAKE_MS);
-    CHECK_EQUAL(bed_ends.status[4], PONTOON_UNKNOWN);
+    wait_in_vain(&bed, 5);
     bed.fake->is_unresolved = false;
     bed_propose(&bed, 5, 1, 16);
     CHECK(fake_run_out(bed.fake, bed.client, 50 * FAKE_MS));
@@ -87,8 +89,7 @@ static void giving_up_what_was_never_sent_leaves_no_gap(void)
 
 static void a_new_command_has_its_own_time_after_idleness(void)
 {
-    struct bed bed = bed_open(1472, 64, 300 * FAKE_MS);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 64, 300 * FAKE_MS);
     bed.fake->now_ns += 1000 * FAKE_MS;
     bed_propose(&bed, 0, 1, 16);
     CHECK(fake_run_out(bed.fake, bed.client, 50 * FAKE_MS));

@@ -59,8 +59,7 @@ static void hints_in_a_circle_are_damped(void)
 
 static void a_new_leader_is_found_by_asking_the_others(void)
 {
-    struct bed bed = bed_open(1472, 64, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 64, 0);
     bed.fake->moods[1] = FAKE_SILENT;
     bed.fake->leader = bed.fake->hint = 3;
     bed_propose(&bed, 0, 64, 16);
@@ -72,8 +71,7 @@ static void a_new_leader_is_found_by_asking_the_others(void)
 
 static void what_a_deposed_leader_took_is_asked_of_the_next(void)
 {
-    struct bed bed = bed_open(1472, 64, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 64, 0);
     bed.fake->moods[1] = FAKE_LOSING;
     bed.fake->hint = 2;
     bed_propose(&bed, 0, 64, 16);
@@ -88,8 +86,7 @@ static void what_a_deposed_leader_took_is_asked_of_the_next(void)
 
 static void late_answers_of_a_former_leader_count(void)
 {
-    struct bed bed = bed_open(1472, 8, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 8, 0);
     bed.fake->holds_replies = true;
     bed_propose(&bed, 0, 1, 16);
     fake_run(bed.fake, bed.client, 2, 1000); // executed by node 1, the answer is under way
@@ -104,8 +101,7 @@ static void late_answers_of_a_former_leader_count(void)
 
 static void leaves_a_node_that_cannot_serve(void)
 {
-    struct bed bed = bed_open(1472, 64, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 64, 0);
     bed.fake->moods[1] = FAKE_FAILED;
     bed.fake->leader = bed.fake->hint = 2;
     bed_propose(&bed, 0, 1, 16);
@@ -116,8 +112,7 @@ static void leaves_a_node_that_cannot_serve(void)
 
 static void backs_off_from_a_busy_node(void)
 {
-    struct bed bed = bed_open(1472, 1024, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 1024, 0);
     bed.fake->moods[1] = FAKE_BUSY;
     bed_propose(&bed, 0, 1024, 16);
     uint64_t before = bed.fake->commands;
@@ -133,8 +128,7 @@ static void backs_off_from_a_busy_node(void)
 
 static void the_window_recovers_after_busy(void)
 {
-    struct bed bed = bed_open(8960, 4096, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(8960, 4096, 0);
     bed.fake->moods[1] = FAKE_BUSY;
     bed_propose(&bed, 0, 4096, 16);
     fake_run(bed.fake, bed.client, 1000, 100000);

@@ -4,8 +4,7 @@
 
 static void repeats_lost_requests(void)
 {
-    struct bed bed = bed_open(1472, 64, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 64, 0);
     bed.fake->drop_requests = 1;
     bed_propose(&bed, 0, 8, 16);
     fake_run(bed.fake, bed.client, 99, FAKE_MS);
@@ -19,8 +18,7 @@ static void repeats_lost_requests(void)
 
 static void repeats_after_lost_answers_without_doing_twice(void)
 {
-    struct bed bed = bed_open(1472, 64, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 64, 0);
     bed.fake->drop_replies = 1;
     bed_propose(&bed, 0, 8, 16);
     CHECK(fake_run_out(bed.fake, bed.client, 110 * FAKE_MS));
@@ -32,8 +30,7 @@ static void repeats_after_lost_answers_without_doing_twice(void)
 
 static void only_the_lost_part_is_repeated(void)
 {
-    struct bed bed = bed_open(600, 64, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(600, 64, 0);
     bed.fake->drop_requests = 1;
     bed_propose(&bed, 0, 64, 100);
     CHECK(fake_run_out(bed.fake, bed.client, 110 * FAKE_MS));
@@ -44,8 +41,7 @@ static void only_the_lost_part_is_repeated(void)
 
 static void a_lost_fragment_is_repeated(void)
 {
-    struct bed bed = bed_open(1472, 64, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 64, 0);
     bed_propose(&bed, 0, 10, 200000);
     bed.fake->drop_requests = 3;
     CHECK(fake_run_out(bed.fake, bed.client, 1000 * FAKE_MS));
@@ -56,8 +52,7 @@ static void a_lost_fragment_is_repeated(void)
 // Under load answers may take longer than an attempt: repeated at first, then waited for.
 static void slow_answers_are_waited_for(void)
 {
-    struct bed bed = bed_open(1472, 64, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(1472, 64, 0);
     uint64_t resent = 0;
     for (uint32_t round = 0; round < 60; round++) {
         bed.fake->delay_ns = 150 * FAKE_MS;
@@ -87,8 +82,7 @@ static void doubled_answers_end_a_command_once(void)
 
 static void answers_may_come_in_any_order(void)
 {
-    struct bed bed = bed_open(600, 512, 0);
-    bed_warm_up(&bed);
+    struct bed bed = bed_open_warm(600, 512, 0);
     bed.fake->holds_replies = true;
     bed_propose(&bed, 0, 512, 64);
     fake_run(bed.fake, bed.client, 10, 1000);

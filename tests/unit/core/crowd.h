@@ -107,8 +107,9 @@ struct crowd {
 };
 extern struct crowd crowd;
 
-#define CROWD_REQUIRE(condition) crowd_require((condition), #condition)
-void crowd_require(bool holds, const char *condition);
+// A CHECK that names the seed.
+#define CROWD_REQUIRE(condition) crowd_require((condition), __FILE__, __LINE__, #condition)
+void crowd_require(bool holds, const char *file, int line, const char *condition);
 
 static inline uint64_t crowd_below(uint64_t limit)
 {

@@ -16,12 +16,12 @@ static struct {
 
 enum { STANDS = CROWD_TERMS_MAX * CROWD_INDEXES_MAX };
 
-void crowd_require(bool holds, const char *condition)
+void crowd_require(bool holds, const char *file, int line, const char *condition)
 {
     if (!holds) {
         printf("seed %lu: %s\n", (unsigned long)crowd.seed, condition);
-        CHECK(!"holds");
     }
+    test_check(holds, file, line, condition);
 }
 
 void crowd_truth_open(void)
@@ -49,10 +49,11 @@ uint64_t crowd_truth_id(const struct raft_entry_head *head)
     return head->kind == RAFT_ENTRY_NOOP ? CROWD_NOOP_ID : head->crc;
 }
 
-static void agree(uint64_t *known_value, uint64_t value)
+// `before` is what anybody said first (0: nobody did).
+static void agree(uint64_t *before, uint64_t value, const char *what)
 {
-    CROWD_REQUIRE(*known_value == 0 || *known_value == value);
-    *known_value = value;
+    crowd_require(*before == 0 || *before == value, __FILE__, __LINE__, what);
+    *before = value;
 }
 
 void crowd_truth_check_log(const struct crowd_node *node)
@@ -63,7 +64,8 @@ void crowd_truth_check_log(const struct crowd_node *node)
     for (uint64_t index = log->base.index + 1; index <= log->held; index++) {
         if (log_has(log, index)) {
             uint64_t id = crowd_truth_id(&log_slot(log, index)->head), truth = crowd.truth[index];
-            agree(&known.stands[parallel->sync_term * CROWD_INDEXES_MAX + index], id); // I2
+            uint64_t *stand = &known.stands[parallel->sync_term * CROWD_INDEXES_MAX + index];
+            agree(stand, id, "logs of one sync_term are one (I2)");
             CROWD_REQUIRE(index > node->raft->commit || truth == 0 || truth == id);
         }
     }
@@ -72,7 +74,7 @@ void crowd_truth_check_log(const struct crowd_node *node)
 void crowd_truth_check_apply(const struct crowd_node *node, uint64_t index, uint64_t id)
 {
     CROWD_REQUIRE(node->applied_ids[index] == 0);
-    agree(&crowd.truth[index], id);
+    agree(&crowd.truth[index], id, "one command is applied at an index");
     for (uint64_t later = index + 1; later <= node->applied_high; later++) {
         uint64_t other = node->applied_ids[later];
         CROWD_REQUIRE(other == 0 || !crowd_client_do_conflict(id, other));
@@ -82,10 +84,10 @@ void crowd_truth_check_apply(const struct crowd_node *node, uint64_t index, uint
 
 void crowd_truth_check_verdict(uint64_t index, uint64_t verdict)
 {
-    agree(&known.verdicts[index], verdict);
+    agree(&known.verdicts[index], verdict, "sessions say the same of a command");
 }
 
 void crowd_truth_check_sessions(uint64_t index, uint64_t digest)
 {
-    agree(&known.digests[index], digest);
+    agree(&known.digests[index], digest, "checkpoints of an index are the same");
 }

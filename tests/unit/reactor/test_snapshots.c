@@ -3,11 +3,41 @@
 #include "tests/harness/harness.h"
 #include "tests/unit/reactor/situation.h"
 
+// Checkpoints are of so many bytes at least.
+static struct world *begin(uint32_t nodes, bool is_volatile, uint32_t ballast_bytes)
+{
+    struct world_options options = situation_options(nodes, is_volatile);
+    options.app_ballast_bytes = ballast_bytes;
+    return situation_begin(&options);
+}
+
+// The log of a volatile node that is away for so long under load ends before the others' begin.
+static void fall_behind(struct world *world, uint16_t id)
+{
+    world_crash(world, id, 0);
+    world_run(world, WORLD_S / 4);
+    world_start(world, id);
+}
+
+// The node's leader gives it the first half of a checkpoint that reaches beyond its log. Result:
+// what it covers.
+static uint64_t give_half(struct world *world, struct group *group)
+{
+    static const uint8_t half[500];
+    struct raft_view view;
+    raft_view(group->raft, &view);
+    const struct wire_snapshot part = {.last = {.term = view.term, .index = view.last + 10},
+                                       .total_bytes = 2 * sizeof(half),
+                                       .bytes = sizeof(half),
+                                       .data = half};
+    on_snapshot(group, world_leader(world, 0), view.term, &part);
+    CHECK(group->snapshot.in_data != NULL);
+    return part.last.index;
+}
+
 static void a_follower_behind_the_log_is_given_a_checkpoint(void)
 {
-    struct world_options options = situation_options(3, false);
-    options.app_ballast_bytes = 1500000;
-    struct world *world = situation_begin(&options);
+    struct world *world = begin(3, false, 1500000);
     uint16_t behind = situation_follower(world);
     world_crash(world, behind, 0);
     world_clients_active(world, true);
@@ -36,15 +66,11 @@ static void run_into_the_middle(struct world *world, uint16_t id)
 // from the beginning when it is back.
 static void a_follower_dies_while_it_is_given_a_checkpoint(void)
 {
-    struct world_options options = situation_options(3, true);
-    options.app_ballast_bytes = 6000000;
-    struct world *world = situation_begin(&options);
+    struct world *world = begin(3, true, 6000000);
     world_clients_active(world, true);
     world_run(world, WORLD_S / 4);
     uint16_t victim = situation_follower(world);
-    world_crash(world, victim, 0);
-    world_run(world, WORLD_S / 4);
-    world_start(world, victim);
+    fall_behind(world, victim);
     run_into_the_middle(world, victim);
     world_kill(world, victim);
     world_run(world, 3 * WORLD_S);
@@ -58,16 +84,12 @@ static void a_follower_dies_while_it_is_given_a_checkpoint(void)
 
 static void the_leader_changes_while_it_gives_a_checkpoint(void)
 {
-    struct world_options options = situation_options(5, true);
-    options.app_ballast_bytes = 6000000;
-    struct world *world = situation_begin(&options);
+    struct world *world = begin(5, true, 6000000);
     world_clients_active(world, true);
     world_run(world, WORLD_S / 4);
     uint16_t leader = world_leader(world, 0);
     uint16_t behind = leader % 5 + 1;
-    world_crash(world, behind, 0);
-    world_run(world, WORLD_S / 4);
-    world_start(world, behind);
+    fall_behind(world, behind);
     run_into_the_middle(world, behind);
     world_isolate(world, leader);
     world_run(world, WORLD_S / 2);
@@ -79,9 +101,7 @@ static void the_leader_changes_while_it_gives_a_checkpoint(void)
 // The deadline a loop may sleep by knows of parts that are to be sent again.
 static void lost_parts_are_sent_again_in_time(void)
 {
-    struct world_options options = situation_options(3, true);
-    options.app_ballast_bytes = 3000000;
-    struct world *world = situation_begin(&options);
+    struct world *world = begin(3, true, 3000000);
     world_clients_active(world, true);
     world_run(world, WORLD_S / 4);
     uint16_t behind = situation_follower(world), leader = world_leader(world, 0);
@@ -169,25 +189,17 @@ static void the_log_behind_a_checkpoint_stays(void)
 // there all the same.
 static void half_a_checkpoint_goes_when_the_log_overtakes_it(void)
 {
-    static const uint8_t half[500];
     struct world *world = situation_open(3, false);
     world_settle(world, WORLD_S);
-    uint16_t leader = world_leader(world, 0);
     struct group *group = reactor_group(world_reactor(world, situation_follower(world), 0), 0);
-    struct raft_view view;
-    raft_view(group->raft, &view);
-    const struct wire_snapshot part = {.last = {.term = view.term, .index = view.last + 10},
-                                       .total_bytes = 2 * sizeof(half),
-                                       .bytes = sizeof(half),
-                                       .data = half};
-    on_snapshot(group, leader, view.term, &part);
-    CHECK(group->snapshot.in_data != NULL);
+    uint64_t covered = give_half(world, group);
     world_run(world, WORLD_S / 8);
     CHECK(group->snapshot.in_data != NULL); // the rest may come
     world_clients_active(world, true);
     world_run(world, WORLD_S / 8);
+    struct raft_view view;
     raft_view(group->raft, &view);
-    CHECK(view.commit > part.last.index);
+    CHECK(view.commit > covered);
     CHECK(group->snapshot.in_data == NULL);
     world_settle(world, WORLD_S);
     world_close(world);
@@ -197,21 +209,13 @@ static void half_a_checkpoint_goes_when_the_log_overtakes_it(void)
 // out what it may be waiting for.
 static void a_checkpoint_that_waits_gives_way_to_one_of_a_peer(void)
 {
-    static const uint8_t half[500];
     struct world *world = situation_open(3, false);
     world_settle(world, WORLD_S);
-    uint16_t leader = world_leader(world, 0), behind = situation_follower(world);
+    uint16_t behind = situation_follower(world);
     struct group *group = reactor_group(world_reactor(world, behind, 0), 0);
-    struct raft_view view;
-    raft_view(group->raft, &view);
-    const struct wire_snapshot part = {.last = {.term = view.term, .index = view.last + 10},
-                                       .total_bytes = 2 * sizeof(half),
-                                       .bytes = sizeof(half),
-                                       .data = half};
     checkpoint_start(group);
     CHECK(group->is_leveling);
-    on_snapshot(group, leader, view.term, &part);
-    CHECK(group->snapshot.in_data != NULL);
+    give_half(world, group);
     CHECK_EQUAL(group->checkpoint.state, CHECKPOINT_IDLE);
     CHECK(!group->is_paused);
     world_clients_active(world, true);

@@ -2,7 +2,16 @@
 #ifndef PONTOON_TESTS_WIRE_DOCTORED_H
 #define PONTOON_TESTS_WIRE_DOCTORED_H
 
+#include "engine/wire/layout.h"
 #include "engine/wire/wire.h"
+
+#include <stddef.h>
+
+// Short, because tables are made of them: where the first message begins; where a field of it lies
+// (a header's, or the fixed part's of a message that has this layout); an index, or term, too high.
+enum { M = WIRE_ENVELOPE_BYTES };
+#define IN(layout, field) (M + (uint32_t)offsetof(struct layout_##layout, field))
+#define OVER (RAFT_INDEX_MAX + 1)
 
 // A frame that is right but for one field, or some, and its checksum made to fit.
 struct doctored_row {
@@ -18,6 +27,8 @@ struct doctored_row {
 // accepted. Result: the first refusal, or END.
 enum wire_refusal doctored_read(const struct wire_filter *filter, const uint8_t *frame,
                                 uint32_t bytes);
+// The same of whoever receives messages of the type.
+enum wire_refusal doctored_drain(uint8_t type, const uint8_t *frame, uint32_t bytes);
 
 void doctored_store(uint8_t *at, uint64_t value, uint32_t width);
 

@@ -14,8 +14,6 @@
 #include "tests/unit/wire/oracle.h"
 #include "tests/unit/wire/sample.h"
 
-enum { M = WIRE_ENVELOPE_BYTES }; // where the first message begins
-
 static struct sample sample;
 static uint8_t frame[WIRE_FRAME_BYTES_MAX];
 

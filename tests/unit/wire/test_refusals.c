@@ -12,8 +12,6 @@
 #include "tests/unit/wire/oracle.h"
 #include "tests/unit/wire/sample.h"
 
-enum { M = WIRE_ENVELOPE_BYTES }; // where the first message begins
-
 static struct sample sample;
 static uint8_t frame[WIRE_FRAME_BYTES_MAX];
 
@@ -117,13 +115,11 @@ static uint32_t plain_frame(uint8_t type)
 }
 
 #define ENVELOPE(field) offsetof(struct layout_envelope, field)
-#define IN(layout, field) (M + (uint32_t)offsetof(struct layout_##layout, field))
 // Head i of the plain APPEND or PROPOSE; where its parts begin.
 #define HEAD(layout, i) (M + (uint32_t)sizeof(struct layout_##layout) + (i)*WIRE_HEAD_BYTES)
 
 enum { SEQUENCE = 8, BYTES = 20, KIND = 23 };
 
-#define OVER (RAFT_INDEX_MAX + 1)
 #define FIELD WIRE_BAD_FIELD
 #define APPEND RAFT_MSG_APPEND
 #define APPEND_REPLY RAFT_MSG_APPEND_REPLY
