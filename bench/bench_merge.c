@@ -116,7 +116,9 @@ static bool is_hole(const struct world *world, uint16_t to, uint64_t index)
 static void send_entries(struct world *world, struct node *node, const struct raft_send *send)
 {
     bool is_old = node == &world->nodes[OLD];
-    for (uint64_t index = send->range.first; index <= send->range.last;) {
+    struct raft_range run;
+    for (uint64_t index = send->range.first; raft_send_next(send, index, &run);) {
+        index = run.first;
         if (is_old && is_hole(world, send->to, index)) {
             index++;
             continue;
@@ -127,7 +129,7 @@ static void send_entries(struct world *world, struct node *node, const struct ra
         struct raft_append *append = &event->message.append;
         append->entries_term =
             node->raft->parallel == NULL ? raft_entry_at(node->raft, index)->term : message.term;
-        for (; append->count < HEADS_MAX && index <= send->range.last &&
+        for (; append->count < HEADS_MAX && index <= run.last &&
                !(is_old && is_hole(world, send->to, index));
              index++) {
             const struct raft_entry *entry = raft_entry_at(node->raft, index);

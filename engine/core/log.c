@@ -7,6 +7,8 @@
 //          └ synced                 they join the log (log_close_holes) when the hole is filled
 #include "engine/core/state.h"
 
+#include "engine/base/bitmap.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -283,6 +285,19 @@ uint64_t raft_bytes_under_way(const struct raft *raft, uint64_t *count)
 {
     *count = raft->log.last - raft->applied;
     return log_bytes_between(&raft->log, raft->applied, raft->log.last);
+}
+
+bool raft_send_next(const struct raft_send *send, uint64_t from, struct raft_range *run)
+{
+    *run = (struct raft_range){.first = from, .last = send->range.last};
+    if (send->only != NULL && from <= send->range.last) {
+        const struct raft_wanted *only = send->only;
+        uint64_t end = send->range.last + 1 - only->first;
+        uint64_t first = bitmap_find_set(only->bits, from - only->first, end);
+        run->first = only->first + first;
+        run->last = only->first + bitmap_find_clear(only->bits, first, end) - 1;
+    }
+    return run->first <= send->range.last;
 }
 
 uint64_t raft_term_run(const struct raft *raft, uint64_t first, uint64_t last)

@@ -1,13 +1,17 @@
 // From a majority of votes to the log of the term: reports, merge, fetching what is missing.
 //
 // Alone writes  phase (but BARRIER: install.c, FOLLOW: install_fence), reports, reported, merged,
-// installed, fetch*.
+// installed, fetch*, asked, answered, silent, supply*.
 // Rules   engine/README.md, "Parallel groups": a term, steps 1, 2 and 4.
 //
 // Voters grant only to candidates whose (sync_term, floor) is not below their own, so the winner is
 // in R itself, and whatever it lacks above its floor is still in the log of whoever has it.
 //
 // One merge a term: once no index waits for more reports, the plan is made and stays.
+//
+// Fetching  Every source is asked, in one message, for all that it is to send; one asking at a
+// time. It sends what its window lets through, and says how far that goes. So what is awaited is
+// known: the next asking is due when it is here, or when nothing has come for a while.
 #include "engine/core/parallel.h"
 
 #include "engine/base/mark.h"
@@ -22,7 +26,10 @@ void merge_forget(struct raft *raft)
     struct raft_parallel *parallel = raft->parallel;
     parallel->reported = parallel->merged = parallel->installed = 0;
     parallel->fetch_from = 0;
-    parallel->fetch_asked_ns = 0;
+    memset(parallel->asked, 0, sizeof(parallel->asked));
+    parallel->answered = parallel->silent = 0;
+    parallel->fetch_due_ns = 0;
+    parallel->fetch_retry_ns = FETCH_RETRY_MIN_NS;
 }
 
 // What this node holds. It stands still since the promise of the term (install_fence).
@@ -196,7 +203,14 @@ bool merge_is_stuck(const struct raft *raft)
            raft->now_ns >= parallel->phase_ns + 2 * raft->config.election_timeout_max_ns;
 }
 
-// --- fetching ---
+// --- fetching: the winner ---
+
+bool merge_is_fetching(const struct raft *raft)
+{
+    const struct raft_parallel *parallel = raft->parallel;
+    return parallel->phase == PARALLEL_INSTALL && parallel->is_staging &&
+           parallel->staged.last < parallel->sync.end;
+}
 
 static bool can_supply(const struct raft *raft, uint32_t slot, uint64_t index)
 {
@@ -206,97 +220,113 @@ static bool can_supply(const struct raft *raft, uint32_t slot, uint64_t index)
            report_of(&parallel->reports[slot], index) == REPORT_PRESENT;
 }
 
-static bool ask_for(struct raft_fetch *fetch, uint64_t index)
+// Who is asked for an entry: the first in turn that has it, but rather one that is not silent.
+// voter_count: nobody has it.
+static uint32_t source_of(const struct raft *raft, uint64_t index, uint32_t turn)
 {
-    struct raft_range *open = &fetch->ranges[fetch->count];
-    if (fetch->count > 0 && open[-1].last == index - 1) {
-        open[-1].last = index;
-        return true;
-    }
-    if (fetch->count == RAFT_GAPS_MAX) {
-        return false;
-    }
-    *open = (struct raft_range){.first = index, .last = index};
-    fetch->count++;
-    return true;
-}
-
-// Asks for the first holes, as many as messages name, each from the first one that reported it and
-// was not asked in vain before: the order of peers turns with every attempt.
-static void ask_for_missing(struct raft *raft, struct raft_effects *effects)
-{
-    struct raft_parallel *parallel = raft->parallel;
-    struct raft_fetch fetches[RAFT_NODES_MAX] = {0};
-    uint32_t voters = raft->config.voter_count;
-    uint32_t turn = (uint32_t)(raft_random(raft) % voters);
-    parallel->fetch_left = 0;
-    for (uint64_t index = parallel->staged.last + 1; index <= parallel->sync.end; index++) {
-        for (uint32_t at = 0; at < voters && !log_has(&parallel->staged, index); at++) {
-            uint32_t slot = (turn + at) % voters;
-            if (can_supply(raft, slot, index)) {
-                parallel->fetch_left += ask_for(&fetches[slot], index);
+    uint32_t voters = raft->config.voter_count, source = voters;
+    for (uint32_t at = 0; at < voters; at++) {
+        uint32_t slot = (turn + at) % voters;
+        if (can_supply(raft, slot, index)) {
+            bool is_silent = (raft->parallel->silent >> slot) & 1;
+            source = source == voters || !is_silent ? slot : source;
+            if (!is_silent) {
                 break;
             }
         }
     }
+    return source;
+}
+
+static bool is_answer_due(const struct raft *raft)
+{
+    bool is_due = false;
+    for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
+        is_due |= raft->parallel->asked[slot].count > 0;
+    }
+    return is_due;
+}
+
+// The last asking brought no more. Who kept silent may be gone, or further away than we waited.
+static void note_silence(struct raft *raft)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    bool is_vain = is_answer_due(raft) && parallel->answered == 0;
+    for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
+        if (parallel->asked[slot].count > 0 && !((parallel->answered >> slot) & 1)) {
+            parallel->silent |= UINT32_C(1) << slot;
+        }
+    }
+    if (is_vain && 2 * parallel->fetch_retry_ns <= raft->config.heartbeat_ns) {
+        parallel->fetch_retry_ns *= 2;
+    }
+}
+
+// Asks for everything that is missing, as far as a message reaches and the window lets through:
+// each entry from one that reported it, in a turn that changes with every asking.
+static void ask_for_missing(struct raft *raft, struct raft_effects *effects)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    uint32_t voters = raft->config.voter_count, left = raft->config.window_entries;
+    uint32_t turn = (uint32_t)(raft_random(raft) % voters);
+    uint64_t end = parallel->staged.last + RAFT_WINDOW_MAX; // what is missing begins behind it
+    end = end < parallel->sync.end ? end : parallel->sync.end;
+    note_silence(raft);
+    memset(parallel->asked, 0, sizeof(parallel->asked));
+    parallel->answered = 0;
+    parallel->fetch_number++;
+    for (uint64_t index = parallel->staged.last + 1; index <= end && left > 0; index++) {
+        uint32_t source = log_has(&parallel->staged, index) ? voters : source_of(raft, index, turn);
+        if (source < voters) {
+            raft_wanted_add(&parallel->asked[source], index);
+            left--;
+        }
+    }
     for (uint32_t slot = 0; slot < voters; slot++) {
-        if (fetches[slot].count > 0) {
+        if (parallel->asked[slot].count > 0) {
             struct raft_message *message = &effects->messages[effects->message_count++];
             raft_message_init(raft, RAFT_MSG_FETCH, raft->peers[slot].id, message);
-            message->fetch = fetches[slot];
+            message->fetch.number = parallel->fetch_number;
+            message->fetch.wanted = parallel->asked[slot];
             MARK(merge_fetches);
         }
     }
-    parallel->fetch_asked_ns = raft->now_ns;
+    parallel->fetch_due_ns = raft->now_ns + parallel->fetch_retry_ns;
 }
 
-// A follower answers with what it reported: entries to the winner.
-static void supply(struct raft *raft, struct raft_effects *effects)
+// Of what was asked for there, the entries from first to last are not awaited any more.
+static void await_no_more(struct raft *raft, uint32_t slot, uint64_t first, uint64_t last)
 {
-    struct raft_parallel *parallel = raft->parallel;
-    const struct raft_log *log = &raft->log;
-    for (uint32_t at = 0; at < parallel->fetch.count; at++) {
-        struct raft_range wanted = parallel->fetch.ranges[at];
-        uint64_t first = wanted.first > log->base.index ? wanted.first : log->base.index + 1;
-        uint64_t last = first;
-        while (last <= wanted.last && log_has(log, last) && log_slot(log, last)->is_placed) {
-            last++;
-        }
-        if (last > first && effects->send_count < RAFT_SENDS_MAX) {
-            effects->sends[effects->send_count++] = (struct raft_send){
-                .to = parallel->fetch_from, .range = {.first = first, .last = last - 1}};
+    struct raft_wanted *asked = &raft->parallel->asked[slot];
+    uint64_t end = asked->first + asked->count;
+    first = first > asked->first ? first : asked->first;
+    if (first < end && first <= last) {
+        uint64_t stop = last < end ? last + 1 : end;
+        bitmap_clear_range(asked->bits, first - asked->first, stop - asked->first);
+        if (bitmap_find_set(asked->bits, 0, asked->count) == asked->count) {
+            asked->count = 0;
         }
     }
-    parallel->fetch_from = 0;
 }
 
-void merge_collect(struct raft *raft, struct raft_effects *effects)
+// What came is not awaited any more, nor what the answer to the last asking leaves out. With the
+// last of it the next asking is due.
+static void note_answer(struct raft *raft, uint32_t from, const struct raft_append *append)
 {
     struct raft_parallel *parallel = raft->parallel;
-    if (parallel->fetch_from != 0) {
-        supply(raft, effects);
+    uint64_t first = append->prev.index + 1, last = append->prev.index + append->count;
+    for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
+        await_no_more(raft, slot, first, last);
     }
-    bool is_missing = parallel->phase == PARALLEL_INSTALL && parallel->is_staging &&
-                      parallel->staged.last < parallel->sync.end;
-    if (is_missing && (parallel->fetch_asked_ns == 0 ||
-                       raft->now_ns >= parallel->fetch_asked_ns + FETCH_RETRY_MIN_NS)) {
-        ask_for_missing(raft, effects);
+    if (append->round == parallel->fetch_number) {
+        await_no_more(raft, from, append->sync_end + 1, RAFT_INDEX_MAX);
     }
+    parallel->answered |= UINT32_C(1) << from;
+    parallel->silent &= ~(UINT32_C(1) << from);
+    parallel->fetch_due_ns = is_answer_due(raft) ? raft->now_ns + parallel->fetch_retry_ns : 0;
 }
 
-enum raft_outcome merge_on_fetch(struct raft *raft, const struct raft_message *message)
-{
-    struct raft_parallel *parallel = raft->parallel;
-    if (message->term != raft->term || raft->role != RAFT_FOLLOWER || parallel->is_staging ||
-        parallel->reported_term != raft->term || raft->failed) {
-        return message->term < raft->term ? RAFT_STALE : RAFT_IGNORED;
-    }
-    parallel->fetch_from = message->from;
-    parallel->fetch = message->fetch;
-    return RAFT_OK;
-}
-
-// Entries we asked for. By I2 they are what we would have had.
+// Entries we asked for. By I2 they are what we would have had, whichever asking they answer.
 enum raft_outcome merge_on_supply(struct raft *raft, const struct raft_append *append,
                                   uint16_t from, struct raft_accept *accept)
 {
@@ -306,17 +336,17 @@ enum raft_outcome merge_on_supply(struct raft *raft, const struct raft_append *a
         return RAFT_STALE;
     }
     uint32_t slot = (uint32_t)(peer_of(raft, from) - raft->peers);
-    uint64_t first_new = 0, last_new = 0;
+    uint64_t first = append->prev.index + 1, first_new = 0, last_new = 0;
     for (uint32_t at = 0; at < append->count; at++) {
-        uint64_t index = append->prev.index + 1 + at;
+        uint64_t index = first + at;
         if (index > parallel->staged.last && index <= parallel->sync.end &&
             !log_has(&parallel->staged, index) && can_supply(raft, slot, index)) {
             log_hold(&parallel->staged, index, raft->term, 0, &append->heads[at]);
-            parallel->fetch_left -= parallel->fetch_left > 0;
             first_new = first_new == 0 ? index : first_new;
             last_new = index;
         }
     }
+    note_answer(raft, slot, append);
     if (first_new == 0) {
         return RAFT_DUPLICATE;
     }
@@ -325,8 +355,95 @@ enum raft_outcome merge_on_supply(struct raft *raft, const struct raft_append *a
     accept->prev_term = raft->term;
     accept->is_staged = true;
     parallel->phase_ns = raft->now_ns;
-    if (parallel->fetch_left == 0) {
-        parallel->fetch_asked_ns = 0; // all of it came: the next at once
-    }
     return RAFT_OK;
+}
+
+// --- fetching: a follower ---
+
+// Leaves of what is wanted what is here, and what the windows let through at once. The winner asks
+// for the rest when it has that.
+static void limit_answer(struct raft *raft)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    const struct raft_log *log = &raft->log;
+    struct raft_wanted *wanted = &parallel->fetch.wanted;
+    uint64_t entries = 0, bytes = 0;
+    uint32_t bit = (uint32_t)bitmap_find_set(wanted->bits, 0, wanted->count);
+    for (; bit < wanted->count;
+         bit = (uint32_t)bitmap_find_set(wanted->bits, bit + 1, wanted->count)) {
+        uint64_t index = wanted->first + bit;
+        if (!log_has(log, index) || !log_slot(log, index)->is_placed) {
+            bitmap_clear(wanted->bits, bit);
+            continue;
+        }
+        bytes += log_slot(log, index)->head.bytes;
+        if (entries++ > 0 &&
+            (entries > raft->config.window_entries || bytes > raft->config.window_bytes)) {
+            MARK(supply_is_cut_to_the_window);
+            bitmap_clear_range(wanted->bits, bit, wanted->count);
+            wanted->count = bit;
+        }
+    }
+    parallel->supply_end = wanted->first + wanted->count - 1;
+}
+
+enum raft_outcome merge_on_fetch(struct raft *raft, const struct raft_message *message)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    if (message->term != raft->term || raft->role != RAFT_FOLLOWER || parallel->is_staging ||
+        parallel->reported_term != raft->term || raft->failed) {
+        return message->term < raft->term ? RAFT_STALE : RAFT_IGNORED;
+    }
+    bool is_of_this_asker = message->from == parallel->fetch_from;
+    if (is_of_this_asker && message->fetch.number <= parallel->fetch.number) {
+        return RAFT_STALE;
+    }
+    parallel->fetch_from = message->from;
+    parallel->fetch = message->fetch;
+    limit_answer(raft);
+    parallel->supply_next = message->fetch.wanted.first;
+    return RAFT_OK;
+}
+
+// Answers with what was reported to the winner, until the log of the term is being installed here:
+// then the winner has all of it.
+static void supply(struct raft *raft, struct raft_effects *effects)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    const struct raft_wanted *wanted = &parallel->fetch.wanted;
+    uint64_t base = raft->log.base.index;
+    if (parallel->is_staging) {
+        parallel->fetch_from = 0;
+        return;
+    }
+    struct raft_send send = {
+        .to = parallel->fetch_from, .range = {.last = parallel->supply_end}, .only = wanted};
+    struct raft_range run;
+    uint64_t next = parallel->supply_next > base ? parallel->supply_next : base + 1;
+    if (next <= parallel->supply_end && raft_send_next(&send, next, &run)) {
+        send.range.first = run.first;
+        effects->sends[effects->send_count++] = send;
+    }
+    parallel->supply_next = parallel->supply_end + 1;
+}
+
+// The frames ran out: goes on from there with the next collect.
+void merge_on_unsent(struct raft *raft, uint16_t peer, uint64_t index)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    if (peer == parallel->fetch_from && index >= parallel->fetch.wanted.first &&
+        index < parallel->supply_next) {
+        parallel->supply_next = index;
+    }
+}
+
+void merge_collect(struct raft *raft, struct raft_effects *effects)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    if (parallel->fetch_from != 0) {
+        supply(raft, effects);
+    }
+    if (merge_is_fetching(raft) && raft->now_ns >= parallel->fetch_due_ns) {
+        ask_for_missing(raft, effects);
+    }
 }

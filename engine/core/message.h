@@ -58,7 +58,10 @@ struct raft_append {
     // sync_end. sync_from: what this peer reported to it in sync_term sync_from was part of it, so
     // that stays; 0: the peer keeps only what it knows to be committed.
     bool has_sync;
-    bool is_supply; // an answer to FETCH, from a follower to the winner of the election
+    // is_supply: part of the answer to a FETCH, from a follower to the winner of the election;
+    // round is the number of that FETCH, sync_end the last index of the answer, though more was
+    // asked for.
+    bool is_supply;
     uint64_t sync_from;
     uint64_t sync_end;
     // How far back each entry depends (raft_distances), when raft_append_tells; else NULL: on
@@ -73,9 +76,25 @@ static inline bool raft_append_tells(const struct raft_append *append)
     return append->has_sync && append->count > 0 && append->prev.index >= append->sync_end;
 }
 
+// Entries one by one: bit k of `bits` is index first + k.
+struct raft_wanted {
+    uint64_t first;
+    uint32_t count; // of bits, ≤ RAFT_WINDOW_MAX; 0: none
+    uint64_t bits[RAFT_WINDOW_WORDS];
+};
+
+// Requires index ≥ first, unless it is the first one, and index < first + RAFT_WINDOW_MAX.
+static inline void raft_wanted_add(struct raft_wanted *wanted, uint64_t index)
+{
+    wanted->first = wanted->count == 0 ? index : wanted->first;
+    uint64_t bit = index - wanted->first;
+    wanted->bits[bit / 64] |= UINT64_C(1) << (bit % 64);
+    wanted->count = bit >= wanted->count ? (uint32_t)bit + 1 : wanted->count;
+}
+
 struct raft_fetch {
-    uint32_t count;                          // ≥ 1
-    struct raft_range ranges[RAFT_GAPS_MAX]; // ascending, apart
+    uint64_t number;           // of this asking, echoed in the answer
+    struct raft_wanted wanted; // not empty; its first and its last bit are set
 };
 
 enum raft_append_result {

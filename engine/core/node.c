@@ -318,6 +318,7 @@ static enum raft_outcome dispatch(struct raft *raft, uint64_t now_ns,
         return RAFT_OK;
     case RAFT_IN_UNSENT:
         replicate_unsent(raft, input->unsent.peer, input->unsent.index);
+        order_on_unsent(raft, input->unsent.peer, input->unsent.index);
         return RAFT_OK;
     case RAFT_IN_INSTALLED:
         return on_installed(raft, input->installed);

@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-#define FETCH_RETRY_NS UINT64_C(2000000)
-
 // --- memory ---
 
 static size_t round_line(size_t bytes)
@@ -323,6 +321,14 @@ enum raft_outcome order_on_fetch(struct raft *raft, const struct raft_message *m
     return raft->parallel == NULL ? RAFT_IGNORED : merge_on_fetch(raft, message);
 }
 
+// Of what a follower sent, the rest did not go out.
+void order_on_unsent(struct raft *raft, uint16_t peer, uint64_t index)
+{
+    if (raft->parallel != NULL) {
+        merge_on_unsent(raft, peer, index);
+    }
+}
+
 enum raft_outcome order_on_sync(struct raft *raft, uint64_t sync_term)
 {
     return raft->parallel == NULL ? RAFT_IGNORED : install_on_sync(raft, sync_term);
@@ -353,6 +359,10 @@ void order_fill_append(const struct raft *raft, const struct raft_peer *peer,
         return;
     }
     append->is_supply = raft->role != RAFT_LEADER;
+    if (append->is_supply) {
+        append->round = parallel->fetch.number;
+        append->sync_end = parallel->supply_end;
+    }
     append->has_sync = raft->role == RAFT_LEADER && order_may_replicate(raft);
     if (append->has_sync) {
         bool is_merged = (parallel->merged >> (peer - raft->peers)) & 1;
@@ -499,10 +509,8 @@ bool order_restore_commit(struct raft *raft, uint64_t index)
 // When a step with the passing of time is due for what is only here.
 uint64_t order_deadline(const struct raft *raft)
 {
-    const struct raft_parallel *parallel = raft->parallel;
-    bool is_fetching = parallel != NULL && parallel->phase == PARALLEL_INSTALL &&
-                       parallel->is_staging && parallel->staged.last < parallel->sync.end;
-    return is_fetching ? parallel->fetch_asked_ns + FETCH_RETRY_NS : RAFT_NEVER;
+    bool is_fetching = raft->parallel != NULL && merge_is_fetching(raft);
+    return is_fetching ? raft->parallel->fetch_due_ns : RAFT_NEVER;
 }
 
 uint64_t raft_applied(const struct raft *raft)

@@ -64,10 +64,15 @@ struct raft_parallel {
     uint64_t merge_from;                        // sync_term that the reports of `merged` were of
     uint32_t reported, merged, installed;       // bit per voter slot
     struct raft_report reports[RAFT_NODES_MAX]; // by voter slot
-    uint64_t fetch_asked_ns;                    // 0: now
-    uint64_t fetch_left;                        // entries asked for then and not here yet
-    uint16_t fetch_from;                        // follower: who asked; 0: nobody
-    struct raft_fetch fetch;
+    uint64_t fetch_number;                      // of the last asking
+    uint64_t fetch_due_ns;                      // when to ask next; 0: now
+    uint64_t fetch_retry_ns;                    // how long the answer may keep silent
+    struct raft_wanted asked[RAFT_NODES_MAX];   // by voter slot: on its way from there
+    uint32_t answered, silent; // bit per voter slot: did the last asking bring anything, or nothing
+    uint16_t fetch_from;       // follower: who asked; 0: nobody
+    struct raft_fetch fetch;   // ... for what, but for what the answer leaves out
+    uint64_t supply_end;       // ... the last index of the answer
+    uint64_t supply_next;      // ... from here on it is to be sent
 
     // acks.c, of a leader
     uint64_t acked[RAFT_NODES_MAX][RAFT_WINDOW_WORDS]; // rings by voter slot, above commit: what it
@@ -127,6 +132,8 @@ enum raft_outcome merge_on_report(struct raft *raft, const struct raft_message *
 enum raft_outcome merge_on_supply(struct raft *raft, const struct raft_append *append,
                                   uint16_t from, struct raft_accept *accept);
 enum raft_outcome merge_on_fetch(struct raft *raft, const struct raft_message *message);
+void merge_on_unsent(struct raft *raft, uint16_t peer, uint64_t index);
+bool merge_is_fetching(const struct raft *raft);
 void merge_report(const struct raft *raft, struct raft_report *report);
 void merge_collect(struct raft *raft, struct raft_effects *effects);
 void merge_on_installed(struct raft *raft, uint32_t slot);

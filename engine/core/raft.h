@@ -79,7 +79,7 @@ enum raft_input_kind {
     RAFT_IN_HARD_STATE,    // hard_state is durable
     RAFT_IN_DISK_FAILED,   // nothing will be durable any more
     RAFT_IN_APPLIED,       // everything up to index is applied
-    RAFT_IN_UNSENT,        // entries to peer from index on were not sent after all
+    RAFT_IN_UNSENT,        // of entries to peer, those from index on were not sent after all
     RAFT_IN_INSTALLED,     // follower: a checkpoint that covers id is installed (and durable)
     RAFT_IN_SNAPSHOT_DONE, // leader: peer reports that it installed the checkpoint id
     RAFT_IN_STAND_DOWN,    // operator: give up leadership (drain)
@@ -153,7 +153,11 @@ struct raft_accept {
 struct raft_send {
     uint16_t to;
     struct raft_range range;
+    const struct raft_wanted *only; // of the range, these; NULL: all. Valid until the next collect
 };
+
+// The next entries of it that lie side by side, from index `from` on. False: there are none.
+bool raft_send_next(const struct raft_send *send, uint64_t from, struct raft_range *run);
 
 enum {
     RAFT_MESSAGES_MAX = 3 * RAFT_NODES_MAX,

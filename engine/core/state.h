@@ -231,6 +231,7 @@ enum raft_outcome order_on_append(struct raft *raft, const struct raft_append *a
 enum raft_outcome order_on_supply(struct raft *raft, const struct raft_message *message,
                                   struct raft_accept *accept);
 enum raft_outcome order_on_fetch(struct raft *raft, const struct raft_message *message);
+void order_on_unsent(struct raft *raft, uint16_t peer, uint64_t index);
 enum raft_outcome order_on_sync(struct raft *raft, uint64_t sync_term);
 void order_forget_peer(struct raft *raft, const struct raft_peer *peer);
 bool order_are_acks_sound(const struct raft *raft, const struct raft_append_reply *reply);

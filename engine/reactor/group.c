@@ -340,13 +340,15 @@ static void send_entries(struct group *group, const struct raft_send *send)
     uint32_t payload_max = is_reached ? wire_append_payload_max(lane_frame_bytes(reactor, lane)) -
                                             told_bytes_max(group)
                                       : 0;
-    while (is_reached && index <= send->range.last && reactor->outbox.sealed < sealed_max) {
+    struct raft_range run;
+    while (is_reached && reactor->outbox.sealed < sealed_max && raft_send_next(send, index, &run)) {
+        index = run.first;
         const struct raft_entry *entry = raft_entry_at(group->raft, index);
         uint64_t next;
         if (entry->head.bytes > payload_max) {
             next = send_fragments(group, lane, index, sealed_max) ? index + 1 : index;
         } else {
-            next = send_message(group, lane, index, send->range.last);
+            next = send_message(group, lane, index, run.last);
         }
         if (next == index) {
             break;

@@ -237,19 +237,19 @@ enum wire_refusal decode_fetch(const struct wire_reader *reader, const uint8_t *
     struct layout_fetch in;
     memcpy(&in, at, sizeof(in));
     struct raft_fetch *fetch = &out->raft.fetch;
-    if ((header->flags & LAYOUT_FLAG_PARALLEL) == 0 || in.count > RAFT_GAPS_MAX ||
+    *fetch =
+        (struct raft_fetch){.number = in.number, .wanted = {.first = in.first, .count = in.count}};
+    if ((header->flags & LAYOUT_FLAG_PARALLEL) == 0 || !parallel_is_fetch(fetch) ||
         !decode_is_zero(in.reserved, sizeof(in.reserved))) {
         return WIRE_BAD_FIELD;
     }
-    uint32_t ranges_bytes = (uint32_t)(in.count * sizeof(fetch->ranges[0]));
-    enum wire_refusal refusal = decode_check_end(at, header, sizeof(in) + ranges_bytes);
+    uint32_t words_bytes = 8 * parallel_words(in.count);
+    enum wire_refusal refusal = decode_check_end(at, header, sizeof(in) + words_bytes);
     if (refusal != WIRE_OK) {
         return refusal;
     }
-    fetch->count = in.count;
-    memset(fetch->ranges, 0, sizeof(fetch->ranges));
-    memcpy(fetch->ranges, at + sizeof(in), ranges_bytes);
-    return parallel_is_fetch(fetch) ? WIRE_OK : WIRE_BAD_FIELD;
+    memcpy(fetch->wanted.bits, at + sizeof(in), words_bytes);
+    return parallel_is_wanted(&fetch->wanted) ? WIRE_OK : WIRE_BAD_FIELD;
 }
 
 enum wire_refusal decode_append_fragment(const struct wire_reader *reader, const uint8_t *at,

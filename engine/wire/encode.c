@@ -200,9 +200,13 @@ static bool put_fetch(struct wire_writer *writer, struct layout_message header,
 {
     const struct raft_fetch *fetch = &message->fetch;
     ASSERT(message->is_parallel && parallel_is_fetch(fetch));
-    struct layout_fetch out = {.message = header, .count = (uint8_t)fetch->count};
-    return put(writer, &out, sizeof(out), fetch->ranges,
-               (uint32_t)(fetch->count * sizeof(fetch->ranges[0])));
+    ASSERT(parallel_is_wanted(&fetch->wanted));
+    struct layout_fetch out = {.message = header,
+                               .number = fetch->number,
+                               .first = fetch->wanted.first,
+                               .count = (uint16_t)fetch->wanted.count};
+    return put(writer, &out, sizeof(out), fetch->wanted.bits,
+               8 * parallel_words(fetch->wanted.count));
 }
 
 bool wire_put_raft(struct wire_writer *writer, uint16_t group, const struct raft_message *message)

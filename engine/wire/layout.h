@@ -114,9 +114,11 @@ struct layout_append_reply {
 
 struct layout_fetch {
     struct layout_message message;
-    uint8_t count;
-    uint8_t reserved[7];
-    // count ranges
+    uint64_t number;
+    uint64_t first;
+    uint16_t count;
+    uint8_t reserved[6];
+    // count bits
 };
 
 struct layout_snapshot {
@@ -289,8 +291,10 @@ LAYOUT_AT(append_reply, round, 56);
 LAYOUT_AT(append_reply, echo_ns, 64);
 LAYOUT_SIZE(append_reply, 72);
 
-LAYOUT_AT(fetch, count, 16);
-LAYOUT_SIZE(fetch, 24);
+LAYOUT_AT(fetch, number, 16);
+LAYOUT_AT(fetch, first, 24);
+LAYOUT_AT(fetch, count, 32);
+LAYOUT_SIZE(fetch, 40);
 
 LAYOUT_AT(snapshot, last, 16);
 LAYOUT_AT(snapshot, total_bytes, 32);

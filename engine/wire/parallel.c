@@ -1,5 +1,6 @@
 // Bitmaps have one form: bit 0 stands for the first index above what is said without them, so it is
-// not set where that would be a bit too many; the last bit is set, and the words end with it.
+// not set where that would be a bit too many (but set where it is said to be the first); the last
+// bit is set, and the words end with it.
 #include "engine/wire/parallel.h"
 
 enum { WORD_BITS = 64 };
@@ -38,10 +39,15 @@ bool parallel_is_present(const struct raft_report *report)
 
 bool parallel_is_sync(const struct raft_append *append, uint64_t term)
 {
+    if (append->is_supply) { // within the answer that it is part of
+        return !append->has_sync && append->sync_from == 0 && append->sync_end <= RAFT_INDEX_MAX &&
+               append->sync_end >= append->prev.index &&
+               append->sync_end - append->prev.index >= append->count;
+    }
     if (!append->has_sync) {
         return append->sync_from == 0 && append->sync_end == 0;
     }
-    return !append->is_supply && append->sync_from < term && append->sync_end <= RAFT_INDEX_MAX;
+    return append->sync_from < term && append->sync_end <= RAFT_INDEX_MAX;
 }
 
 bool parallel_are_distances(const struct raft_append *append)
@@ -74,13 +80,12 @@ bool parallel_is_acked(const struct raft_append_reply *reply)
 
 bool parallel_is_fetch(const struct raft_fetch *fetch)
 {
-    uint64_t before = 0; // and 0 is nobody's index
-    bool is_apart = fetch->count >= 1 && fetch->count <= RAFT_GAPS_MAX;
-    for (uint32_t at = 0; is_apart && at < fetch->count; at++) {
-        struct raft_range range = fetch->ranges[at];
-        is_apart =
-            range.first > before && range.first <= range.last && range.last <= RAFT_INDEX_MAX;
-        before = range.last + 1;
-    }
-    return is_apart;
+    const struct raft_wanted *wanted = &fetch->wanted;
+    return wanted->count >= 1 && wanted->count <= RAFT_WINDOW_MAX && wanted->first >= 1 &&
+           wanted->first <= RAFT_INDEX_MAX && wanted->count - 1 <= RAFT_INDEX_MAX - wanted->first;
+}
+
+bool parallel_is_wanted(const struct raft_wanted *wanted)
+{
+    return (wanted->bits[0] & 1) != 0 && ends_with_a_bit(wanted->bits, wanted->count);
 }

@@ -37,6 +37,8 @@ bool parallel_are_distances(const struct raft_append *append);
 bool parallel_is_reply(const struct raft_append_reply *reply);
 bool parallel_is_acked(const struct raft_append_reply *reply);
 
+// The fields of a fetch other than the bits, and these.
 bool parallel_is_fetch(const struct raft_fetch *fetch);
+bool parallel_is_wanted(const struct raft_wanted *wanted);
 
 #endif

@@ -75,6 +75,10 @@ static void read_sync(struct fuzz_input *input, struct sample *sample, struct ra
         append->sync_from = fuzz_near(input, parallel->sync_term, term - 1);
         append->sync_end = (bits & 4) == 0 ? parallel->sync_end
                                            : fuzz_near(input, append->prev.index, RAFT_INDEX_MAX);
+    } else if (append->is_supply) {
+        append->round = (bits & 4) == 0 ? parallel->fetch_number : append->round;
+        append->sync_end = append->prev.index + append->count + (bits >> 4);
+        append->sync_end = append->sync_end < RAFT_INDEX_MAX ? append->sync_end : RAFT_INDEX_MAX;
     }
     if (!raft_append_tells(append)) {
         return;
@@ -218,18 +222,16 @@ void node_read_report(struct fuzz_input *input, struct raft_report *report, uint
 
 void node_read_fetch(struct fuzz_input *input, struct raft_fetch *fetch, uint16_t group)
 {
-    uint64_t first = read_index(input, group);
-    first = first == 0 ? 1 : first;
-    for (uint32_t wanted = 1 + (fuzz_u8(input) & (RAFT_GAPS_MAX - 1));
-         fetch->count < wanted && first < RAFT_INDEX_MAX - 300; fetch->count++) {
-        struct raft_range *range = &fetch->ranges[fetch->count];
-        range->first = first;
-        range->last = first + fuzz_u8(input);
-        first = range->last + 2;
+    struct raft_wanted *wanted = &fetch->wanted;
+    fetch->number = fuzz_near(input, node_group(group)->raft->parallel->fetch.number, UINT64_MAX);
+    wanted->count = 1 + fuzz_u8(input) % 200;
+    wanted->first = read_index(input, group);
+    wanted->first = wanted->first == 0 ? 1 : wanted->first;
+    if (wanted->first > RAFT_INDEX_MAX - wanted->count) {
+        wanted->first = RAFT_INDEX_MAX - wanted->count;
     }
-    if (fetch->count == 0) {
-        fetch->ranges[fetch->count++] = (struct raft_range){first, first};
-    }
+    read_bits(input, wanted->bits, wanted->count, true);
+    wanted->bits[0] |= 1;
 }
 
 void node_read_fragment(struct fuzz_input *input, struct sample *sample, uint16_t group)

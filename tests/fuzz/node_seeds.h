@@ -69,7 +69,7 @@ enum {
 #define P_ACKED_BEYOND(sender, count)                                                              \
     NODE_MESSAGE, sender, 5, 0, 0, 1, 0, count, 0, 0, (count) << 1, 0xFF
 #define P_FRESH_ASKED(sender, newer) NODE_MESSAGE, sender, 2, newer, 0
-#define P_FETCH(sender) NODE_MESSAGE, sender, 6, 0, 3, 0, 0, 4
+#define P_FETCH(sender) NODE_MESSAGE, sender, 6, 0, 1, 4, 3, 0, 0xFF
 #define P_LEADS(sender)                                                                            \
     WAIT, PRE_VOTE_GRANTED(sender), SETTLE, P_FRESH_REPORT(sender), SETTLE, SETTLE,                \
         P_ACKED(sender), SETTLE

@@ -76,7 +76,7 @@ void steps_print_message(struct steps *steps, const struct raft_message *message
         fputs(message->vote_reply.granted ? " granted" : " refused", out);
         break;
     case RAFT_MSG_FETCH:
-        fprintf(out, " %" PRIu64 "..", message->fetch.ranges[0].first);
+        fprintf(out, " %" PRIu64 "..", message->fetch.wanted.first);
         break;
     case RAFT_MSG_APPEND:
         print_append(out, &message->append);

@@ -85,13 +85,15 @@ void crowd_net_post(const struct raft_message *message)
 
 void crowd_net_post_entries(struct crowd_node *node, const struct raft_send *send)
 {
-    for (uint64_t first = send->range.first; first <= send->range.last;) {
+    struct raft_range run;
+    for (uint64_t first = send->range.first; raft_send_next(send, first, &run);) {
+        first = run.first;
         struct raft_entry_head heads[CROWD_FRAME_ENTRIES_MAX];
         uint16_t distances[CROWD_FRAME_ENTRIES_MAX];
         struct raft_message message;
         raft_append_header(node->raft, send->to, first, &message);
         uint32_t count = 0, most = 1 + (uint32_t)crowd_below(3);
-        for (; count < most && first + count <= send->range.last; count++) {
+        for (; count < most && first + count <= run.last; count++) {
             const struct raft_entry *entry = raft_entry_at(node->raft, first + count);
             CROWD_REQUIRE(entry != NULL);
             heads[count] = entry->head;

@@ -96,7 +96,7 @@ bool replica_is_sound(const struct raft_message *message)
         return parallel_is_reply(&message->append_reply) &&
                parallel_is_acked(&message->append_reply);
     case RAFT_MSG_FETCH:
-        return parallel_is_fetch(&message->fetch);
+        return parallel_is_fetch(&message->fetch) && parallel_is_wanted(&message->fetch.wanted);
     }
     return false;
 }

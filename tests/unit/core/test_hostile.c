@@ -92,6 +92,9 @@ static void fill_parallel_append(struct raft_message *message)
         append->sync_from = append->sync_from < message->term ? append->sync_from : 0;
         uint64_t end = draw(1) ? node.raft->parallel->sync_end : node.view.last + draw(3);
         append->sync_end = draw(3) ? end : any_index() & RAFT_INDEX_MAX;
+    } else if (append->is_supply) {
+        append->round = draw(1) ? node.raft->parallel->fetch_number : append->round;
+        append->sync_end = append->prev.index + append->count + (draw(1) ? draw(40) : 0);
     }
     if (raft_append_tells(append)) {
         for (uint32_t at = 0; at < append->count; at++) {
@@ -121,13 +124,11 @@ static void fill_parallel_reply(struct raft_append_reply *reply)
 
 static void fill_fetch(struct raft_message *message)
 {
-    uint64_t before = 0;
-    message->fetch.count = 1 + (uint32_t)draw(RAFT_GAPS_MAX - 1);
-    for (uint32_t at = 0; at < message->fetch.count; at++) {
-        struct raft_range *range = &message->fetch.ranges[at];
-        range->first = before + 1 + draw(9);
-        range->last = range->first + draw(20);
-        before = range->last + 1;
+    message->fetch.number = draw(9);
+    uint64_t index = 1 + (draw(1) ? draw(40) : any_index() % (RAFT_INDEX_MAX - RAFT_WINDOW_MAX));
+    for (uint64_t end = index + 1 + draw(draw(9) ? 20 : RAFT_WINDOW_MAX - 1); index < end;
+         index += 1 + draw(3)) {
+        raft_wanted_add(&message->fetch.wanted, index);
     }
 }
 

@@ -1,6 +1,6 @@
 // Parallel groups, one rule a test: what a candidate makes of the reports it is given, and what a
 // leader waits for before it serves (engine/README.md, "Parallel groups", 2 and 4; the decision
-// table of the merge: test_merge.c).
+// table of the merge: test_merge.c, and what is fetched for it: test_fetch.c).
 #include "tests/harness/harness.h"
 
 #include "engine/core/parallel.h"
@@ -58,46 +58,6 @@ static void what_may_be_committed_is_waited_for(void)
     member_receive(member_reported(3, member.view.term, report));
     replica_collect(&member);
     CHECK(replica_sent(&member, RAFT_MSG_FETCH, 3) != NULL);
-    member_close();
-}
-
-static void supply(uint16_t from, uint64_t index)
-{
-    struct raft_message message = member_message(
-        replica_append(from, member.view.term, (struct raft_entry_id){.index = index - 1},
-                       member.view.term, 1, 0));
-    message.append.is_supply = true;
-    member_receive(message);
-}
-
-// Messages name few holes: the next ones are asked for when what was asked for is here, not when it
-// would be overdue.
-static void a_merge_asks_for_the_next_holes_at_once(void)
-{
-    member_open(3);
-    member_follow(1, 2);
-    member_stand();
-    struct raft_report report = {.sync_term = 1, .floor = 2, .first = 3, .last = 32};
-    for (uint32_t bit = 1; bit < 30; bit += 2) {
-        bitmap_set(report.present, bit);
-    }
-    member_receive(member_reported(2, member.view.term, report));
-    replica_collect(&member);
-    for (uint32_t fetched = 0; fetched < 15;) {
-        const struct raft_message *fetch = replica_sent(&member, RAFT_MSG_FETCH, 2);
-        CHECK(fetch != NULL);
-        struct raft_fetch wanted = fetch->fetch;
-        for (uint32_t at = 0; at < wanted.count; at++, fetched++) {
-            CHECK_EQUAL(wanted.ranges[at].first, 4 + 2 * fetched);
-            replica_collect(&member);
-            CHECK(replica_sent(&member, RAFT_MSG_FETCH, 2) == NULL); // not while one is under way
-            supply(2, wanted.ranges[at].first);
-        }
-        replica_collect(&member);
-    }
-    CHECK(replica_sent(&member, RAFT_MSG_FETCH, 2) == NULL);
-    replica_settle(&member);
-    CHECK_EQUAL(member.view.sync_end, 32);
     member_close();
 }
 
@@ -185,7 +145,6 @@ int main(int argc, char **argv)
         TEST(a_report_of_an_older_log_is_a_nack_and_no_more),
         TEST(what_is_committed_never_becomes_a_noop),
         TEST(what_may_be_committed_is_waited_for),
-        TEST(a_merge_asks_for_the_next_holes_at_once),
         TEST(nothing_is_committed_or_taken_before_a_majority_has_installed),
         TEST(a_node_without_its_log_does_not_count),
         TEST(acknowledgements_of_a_former_boot_are_forgotten),

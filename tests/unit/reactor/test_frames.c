@@ -141,7 +141,7 @@ static void nodes_of_the_other_order_are_not_heard(void)
     part.append.count = 1;
     part.append.entries_term = term + 5;
     struct raft_message fetch = {.type = RAFT_MSG_FETCH, .to = to, .term = term + 5};
-    fetch.fetch = (struct raft_fetch){.count = 1, .ranges = {{1, 1}}};
+    fetch.fetch = (struct raft_fetch){.number = 1, .wanted = {.first = 1, .count = 1, .bits = {1}}};
     vote.is_parallel = append.is_parallel = part.is_parallel = fetch.is_parallel = true;
     send_as(world, from, &vote);
     send_as(world, from, &append);

@@ -72,8 +72,10 @@ static const char *report_difference(const struct raft_report *got, const struct
 
 static const char *fetch_difference(const struct raft_fetch *got, const struct raft_fetch *want)
 {
-    SAME(count);
-    SAME_BYTES(got->ranges, want->ranges, sizeof(want->ranges)); // zeros behind the last
+    SAME(number);
+    SAME(wanted.first);
+    SAME(wanted.count);
+    SAME_BYTES(got->wanted.bits, want->wanted.bits, sizeof(want->wanted.bits)); // zeros behind it
     return NULL;
 }
 

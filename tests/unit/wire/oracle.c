@@ -127,7 +127,8 @@ static const char *sync_fault(const struct raft_append *append, uint64_t term)
     REQUIRE(append->entries_term == (append->count > 0 ? term : 0));
     REQUIRE(!append->has_sync || !append->is_supply);
     REQUIRE(append->has_sync || append->sync_from == 0);
-    REQUIRE(append->has_sync || append->sync_end == 0);
+    REQUIRE(append->has_sync || append->is_supply || append->sync_end == 0);
+    REQUIRE(!append->is_supply || append->sync_end >= append->prev.index + append->count);
     REQUIRE(append->sync_from < term);
     REQUIRE(append->sync_end < LIMIT);
     REQUIRE(append->count > 0 || !append->is_supply);
@@ -146,15 +147,12 @@ static const char *fetch_fault(const struct raft_message *message)
 {
     const struct raft_fetch *fetch = &message->fetch;
     REQUIRE(message->is_parallel);
-    REQUIRE(fetch->count >= 1 && fetch->count <= 4);
-    for (uint32_t i = 0; i < fetch->count; i++) {
-        REQUIRE(fetch->ranges[i].first > 0);
-        REQUIRE(fetch->ranges[i].last >= fetch->ranges[i].first);
-        REQUIRE(fetch->ranges[i].last < LIMIT);
-        REQUIRE(i == 0 || fetch->ranges[i].first - fetch->ranges[i - 1].last >= 2);
-        REQUIRE(i == 0 || fetch->ranges[i].first > fetch->ranges[i - 1].last);
-    }
-    return NULL;
+    REQUIRE(fetch->wanted.first > 0);
+    REQUIRE(fetch->wanted.first < LIMIT);
+    REQUIRE(fetch->wanted.count >= 1);
+    REQUIRE(fetch->wanted.first + fetch->wanted.count <= LIMIT);
+    REQUIRE(is_bit_set(fetch->wanted.bits, 0));
+    return bits_fault(fetch->wanted.bits, fetch->wanted.count);
 }
 
 static const char *append_fault(const struct raft_append *append, uint64_t term, bool is_parallel)

@@ -150,6 +150,8 @@ static void make_sync(struct sample *sample, struct raft_append *append, struct 
     if (append->has_sync) {
         append->sync_from = edgy(prng, 0, term - 1);
         append->sync_end = edgy(prng, 0, flip(prng) ? append->prev.index : RAFT_INDEX_MAX);
+    } else if (append->is_supply) {
+        append->sync_end = edgy(prng, append->prev.index + append->count, RAFT_INDEX_MAX);
     }
     if (raft_append_tells(append)) {
         uint64_t beyond = append->prev.index - append->sync_end;
@@ -198,17 +200,15 @@ static void make_report(struct raft_report *report, struct prng *prng, uint64_t 
     make_bits(report->present, bits, report->first > report->floor + 1, prng);
 }
 
-static void make_fetch(struct raft_fetch *fetch, struct prng *prng)
+static void make_fetch(struct raft_fetch *fetch, struct prng *prng, uint32_t room_bytes)
 {
-    uint64_t first_min = 1;
-    fetch->count = (uint32_t)prng_between(prng, 1, RAFT_GAPS_MAX);
-    for (uint32_t i = 0; i < fetch->count; i++) {
-        bool is_last = i + 1 == RAFT_GAPS_MAX;
-        uint64_t share = is_last ? RAFT_INDEX_MAX : RAFT_INDEX_MAX / RAFT_GAPS_MAX * (i + 1) - 2;
-        fetch->ranges[i].first = edgy(prng, first_min, share);
-        fetch->ranges[i].last = edgy(prng, fetch->ranges[i].first, share);
-        first_min = fetch->ranges[i].last + 2;
-    }
+    struct raft_wanted *wanted = &fetch->wanted;
+    uint64_t most = (uint64_t)(room_bytes - 40) / 8 * 64;
+    fetch->number = prng_next(prng);
+    wanted->count = (uint32_t)edgy(prng, 1, most < RAFT_WINDOW_MAX ? most : RAFT_WINDOW_MAX);
+    wanted->first = edgy(prng, 1, RAFT_INDEX_MAX + 1 - wanted->count);
+    make_bits(wanted->bits, wanted->count, true, prng);
+    wanted->bits[0] |= 1;
 }
 
 static void make_gaps(struct raft_append_reply *reply, struct prng *prng)
@@ -379,7 +379,7 @@ static void make_peer_message(struct sample *sample, struct prng *prng, uint8_t 
             make_report(&message->raft.vote_reply.report, prng, term, room_bytes);
         }
     } else if (type == RAFT_MSG_FETCH) {
-        make_fetch(&message->raft.fetch, prng);
+        make_fetch(&message->raft.fetch, prng, room_bytes);
     } else if (type == RAFT_MSG_APPEND) {
         uint32_t count = make_entries(sample, prng, 0, room_bytes - WIRE_APPEND_BYTES, false);
         make_place(&message->raft.append, prng, term, count);

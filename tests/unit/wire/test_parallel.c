@@ -64,7 +64,9 @@ static void make_raft(uint8_t type)
             .acked = {6, 2},
         };
     } else {
-        raft->fetch = (struct raft_fetch){.count = 2, .ranges = {{13, 14}, {16, 16}}};
+        // 13, 14 and 80
+        raft->fetch =
+            (struct raft_fetch){.number = 7, .wanted = {.first = 13, .count = 68, .bits = {3, 8}}};
     }
 }
 
@@ -101,7 +103,7 @@ static uint32_t plain_frame(uint8_t type)
 
 #define REPORT(field) (M + 24 + (uint32_t)offsetof(struct raft_report, field))
 #define ACKED(word) (M + 72 + 16 + 8 * (word))
-#define RANGE(i, field) (M + 24 + (i)*16 + (uint32_t)offsetof(struct raft_range, field))
+#define WANTED(word) (M + 40 + 8 * (word))
 #define NO WIRE_BAD_FIELD
 #define YES WIRE_END
 #define APPEND RAFT_MSG_APPEND
@@ -191,19 +193,23 @@ static const struct doctored_row refused[] = {
     {"a gap more", APPEND_REPLY, IN(append_reply, gap_count), 1, 2, NO},
     {"acked in a strict group", APPEND_REPLY, IN(message, flags), 1, 0, NO},
 
-    {"fetch of none", FETCH, IN(fetch, count), 1, 0, NO},
-    {"fetch of one less", FETCH, IN(fetch, count), 1, 1, NO},
-    {"fetch of one more", FETCH, IN(fetch, count), 1, 3, NO},
-    {"fetch of 5", FETCH, IN(fetch, count), 1, 5, NO},
-    {"fetch of 255", FETCH, IN(fetch, count), 1, 255, NO},
+    {"fetch of none", FETCH, IN(fetch, count), 2, 0, NO},
+    {"fetch of one less", FETCH, IN(fetch, count), 2, 67, NO},
+    {"fetch of one more", FETCH, IN(fetch, count), 2, 69, NO},
+    {"fetch of a word less", FETCH, IN(fetch, count), 2, 64, NO},
+    {"fetch of a word more", FETCH, IN(fetch, count), 2, 129, NO},
+    {"fetch of 2049", FETCH, IN(fetch, count), 2, 2049, NO},
+    {"fetch of 65535", FETCH, IN(fetch, count), 2, 65535, NO},
     {"reserved of a fetch", FETCH, IN(fetch, reserved[0]), 1, 1, NO},
-    {"fetch from 0", FETCH, RANGE(0, first), 8, 0, NO},
-    {"fetch of an empty range", FETCH, RANGE(0, first), 8, 15, NO},
-    {"fetch to 2^62", FETCH, RANGE(1, last), 8, OVER, NO},
-    {"fetch to 2^64-1, then on", FETCH, RANGE(0, last), 8, UINT64_MAX, NO},
-    {"fetch of neighbours", FETCH, RANGE(0, last), 8, 15, NO},
-    {"fetch of ranges that overlap", FETCH, RANGE(0, last), 8, 16, NO},
-    {"fetch of ranges that fall", FETCH, RANGE(1, first), 8, 12, NO},
+    {"last reserved of a fetch", FETCH, IN(fetch, reserved[5]), 1, 1, NO},
+    {"fetch from 0", FETCH, IN(fetch, first), 8, 0, NO},
+    {"fetch from 2^62", FETCH, IN(fetch, first), 8, OVER, NO},
+    {"fetch to 2^62", FETCH, IN(fetch, first), 8, OVER - 67, NO},
+    {"fetch from 2^64-1", FETCH, IN(fetch, first), 8, UINT64_MAX, NO},
+    {"fetch without its first", FETCH, WANTED(0), 8, 2, NO},
+    {"fetch without its last", FETCH, WANTED(1), 8, 4, NO},
+    {"fetch of a bit too many", FETCH, WANTED(1), 8, 24, NO},
+    {"fetch of the highest bit", FETCH, WANTED(1), 8, (UINT64_C(1) << 63) + 8, NO},
     {"fetch in a strict group", FETCH, IN(message, flags), 1, 3, NO},
     {"fetch with a SYNC", FETCH, IN(message, flags), 1, 4 + 8, NO},
     {"fetch as supply", FETCH, IN(message, flags), 1, 4 + 16, NO},
@@ -229,7 +235,9 @@ static const struct doctored_row accepted[] = {
     {"match at held", APPEND_REPLY, IN(append_reply, match), 8, 12, YES},
     {"not installed", APPEND_REPLY, IN(append_reply, is_installed), 1, 0, YES},
     {"acked none but the last", APPEND_REPLY, ACKED(0), 8, 0, YES},
-    {"fetch to the last index", FETCH, RANGE(1, last), 8, RAFT_INDEX_MAX, YES},
+    {"fetch to the last index", FETCH, IN(fetch, first), 8, OVER - 68, YES},
+    {"fetch from 1", FETCH, IN(fetch, first), 8, 1, YES},
+    {"fetch of any number", FETCH, IN(fetch, number), 8, UINT64_MAX, YES},
 };
 
 static void every_row_is_refused(void)
@@ -285,9 +293,27 @@ static const struct doctored_row edited[] = {
     {AND, APPEND, IN(append, place.entries_term), 8, 0, YES},
     {"the last index", APPEND, IN(append, place.prev.index), 8, RAFT_INDEX_MAX - 1, YES},
     {AND, APPEND, IN(append, place.entries_term), 8, RAFT_INDEX_MAX, YES},
-    {"a supply", APPEND, IN(message, flags), 1, 4 + 16, YES},
+    {"a supply, the end of its answer", APPEND, IN(message, flags), 1, 4 + 16, YES},
     {AND, APPEND, IN(append, place.prev.term), 8, 0, YES},
-    {AND, APPEND, IN(append, place.entries_term), 8, 0, YES},
+    {AND, APPEND, IN(append, place.entries_term), 8, 21, YES},
+    {"a supply that others follow", APPEND, IN(message, flags), 1, 4 + 16, YES},
+    {AND, APPEND, IN(append, place.prev.term), 8, 0, YES},
+    {AND, APPEND, IN(append, place.entries_term), 8, RAFT_INDEX_MAX, YES},
+    {"a supply beyond its answer", APPEND, IN(message, flags), 1, 4 + 16, NO},
+    {AND, APPEND, IN(append, place.prev.term), 8, 0, NO},
+    {AND, APPEND, IN(append, place.entries_term), 8, 20, NO},
+    {"a supply of no answer", APPEND, IN(message, flags), 1, 4 + 16, NO},
+    {AND, APPEND, IN(append, place.prev.term), 8, 0, NO},
+    {AND, APPEND, IN(append, place.entries_term), 8, 0, NO},
+    {"a supply from a term", APPEND, IN(message, flags), 1, 4 + 16, NO},
+    {AND, APPEND, IN(append, place.entries_term), 8, 21, NO},
+    {"an answer beyond the last index", APPEND, IN(message, flags), 1, 4 + 16, NO},
+    {AND, APPEND, IN(append, place.prev.term), 8, 0, NO},
+    {AND, APPEND, IN(append, place.entries_term), 8, OVER, NO},
+    {"a supply from 2^64-1 on", APPEND, IN(message, flags), 1, 4 + 16, NO},
+    {AND, APPEND, IN(append, place.prev.term), 8, 0, NO},
+    {AND, APPEND, IN(append, place.prev.index), 8, UINT64_MAX, NO},
+    {AND, APPEND, IN(append, place.entries_term), 8, 1, NO},
     {"rejected, as in a strict group", APPEND_REPLY, IN(append_reply, result), 1, 1, NO},
     {AND, APPEND_REPLY, IN(append_reply, conflict.index), 8, 11, NO},
     {"acked up to the last index", APPEND_REPLY, IN(append_reply, match), 8, RAFT_INDEX_MAX - 66,
@@ -304,10 +330,18 @@ static const struct doctored_row edited[] = {
     {AND, APPEND_REPLY, ACKED(32), 8, 1, NO},
     {"acked, in a strict group", APPEND_REPLY, IN(message, flags), 1, 0, NO},
     {AND, APPEND_REPLY, IN(append_reply, is_installed), 1, 0, NO},
-    {"a fetch of nothing", FETCH, LENGTH(24), NO},
-    {AND, FETCH, IN(fetch, count), 1, 0, NO},
-    {"a fetch of five", FETCH, LENGTH(24 + 5 * 16), NO},
-    {AND, FETCH, IN(fetch, count), 1, 5, NO},
+    {"a fetch of nothing", FETCH, LENGTH(40), NO},
+    {AND, FETCH, IN(fetch, count), 2, 0, NO},
+    {"a fetch of one entry", FETCH, LENGTH(48), YES},
+    {AND, FETCH, IN(fetch, count), 2, 1, YES},
+    {AND, FETCH, IN(fetch, first), 8, RAFT_INDEX_MAX, YES},
+    {AND, FETCH, WANTED(0), 8, 1, YES},
+    {"a window fetched", FETCH, LENGTH(40 + 32 * 8), YES},
+    {AND, FETCH, IN(fetch, count), 2, RAFT_WINDOW_MAX, YES},
+    {AND, FETCH, WANTED(31), 8, UINT64_C(1) << 63, YES},
+    {"an index more fetched", FETCH, LENGTH(40 + 33 * 8), NO},
+    {AND, FETCH, IN(fetch, count), 2, RAFT_WINDOW_MAX + 1, NO},
+    {AND, FETCH, WANTED(32), 8, 1, NO},
 };
 
 static void edits_of_several_fields_meet_the_rules(void)
@@ -380,16 +414,19 @@ static void a_supply_has_entries(void)
     struct raft_append *append = &sample.message.raft.append;
     append->has_sync = false;
     append->is_supply = true;
-    append->sync_from = append->sync_end = 0;
+    append->sync_from = 0;
+    append->sync_end = 21;
     CHECK_EQUAL(doctored_drain(APPEND, frame, sample_frame(frame, sizeof(frame), &sample.message)),
                 WIRE_END);
     append->is_supply = false;
+    append->sync_end = 0;
     append->count = 0;
     append->entries_term = 0;
     sample.message.payload_bytes = 0;
     uint32_t bytes = sample_frame(frame, sizeof(frame), &sample.message);
     CHECK_EQUAL(doctored_drain(APPEND, frame, bytes), WIRE_END);
     frame[IN(message, flags)] = 4 + 16;
+    doctored_store(frame + IN(append, place.entries_term), 21, 8);
     oracle_reseal(frame, bytes);
     CHECK_EQUAL(doctored_drain(APPEND, frame, bytes), WIRE_BAD_FIELD);
 }
@@ -418,6 +455,29 @@ static void every_length_round_trips(void)
         memset(&got, 0xFF, sizeof(got));
         CHECK_EQUAL(wire_next(&reader, &filter, &got), WIRE_OK);
         CHECK(memcmp(&got.raft.vote_reply.report, report, sizeof(*report)) == 0);
+    }
+}
+
+static void every_fetch_round_trips(void)
+{
+    static struct wire_scratch scratch;
+    struct wire_filter filter = sample_filter(FETCH);
+    for (uint32_t bits = 1; bits <= RAFT_WINDOW_MAX; bits++) {
+        make_plain(FETCH);
+        struct raft_wanted wanted = {0};
+        raft_wanted_add(&wanted, 40);
+        raft_wanted_add(&wanted, 40 + bits / 2);
+        raft_wanted_add(&wanted, 39 + bits);
+        CHECK_EQUAL(wanted.count, bits);
+        sample.message.raft.fetch.wanted = wanted;
+        uint32_t bytes = sample_frame(frame, WIRE_FRAME_BYTES_MIN, &sample.message);
+        CHECK_EQUAL(bytes, M + 40 + 8 * ((bits + 63) / 64));
+        struct wire_reader reader;
+        struct wire_message got;
+        CHECK_EQUAL(wire_open(&reader, &filter, frame, bytes, &scratch), WIRE_OK);
+        CHECK_EQUAL(wire_next(&reader, &filter, &got), WIRE_OK);
+        CHECK_EQUAL(got.raft.fetch.number, 7);
+        CHECK(memcmp(&got.raft.fetch.wanted, &wanted, sizeof(wanted)) == 0);
     }
 }
 
@@ -537,9 +597,10 @@ static void an_answer_lies_as_published(void)
 static void a_fetch_lies_as_published(void)
 {
     static const uint8_t want[] = {
-        56,      0,       0,       0,       8, 4, 1, 0, U64(9), // bytes, type, flags, group, term
-        U64(2),                                                 // count, reserved
-        U64(13), U64(14), U64(16), U64(16),
+        56,     0,       0, 0, 8, 4, 1, 0, U64(9), // bytes, type, flags, group, term
+        U64(7), U64(13),                           // number, first
+        68,     0,       0, 0, 0, 0, 0, 0,         // count, reserved
+        U64(3), U64(8),                            // wanted: 13, 14 and 80
     };
     make_plain(FETCH);
     check_message(want, sizeof(want));
@@ -595,6 +656,7 @@ int main(int argc, char **argv)
         TEST(told_or_not_is_told_by_the_rest),
         TEST(a_supply_has_entries),
         TEST(every_length_round_trips),
+        TEST(every_fetch_round_trips),
         TEST(nothing_is_left_from_another_message),
         TEST(the_largest_answer_fits_the_smallest_frame),
         TEST(a_report_is_no_append_but_for_a_bit),

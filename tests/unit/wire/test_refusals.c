@@ -63,7 +63,8 @@ static void make_plain(uint8_t type)
         };
         break;
     case RAFT_MSG_FETCH:
-        message->raft.fetch = (struct raft_fetch){.count = 1, .ranges = {{13, 14}}};
+        message->raft.fetch =
+            (struct raft_fetch){.number = 1, .wanted = {.first = 13, .count = 2, .bits = {3}}};
         break;
     case WIRE_APPEND_FRAGMENT:
     case WIRE_PROPOSE_FRAGMENT:
