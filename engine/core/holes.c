@@ -143,11 +143,23 @@ static void give_range(struct raft *raft, uint64_t first, uint64_t last)
         (struct raft_range){.first = first, .last = last};
 }
 
+// The floor of what is applied goes over what was applied before, as far as the commit floor. (What
+// a checkpoint brought may be above it, and not in the log.)
+static void advance_applied(struct raft *raft)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    uint64_t end = parallel->applied_high < raft->commit ? parallel->applied_high : raft->commit;
+    while (raft->applied < end && bitmap_ring_test(&parallel->applied, raft->applied + 1)) {
+        bitmap_ring_clear(&parallel->applied, ++raft->applied);
+    }
+}
+
 // Everything up to the commit floor that was not given before.
 static void give_upto_commit(struct raft *raft)
 {
     struct raft_parallel *parallel = raft->parallel;
     uint64_t first = raft->apply_given + 1, end = raft->commit + 1;
+    advance_applied(raft);
     if (first >= end) {
         return;
     }
@@ -177,14 +189,10 @@ static void give_beyond(struct raft *raft, uint64_t index)
     if (index <= raft->apply_given || bitmap_ring_test(&parallel->given, index)) {
         return;
     }
-    if (parallel->is_in_order) {
-        MARK(kept_in_order_for_a_checkpoint);
-    } else {
-        MARK(applied_beyond_the_commit_floor);
-        give_range(raft, index, index);
-        bitmap_ring_set(&parallel->given, index);
-        parallel->given_high = parallel->given_high > index ? parallel->given_high : index;
-    }
+    MARK(applied_beyond_the_commit_floor);
+    give_range(raft, index, index);
+    bitmap_ring_set(&parallel->given, index);
+    parallel->given_high = parallel->given_high > index ? parallel->given_high : index;
 }
 
 bool raft_apply_take(struct raft *raft, uint32_t max, struct raft_range *range)
@@ -208,12 +216,6 @@ bool raft_has_to_apply(const struct raft *raft)
     return raft->parallel->ready_head != raft->parallel->ready_tail;
 }
 
-void raft_apply_in_order(struct raft *raft, bool is_on)
-{
-    ASSERT(raft->parallel != NULL);
-    raft->parallel->is_in_order = is_on;
-}
-
 void holes_applied(struct raft *raft, struct raft_range range)
 {
     struct raft_parallel *parallel = raft->parallel;
@@ -228,14 +230,48 @@ void holes_applied(struct raft *raft, struct raft_range range)
     } else {
         bitmap_ring_set_range(&parallel->applied, first, range.last + 1);
     }
-    while (raft->applied < parallel->applied_high &&
-           bitmap_ring_test(&parallel->applied, raft->applied + 1)) {
-        bitmap_ring_clear(&parallel->applied, ++raft->applied);
+    advance_applied(raft);
+}
+
+void raft_applied_beyond(const struct raft *raft, struct raft_beyond *beyond)
+{
+    const struct raft_parallel *parallel = raft->parallel;
+    *beyond = (struct raft_beyond){0};
+    uint64_t index = raft->applied + 2, end = parallel == NULL ? 0 : parallel->applied_high + 1;
+    for (; index < end; index++) {
+        index = bitmap_ring_find_set(&parallel->applied, index, end);
+        if (index < end) {
+            bitmap_set(beyond->bits, index - raft->applied - 1);
+        }
+    }
+    beyond->count = end > raft->applied + 1 ? (uint32_t)(end - raft->applied - 1) : 0;
+}
+
+// The state machine holds these, too: they are committed, whether the log here has them or not, and
+// are not to be applied again when they come (or are found in it).
+static void restore_beyond(struct raft *raft, uint64_t floor, const struct raft_beyond *beyond)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    ASSERT_CMP(beyond->count, <=, parallel->applied.capacity);
+    for (uint32_t bit = 0; bit < beyond->count; bit++) {
+        uint64_t index = floor + 1 + bit;
+        if (!bitmap_test(beyond->bits, bit)) {
+            continue;
+        }
+        bitmap_ring_set(&parallel->applied, index);
+        bitmap_ring_set(&parallel->given, index);
+        parallel->applied_high = parallel->given_high = index;
+        if (index > raft->commit) {
+            bitmap_ring_set(&parallel->committed, index);
+            parallel->commit_high = index;
+        }
+        MARK(restored_beyond_a_hole);
     }
 }
 
-// The state machine was put to what a checkpoint holds, up to index and nothing beyond.
-void holes_restored(struct raft *raft, uint64_t index)
+// The state machine was put to what a checkpoint holds: everything up to index, and what is named
+// beyond it (NULL: nothing).
+void holes_restored(struct raft *raft, uint64_t index, const struct raft_beyond *beyond)
 {
     struct raft_parallel *parallel = raft->parallel;
     bitmap_ring_clear_range(&parallel->given, 0, parallel->given.capacity);
@@ -243,9 +279,12 @@ void holes_restored(struct raft *raft, uint64_t index)
     bitmap_ring_clear_range(&parallel->committed, 0, parallel->committed.capacity);
     holes_forget(raft);
     parallel->ready_head = parallel->ready_tail;
-    raft->applied = raft->apply_given = parallel->applied_high = index;
+    raft->applied = raft->apply_given = parallel->applied_high = parallel->given_high = index;
     raft->commit = raft->commit > index ? raft->commit : index;
     parallel->commit_high = raft->commit;
+    if (beyond != NULL) {
+        restore_beyond(raft, index, beyond);
+    }
     parallel->told_commit =
         parallel->told_commit > raft->commit ? parallel->told_commit : raft->commit;
     give_upto_commit(raft);

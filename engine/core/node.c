@@ -254,11 +254,12 @@ static void check_quorum(struct raft *raft)
 // A checkpoint that covers id replaces our log up to it. What we hold behind it stays if it
 // continues from it ("if existing log entry has same index and term as snapshot's last included
 // entry, retain log entries following it", §7).
-static enum raft_outcome on_installed(struct raft *raft, struct raft_entry_id id)
+static enum raft_outcome on_installed(struct raft *raft, struct raft_entry_id id,
+                                      const struct raft_beyond *beyond)
 {
     struct raft_log *log = &raft->log;
     if (raft->parallel != NULL) {
-        return order_on_installed(raft, id);
+        return order_on_installed(raft, id, beyond);
     }
     if (id.index <= raft->commit) {
         // The log caught up while it was made durable; the state machine is there all the same.
@@ -321,7 +322,7 @@ static enum raft_outcome dispatch(struct raft *raft, uint64_t now_ns,
         order_on_unsent(raft, input->unsent.peer, input->unsent.index);
         return RAFT_OK;
     case RAFT_IN_INSTALLED:
-        return on_installed(raft, input->installed);
+        return on_installed(raft, input->installed, input->installed_beyond);
     case RAFT_IN_SNAPSHOT_DONE:
         replicate_snapshot_done(raft, now_ns, input->snapshot_done.peer, input->snapshot_done.id);
         return RAFT_OK;

@@ -414,7 +414,8 @@ void order_on_applied(struct raft *raft, uint64_t first, uint64_t last)
 }
 
 // A checkpoint was installed (parallel groups).
-enum raft_outcome order_on_installed(struct raft *raft, struct raft_entry_id id)
+enum raft_outcome order_on_installed(struct raft *raft, struct raft_entry_id id,
+                                     const struct raft_beyond *beyond)
 {
     if (id.index < raft->applied) {
         return RAFT_STALE;
@@ -430,7 +431,7 @@ enum raft_outcome order_on_installed(struct raft *raft, struct raft_entry_id id)
     MARK(checkpoint_under_a_log_with_holes);
     uint64_t commit = raft->commit;
     install_rebase(raft, id);
-    holes_restored(raft, id.index);
+    holes_restored(raft, id.index, beyond);
     raft->verified = parallel_log(raft)->last;
     raft->reply_due = raft->leader != 0;
     rejoin_advance(raft);
@@ -494,6 +495,13 @@ bool order_restore_end(struct raft *raft)
     }
     raft->verified = log->last;
     return true;
+}
+
+void raft_restore_beyond(struct raft *raft, const struct raft_beyond *beyond)
+{
+    if (raft->parallel != NULL && beyond->count > 0) {
+        holes_restored(raft, raft->applied, beyond);
+    }
 }
 
 bool order_restore_commit(struct raft *raft, uint64_t index)

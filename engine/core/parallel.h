@@ -90,7 +90,6 @@ struct raft_parallel {
     uint64_t commit_high, applied_high;
     uint64_t given_high;      // nothing above is in given
     uint64_t noted;           // follower: what is held up to here is in quorum
-    bool is_in_order;         // give nothing beyond the commit floor
     bool acks_due;            // follower: something above the floor became durable
     uint64_t durable_high;    // follower: nothing above is durable
     struct raft_range *ready; // ring: given by commits, not taken yet
@@ -151,7 +150,7 @@ void holes_serve(struct raft *raft);
 void holes_commit_upto(struct raft *raft, uint64_t told, struct raft_range taken);
 void holes_forget(struct raft *raft);
 void holes_applied(struct raft *raft, struct raft_range range);
-void holes_restored(struct raft *raft, uint64_t index);
+void holes_restored(struct raft *raft, uint64_t index, const struct raft_beyond *beyond);
 
 // acks.c
 void acks_reset(struct raft *raft);

@@ -113,7 +113,11 @@ struct raft_input {
             uint16_t peer;
             uint64_t index;
         } unsent;
-        struct raft_entry_id installed;
+        struct {
+            struct raft_entry_id installed;
+            const struct raft_beyond
+                *installed_beyond; // parallel: applied beyond it; NULL: nothing
+        };
         struct {
             uint16_t peer;
             struct raft_entry_id id;
@@ -235,6 +239,9 @@ void raft_restore_sync(struct raft *raft, const struct raft_sync *sync);
 // file order was written (0: nothing known). Without it a node that restarts with a full log could
 // never apply, trim, and so make the room that the no-op of the next leader needs.
 void raft_restore_commit(struct raft *raft, uint64_t index);
+// Parallel groups, after raft_restore_end and before raft_restore_commit: what the checkpoint that
+// recovery began with holds beyond the entry it covers. Requires beyond->count ≤ log_entries.
+void raft_restore_beyond(struct raft *raft, const struct raft_beyond *beyond);
 
 enum raft_outcome raft_step(struct raft *raft, uint64_t now_ns, const struct raft_input *input,
                             struct raft_accept *accept);
@@ -250,11 +257,10 @@ bool raft_apply_take(struct raft *raft, uint32_t max, struct raft_range *range);
 uint64_t raft_read_needs(const struct raft *raft, const struct raft_footprint *ranges,
                          uint32_t count);
 bool raft_has_to_apply(const struct raft *raft); // would it give any?
-// Parallel groups: from now on only entries that continue the applied ones are given (true), so
-// that a checkpoint can be taken: when view.applied_high equals view.applied.
-void raft_apply_in_order(struct raft *raft, bool is_on);
 // Everything up to here is applied.
 uint64_t raft_applied(const struct raft *raft);
+// Parallel groups: what is applied beyond that floor. A checkpoint of the state has to say so.
+void raft_applied_beyond(const struct raft *raft, struct raft_beyond *beyond);
 // Is nothing applied beyond the floor? (Always, in strict groups.)
 bool raft_is_level(const struct raft *raft);
 // The commit floor to be kept with what is written to the log next (wal_note_commit): in strict

@@ -243,7 +243,8 @@ void order_fill_append(const struct raft *raft, const struct raft_peer *peer,
                        struct raft_append *append);
 void order_on_synced(struct raft *raft, struct raft_range range, uint32_t epoch);
 void order_on_applied(struct raft *raft, uint64_t first, uint64_t last);
-enum raft_outcome order_on_installed(struct raft *raft, struct raft_entry_id id);
+enum raft_outcome order_on_installed(struct raft *raft, struct raft_entry_id id,
+                                     const struct raft_beyond *beyond);
 void order_fill_hard_state(const struct raft *raft, struct raft_hard_state *state);
 void order_fill_view(const struct raft *raft, struct raft_view *view);
 bool order_acks_due(const struct raft *raft);

@@ -301,44 +301,20 @@ static uint64_t fill(struct group *group, struct apply_job *job, struct raft_ran
     return index;
 }
 
-// Can a checkpoint be taken of what is applied? In a parallel group not while a hole is below it.
-bool group_is_level(const struct group *group)
-{
-    return group->jobs_out == 0 && raft_is_level(group->raft);
-}
-
-// No new jobs from now on; is_leveling: but what it takes to fill the holes below what is applied.
-void group_pause(struct group *group, bool is_leveling)
+// No new jobs from now on.
+void group_pause(struct group *group)
 {
     group->is_paused = true;
-    group->is_leveling = is_leveling;
-    if (is_parallel(group)) {
-        raft_apply_in_order(group->raft, is_leveling);
-        group_mark_dirty(group);
-    }
-}
-
-// It is level, and stays so until the pause ends.
-void group_copy_begins(struct group *group)
-{
-    group->is_leveling = false;
-    if (is_parallel(group)) {
-        raft_apply_in_order(group->raft, false);
-    }
 }
 
 void group_resume(struct group *group)
 {
     group->is_paused = false;
-    group_copy_begins(group);
 }
 
 static bool may_dispatch(const struct group *group)
 {
-    if (group->is_halted) {
-        return false;
-    }
-    return !group->is_paused || (group->is_leveling && !raft_is_level(group->raft));
+    return !group->is_halted && !group->is_paused;
 }
 
 // The next entries to apply, of which there are some, go into the job.
@@ -372,6 +348,10 @@ bool group_is_applied(const struct group *group)
 void apply_dispatch(struct group *group)
 {
     struct reactor *reactor = group->reactor;
+    if (is_parallel(group) && !group->snapshot.in_must_persist) {
+        // The commit floor may have come to what a checkpoint had brought.
+        group->applied = raft_applied(group->raft);
+    }
     while (may_dispatch(group) && has_next(group)) {
         struct apply_job *job = apply_take_job(reactor, group, APPLY_ENTRIES);
         if (job == NULL) {

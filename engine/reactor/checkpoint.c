@@ -111,7 +111,7 @@ static int load(struct group *group, uint32_t file, const struct header *header)
         error = read_wait(disk, file, data + offset, HEADER_BYTES + offset, bytes);
     }
     if (error == 0) {
-        bool is_whole = stream_is_whole(data, header->stream_bytes);
+        bool is_whole = stream_is_whole(group, data, header->stream_bytes);
         error = is_whole ? stream_restore(group, data, header->stream_bytes) : -EBADMSG;
     }
     free(data);
@@ -209,7 +209,7 @@ static bool begin(struct group *group, struct raft_entry_id covers)
         return false;
     }
     reactor->checkpointing = group;
-    group_pause(group, covers.index == 0);
+    group_pause(group);
     checkpoint->is_open = true;
     checkpoint->covers = covers;
     checkpoint->state = CHECKPOINT_COPYING;
@@ -271,16 +271,6 @@ static void finish(struct group *group, bool is_durable)
     if (group->snapshot.in_must_persist) {
         snapshot_persisted(group);
     }
-}
-
-// One of a peer has come. Ours waits as long as there are holes below what is applied, and perhaps
-// that is what fills them: the log behind it may be gone. False: ours is being copied.
-bool checkpoint_gives_way(struct group *group)
-{
-    if (group->checkpoint.state != CHECKPOINT_IDLE && group->is_leveling) {
-        finish(group, false);
-    }
-    return group->checkpoint.state == CHECKPOINT_IDLE;
 }
 
 static void submit(struct group *group, enum disk_op op, uint64_t offset, uint32_t bytes)
@@ -386,6 +376,18 @@ static void on_completion(struct group *group, int32_t result)
     }
 }
 
+// Of what is applied, or (covers is known then) of a state that was installed.
+static void begin_copy(struct group *group)
+{
+    struct checkpoint *checkpoint = &group->checkpoint;
+    struct raft_beyond beyond = group->restored;
+    if (checkpoint->covers.index == 0) {
+        checkpoint->covers = raft_id_at(group->raft, group->applied);
+        raft_applied_beyond(group->raft, &beyond);
+    }
+    stream_begin(&checkpoint->stream, group, &beyond);
+}
+
 bool checkpoint_poll(struct reactor *reactor)
 {
     struct group *group = reactor->checkpointing;
@@ -402,15 +404,11 @@ bool checkpoint_poll(struct reactor *reactor)
         on_completion(group, completion.result);
         return true;
     }
-    if (group->jobs_out > 0 || (group->is_leveling && !group_is_level(group))) {
+    if (group->jobs_out > 0) {
         return false; // what was handed to a worker comes first
     }
     if (!checkpoint->stream.is_active) {
-        group_copy_begins(group);
-        if (checkpoint->covers.index == 0) {
-            checkpoint->covers = raft_id_at(group->raft, group->applied);
-        }
-        stream_begin(&checkpoint->stream, group);
+        begin_copy(group);
     }
     copy(group);
     return true;

@@ -175,11 +175,14 @@ enum checkpoint_state {
     CHECKPOINT_SEALING
 };
 
+enum { STREAM_READ_BYTES_MIN = 512 };
+
 // Stop and copy: apply of the group pauses while its state is read out in pieces, one a poll
 // iteration.
 struct stream_out {
     struct group *group;
     bool is_active;
+    struct raft_beyond beyond; // of the state
     uint64_t session_offset, session_bytes;
     bool is_app_done;
     uint32_t crc;
@@ -270,7 +273,8 @@ struct group {
     bool is_paused;     // no new apply jobs: a checkpoint is copied or restored
     bool has_entries;   // recovery found some
     bool was_parallel;  // ... and something that only parallel groups write
-    bool is_leveling;   // ... but those that fill holes below what is applied, before it is copied
+    // What the state put in place of the old one holds beyond its floor, until the core knows.
+    struct raft_beyond restored;
     struct raft_sync sync; // to be written when there is room; term 0: none
     struct app_room app_room;
     uint32_t worker;
@@ -286,14 +290,12 @@ struct group {
     } moved;
 };
 
-bool group_is_level(const struct group *group);
 void group_fill_footprints(struct group *group, struct raft_input *input,
                            const uint8_t *const *payloads, const struct wire_ranges *declared);
 uint8_t group_ask_footprint(app_footprint_of *footprint, const void *payload, uint32_t bytes,
                             struct raft_footprint *out);
 uint8_t group_copy_footprint(const struct wire_ranges *declared, struct raft_footprint *out);
-void group_pause(struct group *group, bool is_leveling);
-void group_copy_begins(struct group *group);
+void group_pause(struct group *group);
 void group_resume(struct group *group);
 bool group_is_applied(const struct group *group);
 
@@ -459,10 +461,10 @@ void mailbox_leadership_lost(struct group *group);
 void mailbox_abandon(struct reactor *reactor);
 
 // stream.c
-void stream_begin(struct stream_out *stream, struct group *group);
+void stream_begin(struct stream_out *stream, struct group *group, const struct raft_beyond *beyond);
 int64_t stream_read(struct stream_out *stream, void *buffer, uint64_t capacity);
 void stream_end(struct stream_out *stream);
-bool stream_is_whole(const uint8_t *data, uint64_t bytes);
+bool stream_is_whole(const struct group *group, const uint8_t *data, uint64_t bytes);
 int stream_restore(struct group *group, const uint8_t *data, uint64_t bytes);
 
 // checkpoint.c
@@ -470,7 +472,6 @@ int checkpoint_recover(struct group *group, char *reason, size_t reason_bytes);
 bool checkpoint_poll(struct reactor *reactor);
 void checkpoint_start(struct group *group);
 bool checkpoint_start_installed(struct group *group, struct raft_entry_id covers);
-bool checkpoint_gives_way(struct group *group); // to one of a peer that has come
 void checkpoint_close(struct group *group);
 
 // tail.c

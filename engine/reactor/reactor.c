@@ -244,6 +244,7 @@ static void restore_groups(struct reactor *reactor)
         raft_restore_identity(group->raft, wal_hard_state(reactor->wal, group->id),
                               reactor->recovery.boot, is_intact);
         raft_restore_end(group->raft, reactor->now_ns);
+        raft_restore_beyond(group->raft, &group->restored);
         if (is_intact) {
             raft_restore_commit(group->raft, wal_recovered_commit(reactor->wal, group->id));
         }

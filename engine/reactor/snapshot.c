@@ -94,7 +94,7 @@ void snapshot_want(struct group *group, uint64_t peers)
     if (snapshot->users > 0 && !snapshot->is_ready && !snapshot->is_building && !group->is_paused &&
         group->applied > 0) {
         snapshot->is_building = true;
-        group_pause(group, true);
+        group_pause(group);
     }
 }
 
@@ -130,13 +130,14 @@ static bool reserve(struct snapshot *snapshot, uint64_t bytes)
 static void build(struct group *group)
 {
     struct snapshot *snapshot = &group->snapshot;
-    if (group->jobs_out > 0 || (group->is_leveling && !group_is_level(group))) {
+    if (group->jobs_out > 0) {
         return;
     }
     if (!snapshot->stream.is_active) {
-        group_copy_begins(group);
+        struct raft_beyond beyond;
         snapshot->covers = raft_id_at(group->raft, group->applied);
-        stream_begin(&snapshot->stream, group);
+        raft_applied_beyond(group->raft, &beyond);
+        stream_begin(&snapshot->stream, group, &beyond);
     }
     int64_t count = -ENOMEM;
     if (reserve(snapshot, snapshot->bytes + CHECKPOINT_CHUNK_BYTES)) {
@@ -377,7 +378,9 @@ static bool begin_in(struct group *group, uint16_t from, const struct wire_snaps
 static void tell_core(struct group *group)
 {
     struct snapshot *snapshot = &group->snapshot;
-    const struct raft_input input = {.kind = RAFT_IN_INSTALLED, .installed = snapshot->in_covers};
+    const struct raft_input input = {.kind = RAFT_IN_INSTALLED,
+                                     .installed = snapshot->in_covers,
+                                     .installed_beyond = &group->restored};
     group_step(group, &input, NULL, 0);
     MARK(checkpoint_installed_from_a_peer);
     group->reactor->counters.snapshots_installed++;
@@ -391,7 +394,7 @@ static void install(struct group *group)
 {
     struct reactor *reactor = group->reactor;
     struct snapshot *snapshot = &group->snapshot;
-    if (!stream_is_whole(snapshot->in_data, snapshot->in_total)) {
+    if (!stream_is_whole(group, snapshot->in_data, snapshot->in_total)) {
         forget_in(snapshot); // the leader begins again
         return;
     }
@@ -409,7 +412,7 @@ static void install(struct group *group)
         tell_core(group);
         return;
     }
-    group_pause(group, false);
+    group_pause(group);
     snapshot->in_must_persist = true;
 }
 
@@ -422,7 +425,7 @@ void snapshot_persisted(struct group *group)
         snapshot->in_must_persist = false;
         tell_core(group);
     } else {
-        group_pause(group, false);
+        group_pause(group);
     }
 }
 
@@ -444,7 +447,8 @@ void on_snapshot(struct group *group, uint16_t from, uint64_t term,
         reply_to(group, from, part->last, part->total_bytes, true); // we are there already
         return;
     }
-    if (group->jobs_out > 0 || !checkpoint_gives_way(group) || !begin_in(group, from, part)) {
+    if (group->jobs_out > 0 || group->checkpoint.state != CHECKPOINT_IDLE ||
+        !begin_in(group, from, part)) {
         return;
     }
     take_part(snapshot, part);

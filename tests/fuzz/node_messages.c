@@ -108,11 +108,12 @@ void node_do_take_checkpoint(struct fuzz_input *input)
 {
     struct group *group = node_group(fuzz_u8(input) & 1);
     struct stream_out out = {0};
-    if (group->is_paused || group->jobs_out > 0 || group->snapshot.is_building ||
-        !group_is_level(group)) {
+    struct raft_beyond beyond;
+    if (group->is_paused || group->jobs_out > 0 || group->snapshot.is_building) {
         return;
     }
-    stream_begin(&out, group);
+    raft_applied_beyond(group->raft, &beyond);
+    stream_begin(&out, group, &beyond);
     node.stream_bytes = 0;
     int64_t got;
     while ((got = stream_read(&out, node.stream + node.stream_bytes,

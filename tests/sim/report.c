@@ -174,6 +174,9 @@ static void print_options(const struct sim_options *options)
     if (options->look_behind != 0) {
         printf(" look-behind of %u,", options->look_behind);
     }
+    if (options->checkpoint_at_holes != 0) {
+        printf(" checkpoints at one hole in %u,", options->checkpoint_at_holes);
+    }
     printf(" faults of");
     for (uint32_t class = 0; class < SIM_CLASSES; class ++) {
         if ((options->classes >> class & 1) != 0) {

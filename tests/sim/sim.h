@@ -149,6 +149,9 @@ struct sim_options {
     enum raft_order order;
     enum sim_ranges ranges;
     uint32_t look_behind; // parallel; 0: what entries depend on decides alone
+    // Parallel: one poll in so many that meet holes below what is applied begins a checkpoint;
+    // 0: only when one is due.
+    uint32_t checkpoint_at_holes;
     uint32_t nodes, groups, reactors, workers, clients;
     bool is_volatile;
     uint32_t frame_bytes, log_entries, window_entries;
@@ -283,13 +286,20 @@ struct sim_app {
     } state;
     uint64_t stream_offset;
     bool is_streaming;
-    // Parallel: what it applied since it was restored, by index, as far back as an order can
-    // differ.
+    // Parallel: what it applied, by index, as far back as an order can differ.
     struct {
         uint64_t index;
         uint32_t touches;
     } applied[SIM_LOG_ENTRIES_MAX];
+    // What a checkpoint begins with.
+    struct {
+        struct sim_state state;
+        uint64_t applied[SIM_LOG_ENTRIES_MAX / 64]; // parallel: bit of each index, modulo
+    } image;
 };
+
+// Parallel: is the command at this index (≤ state.last) in the state?
+bool sim_app_has_applied(const struct sim_app *app, uint64_t index);
 
 enum sim_action { SIM_GET, SIM_PUT, SIM_DELETE, SIM_CAS };
 
@@ -664,7 +674,7 @@ void sim_check_sent(struct sim_seat *seat, const uint8_t *data, uint32_t bytes);
 bool sim_check_is_spare(const struct sim_node *node);
 void sim_check_applied(struct sim_app *app, uint64_t index, const struct sim_command *command);
 // Is its state what the log gives when it is applied in its order?
-void sim_check_state(struct sim_app *app);
+void sim_check_state(struct sim_app *app, bool may_lack);
 void sim_check_states(struct sim *sim);
 void sim_check_digests(struct sim *sim);
 bool sim_is_at_rest(struct sim *sim); // nobody keeps a checkpoint for, or of, another

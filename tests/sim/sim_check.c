@@ -777,14 +777,16 @@ void sim_check_applied(struct sim_app *app, uint64_t index, const struct sim_com
     note_executed(app, index, command);
 }
 
-// The state is what the log gives when it is applied in its order.
-void sim_check_state(struct sim_app *app)
+// The state is what the log gives when it is applied in its order. may_lack: but for what is not
+// applied yet.
+void sim_check_state(struct sim_app *app, bool may_lack)
 {
     const struct sim_truth *truth = &app->sim->truths[app->group];
     struct sim_state state = {0};
     for (uint64_t index = 1; index <= app->state.last && index <= truth->executed_last; index++) {
         const struct sim_command *command = &truth->executed[index];
-        if (command->number != 0) {
+        bool is_in = !may_lack || sim_app_has_applied(app, index);
+        if (command->number != 0 && is_in) {
             uint32_t result = sim_app_execute(&state, command);
             sim_app_chain(&state, app->sim->options.order, index, command, result);
         }
@@ -800,7 +802,7 @@ void sim_check_states(struct sim *sim)
         for (uint16_t id = 1; id <= sim->options.nodes; id++) {
             struct sim_seat *seat = sim_seat_of(sim, id, number);
             if (seat != NULL) {
-                sim_check_state((struct sim_app *)reactor_group(seat->reactor, number)->app);
+                sim_check_state((struct sim_app *)reactor_group(seat->reactor, number)->app, false);
             }
         }
     }

@@ -365,6 +365,18 @@ static void poll_ghost(struct sim_seat *seat)
     sim_at(sim, SIM_EVENT_SEAT + seat->number, sim->now_ns + 1 + prng_below(&sim->prng, SIM_MS));
 }
 
+static void begin_checkpoints(struct sim_seat *seat)
+{
+    struct sim *sim = seat->node->sim;
+    for (uint32_t slot = 0; slot < seat->reactor->group_count; slot++) {
+        struct group *group = &seat->reactor->groups[slot];
+        if (!raft_is_level(group->raft) &&
+            prng_chance(&sim->prng, 1, sim->options.checkpoint_at_holes)) {
+            checkpoint_start(group);
+        }
+    }
+}
+
 void sim_seat_poll(struct sim_seat *seat)
 {
     struct sim_node *node = seat->node;
@@ -380,6 +392,9 @@ void sim_seat_poll(struct sim_seat *seat)
     }
     if (node->is_stopping) {
         reactor_drain(seat->reactor);
+    }
+    if (sim->options.checkpoint_at_holes != 0) {
+        begin_checkpoints(seat);
     }
     bool was_busy = reactor_poll(seat->reactor, &deadline_ns);
     SIM_CHECK(sim, seat->net.rx_out == 0, "leak", "node %u keeps %u received frames", node->id,

@@ -12,6 +12,7 @@
 //                      follower beyond a hole, too
 //   look-behind        ... and there not behind more missing ones than a look-behind buffer knows
 //   (apply-order       the same of what is applied: sim_app.c)
+//   applied-set        what is applied beyond a hole, says the core, is what the state machine has
 //
 // What a node installed, or held when it could acknowledge it, is taken from the node itself; what
 // a leader believes is held against it.
@@ -216,6 +217,37 @@ static void check_beyond(struct sim_seat *seat, uint16_t group, const struct raf
     }
 }
 
+// Did it come with a checkpoint, as applied beyond a hole? The log may lack it, or have what an
+// older log had there.
+static bool is_restored(const struct sim_seat *seat, uint16_t number, const struct raft *raft,
+                        uint64_t index)
+{
+    const struct raft_beyond *beyond = &reactor_group(seat->reactor, number)->restored;
+    uint64_t bit = index - raft->log.base.index - 1;
+    return bit < beyond->count && bitmap_test(beyond->bits, bit);
+}
+
+static void check_committed_beyond(struct sim_seat *seat, uint16_t group, const struct raft *raft,
+                                   uint64_t index)
+{
+    struct sim *sim = seat->node->sim;
+    const struct sim_truth *truth = &sim->truths[group];
+    const struct raft_entry *entry = raft_entry_at(raft, index);
+    SIM_CHECK(sim,
+              raft->role == RAFT_LEADER ||
+                  (index < truth->capacity && truth->committed[index].is_known),
+              "conflict-order", "node %u group %u: follows, and commits %lu on its own",
+              seat->node->id, group, index);
+    if (is_restored(seat, group, raft, index)) {
+        return;
+    }
+    SIM_CHECK(sim, entry != NULL, "conflict-order", "node %u group %u: committed %lu and lacks it",
+              seat->node->id, group, index);
+    const struct raft_entry_id id = {.term = entry->term, .index = index};
+    sim_check_committed(seat, group, id, id.term, entry->head.crc);
+    check_beyond(seat, group, raft, index);
+}
+
 static void check_commit(struct sim_seat *seat, uint16_t group, const struct raft *raft,
                          struct sim_seen *seen)
 {
@@ -231,16 +263,7 @@ static void check_commit(struct sim_seat *seat, uint16_t group, const struct raf
         bool is_committed = bitmap_ring_test(&parallel->committed, index);
         put(seen->is_committed, index, is_committed);
         if (is_committed && !was_committed) {
-            const struct raft_entry *entry = raft_entry_at(raft, index);
-            const struct raft_entry_id id = {.term = entry->term, .index = index};
-            const struct sim_truth *truth = &seat->node->sim->truths[group];
-            SIM_CHECK(seat->node->sim,
-                      raft->role == RAFT_LEADER ||
-                          (index < truth->capacity && truth->committed[index].is_known),
-                      "conflict-order", "node %u group %u: follows, and commits %lu on its own",
-                      seat->node->id, group, index);
-            sim_check_committed(seat, group, id, id.term, entry->head.crc);
-            check_beyond(seat, group, raft, index);
+            check_committed_beyond(seat, group, raft, index);
         }
     }
 }
@@ -397,7 +420,7 @@ static void check_monotonic(struct sim_seat *seat, uint16_t group, const struct 
     struct sim *sim = seat->node->sim;
     const struct raft_parallel *parallel = raft->parallel;
     // A checkpoint that is installed puts the state machine to what it holds.
-    bool is_put = parallel->applied_high == raft->applied && raft->applied > seen->applied;
+    bool is_put = raft->log.base.index > seen->base && raft->log.base.index > seen->applied;
     SIM_CHECK(sim, parallel->sync_term >= seen->sync_term && parallel->sync_term <= raft->term,
               "monotonic", "node %u group %u: in term %lu sync_term became %lu after %lu",
               seat->node->id, group, raft->term, parallel->sync_term, seen->sync_term);
@@ -407,6 +430,28 @@ static void check_monotonic(struct sim_seat *seat, uint16_t group, const struct 
     SIM_CHECK(sim, parallel->applied_high >= seen->applied_high || is_put, "monotonic",
               "node %u group %u: what is applied fell from %lu to %lu", seat->node->id, group,
               seen->applied_high, parallel->applied_high);
+}
+
+// What the core takes for applied beyond a hole is what the state machine has applied, from before
+// a checkpoint or since; and of what it takes for missing, that has none.
+static void check_applied(struct sim_seat *seat, uint16_t number, const struct raft *raft)
+{
+    const struct group *group = reactor_group(seat->reactor, number);
+    const struct sim_app *app = (const struct sim_app *)group->app;
+    const struct sim_truth *truth = &seat->node->sim->truths[number];
+    if (group->jobs_out > 0 || group->snapshot.in_must_persist || group->is_halted) {
+        return; // the one is ahead of the other
+    }
+    for (uint64_t index = raft->applied + 1;
+         index <= raft->parallel->applied_high && index <= truth->executed_last; index++) {
+        bool is_applied = bitmap_ring_test(&raft->parallel->applied, index);
+        SIM_CHECK(seat->node->sim,
+                  truth->executed[index].number == 0 ||
+                      is_applied == (index <= app->state.last && sim_app_has_applied(app, index)),
+                  "applied-set",
+                  "node %u group %u: entry %lu is %sapplied beyond %lu, says the core",
+                  seat->node->id, number, index, is_applied ? "" : "not ", raft->applied);
+    }
 }
 
 void sim_parallel_look(struct sim_seat *seat, uint16_t group, const struct raft *raft,
@@ -420,6 +465,7 @@ void sim_parallel_look(struct sim_seat *seat, uint16_t group, const struct raft 
         check_leader(seat, group, raft, seen);
     }
     check_commit(seat, group, raft, seen);
+    check_applied(seat, group, raft);
     seen->sync_term = parallel->sync_term;
     seen->sync_end = parallel->sync_end;
     seen->commit_high = parallel->commit_high;

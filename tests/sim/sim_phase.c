@@ -40,45 +40,13 @@ static bool is_intact(struct sim *sim, uint16_t id)
     return is_whole;
 }
 
-// Where the log of a replica ends: as it will come back, if it is down.
-static uint64_t last_of(struct sim *sim, uint16_t id, uint16_t group)
-{
-    const struct raft *raft = sim_raft(sim, id, group);
-    if (raft != NULL) {
-        return raft->log.last;
-    }
-    uint32_t which = group % WIRE_CLASSES % sim->options.reactors;
-    return sim->options.is_volatile ? 0 : sim->nodes[id - 1].seats[which]->seen[group].last;
-}
-
-// Known, and not mended (engine/README.md, "Known gaps"): who applied beyond a hole of a parallel
-// group gives no checkpoint, and where all it reaches are nodes that need one, nobody fills the
-// hole. All must be there then.
-static bool needs_everybody(struct sim *sim)
-{
-    bool needs = false;
-    for (uint16_t group = 0; group < sim->options.groups; group++) {
-        uint64_t base = 0, last = UINT64_MAX;
-        bool is_ahead = false;
-        for (uint16_t id = 1; id <= sim->options.nodes; id++) {
-            const struct raft *raft = sim_raft(sim, id, group);
-            uint64_t ends = last_of(sim, id, group);
-            last = ends < last ? ends : last;
-            base = raft != NULL && raft->log.base.index > base ? raft->log.base.index : base;
-            is_ahead |= raft != NULL && !raft_is_level(raft);
-        }
-        needs |= is_ahead && last < base;
-    }
-    return needs;
-}
-
 // Keeps a majority of intact nodes, freezes others by chance. False: too few are left, the groups
 // may rightly be halted.
 static bool keep_quorum(struct sim *sim)
 {
     uint32_t intact = 0, kept = 0;
     // What went down with its memory has to be told by the others: it comes back in the last phase.
-    bool must_stay = sim->options.is_volatile || needs_everybody(sim);
+    bool must_stay = sim->options.is_volatile;
     for (uint16_t id = 1; id <= sim->options.nodes; id++) {
         intact += is_intact(sim, id);
         kept++;
@@ -251,7 +219,7 @@ static bool cut_one_link(struct sim *sim, uint16_t *a, uint16_t *b)
 {
     uint16_t up[SIM_NODES_MAX];
     uint32_t count = list_whole(sim, up);
-    if (count <= majority(sim) || prng_chance(&sim->prng, 1, 2) || needs_everybody(sim)) {
+    if (count <= majority(sim) || prng_chance(&sim->prng, 1, 2)) {
         return false;
     }
     uint32_t first = (uint32_t)prng_below(&sim->prng, count);

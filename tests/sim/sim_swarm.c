@@ -270,6 +270,15 @@ static uint32_t draw_look_behind(uint64_t seed, enum raft_order order)
     return looks_behind ? (uint32_t)between(&prng, 1, 4) : 0;
 }
 
+// Holes are filled soon, and few checkpoints that are due meet any.
+static uint32_t draw_checkpoint_at_holes(const struct sim_options *options)
+{
+    struct prng prng;
+    prng_init(&prng, options->seed ^ 8);
+    bool is_possible = options->order == RAFT_ORDER_PARALLEL && !options->is_volatile;
+    return is_possible && one_in(&prng, 2) ? (uint32_t)between(&prng, 1, 16) : 0;
+}
+
 void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed,
                enum raft_order order, uint32_t operations, uint32_t faults)
 {
@@ -280,6 +289,7 @@ void sim_swarm(struct sim_options *options, struct sim_plan *plan, uint64_t seed
     options->ranges = draw_ranges(seed, order);
     options->look_behind = draw_look_behind(seed, order);
     draw_cluster(options, &prng);
+    options->checkpoint_at_holes = draw_checkpoint_at_holes(options);
     options->classes = (uint32_t)(prng_next(&prng) & prng_next(&prng)) & ((1u << SIM_CLASSES) - 1);
     options->classes |= one_in(&prng, 4) ? (1u << SIM_CLASSES) - 1 : 1u << SIM_CLASS_CRASH;
     if (one_in(&prng, 8)) { // leaders come and go all the time: the situations of figure 8

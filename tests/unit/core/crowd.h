@@ -49,8 +49,9 @@ struct crowd_disk {
     bool is_hard_pending;
     uint64_t checkpoint; // covers up to here
     uint64_t checkpoint_term;
-    bool is_incomplete; // it lost entries and does not hold all of them again
-    uint8_t *sessions;  // of the checkpoint
+    struct raft_beyond beyond; // ... and these
+    bool is_incomplete;        // it lost entries and does not hold all of them again
+    uint8_t *sessions;         // of the checkpoint
     uint64_t sessions_bytes;
 };
 
@@ -87,6 +88,7 @@ struct crowd_rough {
 // What happened in all runs.
 struct crowd_counts {
     uint64_t applied, beyond, beyond_at_followers, noops, fetches, checkpoints;
+    uint64_t checkpoints_beyond; // of a state with holes
     uint64_t retries, outside, losses, replays;
 };
 
@@ -145,7 +147,7 @@ void crowd_app_open(struct crowd_node *node);
 void crowd_app_close(struct crowd_node *node);
 void crowd_app_apply(struct crowd_node *node);   // some, or reports what it applied
 void crowd_app_save(struct crowd_node *node);    // to its checkpoint, which says the same whoever
-                                                 // makes it
+                                                 // makes it, if it has no holes
 void crowd_app_restore(struct crowd_node *node); // its state becomes that of its checkpoint
 
 // crowd_truth.c

@@ -119,6 +119,7 @@ void crowd_disk_start(struct crowd_node *node)
     uint64_t commit = restore_log(node);
     raft_restore_identity(node->raft, node->disk.hard, node->disk.boot, is_whole);
     raft_restore_end(node->raft, crowd.now);
+    raft_restore_beyond(node->raft, &node->disk.beyond);
     if (is_whole) {
         raft_restore_commit(node->raft, commit);
     }
@@ -212,6 +213,7 @@ void crowd_disk_lose(struct crowd_node *node)
     disk->count = kept;
     if (crowd.rough.is_volatile) {
         disk->checkpoint = disk->checkpoint_term = 0;
+        disk->beyond.count = 0;
     }
     crowd.counts.losses++;
     disk->is_incomplete = true;

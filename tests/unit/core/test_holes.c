@@ -282,33 +282,104 @@ static void an_install_that_lacks_what_is_applied_is_refused(void)
     member_close();
 }
 
-// A checkpoint is one state of the log: until the holes below what is applied are filled, nothing
-// more is applied beyond them.
-static void for_a_checkpoint_holes_are_filled_first(void)
+// --- checkpoints: what the state holds beyond its floor belongs to them ---
+
+static void check_beyond(uint32_t count, uint64_t bits)
+{
+    struct raft_beyond beyond;
+    raft_applied_beyond(member.raft, &beyond);
+    CHECK_EQUAL(beyond.count, count);
+    CHECK_EQUAL(beyond.bits[0], bits);
+}
+
+static void a_checkpoint_names_what_is_applied_beyond_a_hole(void)
 {
     member_open(3);
+    check_beyond(0, 0);
     lack_entry_2();
     tell(5);
     CHECK(member_gives(1, 1));
     CHECK(member_gives(3, 3));
     member_applied(1, 1);
+    check_beyond(0, 0);
     member_applied(3, 3);
-    CHECK(!raft_is_level(member.raft));
-    raft_apply_in_order(member.raft, true);
-    take(7, 0);
-    tell(7);
-    CHECK_TEXT(member_given(), "5"); // that was given before
+    check_beyond(2, 2);
+    CHECK(member_gives(5, 5));
     member_applied(5, 5);
-    CHECK_TEXT(member_given(), "");
+    check_beyond(4, 8 + 2);
     take(2, 0);
-    CHECK_TEXT(member_given(), "2 4");
-    member_applied(2, 2);
+    CHECK(member_gives(2, 2));
+    member_applied(2, 2); // and 3 with it
+    check_beyond(2, 2);
+    CHECK(member_gives(4, 4));
     member_applied(4, 4);
-    CHECK(raft_is_level(member.raft));
     CHECK_EQUAL(raft_applied(member.raft), 5);
-    raft_apply_in_order(member.raft, false);
+    check_beyond(0, 0);
+    member_close();
+}
+
+// What a checkpoint of a peer held beyond what it covers is applied, though the log here never had
+// it, and is not given again when it comes.
+static void what_an_installed_state_holds_is_not_applied_again(void)
+{
+    member_open(3);
+    follow(1, 0);
+    take(1, 0);
+    tell(1);
+    replica_settle(&member);
+    CHECK(member_gives(1, 1));
+    member_applied(1, 1);
+    const struct raft_beyond beyond = {.count = 4, .bits = {8 + 2}}; // 5 and 7
+    struct raft_input installed = {
+        .kind = RAFT_IN_INSTALLED, .installed = {1, 3}, .installed_beyond = &beyond};
+    replica_step(&member, &installed);
+    raft_check_invariants(member.raft);
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.applied, 3);
+    CHECK_EQUAL(member.view.applied_high, 7);
+    CHECK_EQUAL(member.view.commit_high, 7);
+    check_beyond(4, 8 + 2);
+    CHECK_TEXT(member_given(), "");
+    take(7, 1);
+    take(5, 1);
+    tell(7);
+    CHECK_TEXT(member_given(), "");
+    take(4, 0);
+    CHECK(member_gives(4, 4));
+    member_applied(4, 4);
+    CHECK_EQUAL(raft_applied(member.raft), 5);
+    check_beyond(2, 2);
     take(6, 0);
-    CHECK_TEXT(member_given(), "6-7");
+    CHECK(member_gives(6, 6));
+    member_applied(6, 6);
+    CHECK_EQUAL(raft_applied(member.raft), 7);
+    take(8, 0);
+    tell(8);
+    CHECK(member_gives(8, 8));
+    CHECK_TEXT(member_given(), "");
+    member_close();
+}
+
+// The log caught up with the checkpoint while that was made durable: the rest is given, and what
+// the state holds is not.
+static void what_an_installed_state_holds_may_lie_below_the_commit_floor(void)
+{
+    member_open(3);
+    follow(1, 0);
+    for (uint64_t index = 1; index <= 6; index++) {
+        take(index, 0);
+    }
+    tell(6);
+    const struct raft_beyond beyond = {.count = 2, .bits = {2}}; // 4
+    struct raft_input installed = {
+        .kind = RAFT_IN_INSTALLED, .installed = {1, 2}, .installed_beyond = &beyond};
+    replica_step(&member, &installed);
+    raft_check_invariants(member.raft);
+    CHECK(member_gives(3, 3));
+    CHECK(member_gives(5, 6));
+    CHECK_TEXT(member_given(), "");
+    member_applied(3, 3);
+    CHECK_EQUAL(raft_applied(member.raft), 4);
     member_close();
 }
 
@@ -351,7 +422,9 @@ int main(int argc, char **argv)
         TEST(after_a_restart_what_is_found_is_applied_in_order),
         TEST(after_an_install_nothing_is_applied_twice),
         TEST(an_install_that_lacks_what_is_applied_is_refused),
-        TEST(for_a_checkpoint_holes_are_filled_first),
+        TEST(a_checkpoint_names_what_is_applied_beyond_a_hole),
+        TEST(what_an_installed_state_holds_is_not_applied_again),
+        TEST(what_an_installed_state_holds_may_lie_below_the_commit_floor),
         TEST(a_checkpoint_of_a_peer_undoes_what_was_applied_beyond_it)};
     return test_run("core holes", cases, TEST_COUNT(cases), argc, argv);
 }

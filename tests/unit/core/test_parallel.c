@@ -101,15 +101,16 @@ static void random_schedules(void)
     const struct crowd_counts *seen = &crowd.counts;
     printf(
         "applied %lu, ahead of another %lu, beyond a hole in the log %lu, no-ops %lu, fetches %lu, "
-        "checkpoints %lu, terms %lu\n",
+        "checkpoints %lu, of a state with holes %lu, terms %lu\n",
         (unsigned long)seen->applied, (unsigned long)seen->beyond,
         (unsigned long)seen->beyond_at_followers, (unsigned long)seen->noops,
-        (unsigned long)seen->fetches, (unsigned long)seen->checkpoints, (unsigned long)terms_seen);
+        (unsigned long)seen->fetches, (unsigned long)seen->checkpoints,
+        (unsigned long)seen->checkpoints_beyond, (unsigned long)terms_seen);
     printf("retries %lu, outside %lu, lost logs %lu, replays %lu\n", (unsigned long)seen->retries,
            (unsigned long)seen->outside, (unsigned long)seen->losses, (unsigned long)seen->replays);
     if (runs >= 100) {
         CHECK(seen->beyond > 0 && seen->beyond_at_followers > 0 && seen->noops > 0 &&
-              seen->fetches > 0 && seen->checkpoints > 0);
+              seen->fetches > 0 && seen->checkpoints > 0 && seen->checkpoints_beyond > 0);
         CHECK(seen->retries > 0 && seen->outside > 0 && seen->losses > 0 && seen->replays > 0);
     }
     crowd_close();
