@@ -111,16 +111,11 @@ bool acks_has(const struct raft *raft, uint32_t slot, uint64_t index)
 // Up to where a majority holds everything by their floors alone.
 static uint64_t majority_floor(const struct raft *raft)
 {
-    uint64_t sorted[RAFT_NODES_MAX];
+    uint64_t floors[RAFT_NODES_MAX];
     for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
-        uint64_t upto = floor_of(raft, slot);
-        uint32_t at = slot;
-        for (; at > 0 && sorted[at - 1] < upto; at--) {
-            sorted[at] = sorted[at - 1];
-        }
-        sorted[at] = upto;
+        floors[slot] = floor_of(raft, slot);
     }
-    return sorted[raft->majority - 1];
+    return commit_majority_floor(raft, floors);
 }
 
 // Which entries of the word that has `index` does a majority hold? Voters are added up in three

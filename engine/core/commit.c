@@ -19,19 +19,29 @@ static uint64_t counted_match(const struct raft *raft, uint32_t slot)
     return raft->peers[slot].intact ? raft->peers[slot].match : 0;
 }
 
+// Voters hold everything up to `floors`, by slot; in any order behind the call. Up to where does a
+// majority?
+uint64_t commit_majority_floor(const struct raft *raft, uint64_t *floors)
+{
+    for (uint32_t slot = 1; slot < raft->config.voter_count; slot++) {
+        uint64_t upto = floors[slot];
+        uint32_t at = slot;
+        for (; at > 0 && floors[at - 1] < upto; at--) {
+            floors[at] = floors[at - 1];
+        }
+        floors[at] = upto;
+    }
+    return floors[raft->majority - 1];
+}
+
 // What a majority holds durably.
 uint64_t commit_quorum_index(const struct raft *raft)
 {
-    uint64_t sorted[RAFT_NODES_MAX];
+    uint64_t floors[RAFT_NODES_MAX];
     for (uint32_t slot = 0; slot < raft->config.voter_count; slot++) {
-        uint64_t match = counted_match(raft, slot);
-        uint32_t at = slot;
-        for (; at > 0 && sorted[at - 1] < match; at--) {
-            sorted[at] = sorted[at - 1];
-        }
-        sorted[at] = match;
+        floors[slot] = counted_match(raft, slot);
     }
-    return sorted[raft->majority - 1];
+    return commit_majority_floor(raft, floors);
 }
 
 void commit_advance(struct raft *raft)

@@ -204,6 +204,7 @@ struct raft_peer *peer_of(struct raft *raft, uint16_t id);
 
 // commit.c
 void commit_advance(struct raft *raft);
+uint64_t commit_majority_floor(const struct raft *raft, uint64_t *floors);
 uint64_t commit_quorum_index(const struct raft *raft);
 bool commit_round_confirmed(const struct raft *raft, uint64_t round, uint16_t without);
 bool commit_in_term(const struct raft *raft);
