@@ -1,13 +1,14 @@
 // The world in a box: whole clusters in one thread and virtual time. Core, wire, reactor, log and
 // client library as they ship, on a simulated network, disks, clocks and apply workers.
 //
-//     clients ──frames──▶ sim_net ──▶ reactor_poll ──▶ sim_disk          one 64-bit seed decides
-//     everything:
-//        ▲                               │   └──rings──▶ workers           sim_swarm.c   what the
-//        cluster is like, and which faults └─────────── answers ◀──────────┘                 ▼
-//        sim_fault.c   carries them out
-//      history ──▶ linear.c            sim_check.c ◀── sim_app.c           sim.c         the order
-//      of events
+//     clients ──frames──▶ sim_net ──▶ reactor_poll ──▶ sim_disk
+//      ▲  │                              │   └──rings──▶ workers
+//      └──│────────── answers ◀──────────┘
+//         ▼
+//      history ──▶ linear.c           sim_check.h ◀── sim_app.c
+//
+// One 64-bit seed decides everything: sim_swarm.c what the cluster is like, and which faults
+// happen; sim_fault.c carries them out; sim.c has the order of events.
 //
 // An event is a frame delivered, a disk request completed, a poll of a reactor, a worker or a
 // client, or a fault. Each has a time; ties are broken by number; nothing else decides what comes
@@ -357,7 +358,7 @@ struct sim_client {
 };
 
 // ------------------------------------------------------------------------------------------------
-// sim_check.c
+// sim_check.h: what is known, and was seen
 
 struct sim_id {
     uint64_t term;
@@ -680,18 +681,9 @@ void sim_check_digests(struct sim *sim);
 bool sim_is_at_rest(struct sim *sim); // nobody keeps a checkpoint for, or of, another
 void sim_check_leaks(struct sim *sim);
 
-// Shared with sim_parallel.c.
-struct sim_known_entry *sim_check_known(struct sim_truth *truth, uint64_t term, uint64_t index);
-struct sim_known_entry *sim_check_entry(struct sim_seat *seat, uint16_t group, uint64_t index,
-                                        uint64_t prev_term, const struct raft_entry *entry);
-void sim_check_on_disk(struct sim_seat *seat, uint16_t group, uint64_t index,
-                       const struct raft_entry *entry);
-void sim_check_committed(struct sim_seat *seat, uint16_t group, struct raft_entry_id id,
-                         uint64_t in_term, uint32_t crc);
-
-// True: nothing above the floors is new, and never again will it be asked of this state.
 // Bit for each voter slot that a leader counts for the entry, which is above its commit floor.
 uint32_t sim_parallel_acks(const struct raft *raft, uint64_t index);
+// True: nothing above the floors is new, and never again will it be asked of this state.
 bool sim_parallel_is_unchanged(const struct raft *raft, struct sim_seen *seen);
 void sim_parallel_look(struct sim_seat *seat, uint16_t group, const struct raft *raft,
                        struct sim_seen *seen);

@@ -218,7 +218,7 @@ static uint16_t another(const struct sim_node *node, uint16_t other)
     struct sim *sim = node->sim;
     uint16_t id = (uint16_t)(1 + prng_below(&sim->prng, sim->options.nodes));
     while (sim->options.nodes > 2 && (id == node->id || id == other)) {
-        id = id % sim->options.nodes + 1;
+        id = (uint16_t)(id % sim->options.nodes + 1);
     }
     return id;
 }

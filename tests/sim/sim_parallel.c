@@ -8,8 +8,7 @@
 //   barrier            I4: who serves has a majority that installed its log, and nobody counts as
 //                      installed who did not
 //   conflict-order     an entry is committed only behind all earlier ones that it conflicts with,
-//   by a
-//                      follower beyond a hole, too
+//                      by a follower beyond a hole, too
 //   look-behind        ... and there not behind more missing ones than a look-behind buffer knows
 //   (apply-order       the same of what is applied: sim_app.c)
 //   applied-set        what is applied beyond a hole, says the core, is what the state machine has
@@ -19,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/sim.h"
+#include "tests/sim/sim_check.h"
 
 // ------------------------------------------------------------------------------------------------
 // terms
