@@ -8,8 +8,8 @@
 //
 // Faults: slow (times a factor), stuck until a time, the next write fails, no room to grow, the
 // next write of the log is lost though it reports success, or lands elsewhere; the log's flushes do
-// nothing for a while; all of it is another machine's from now on. Rot is done by sim_fault.c in
-// the image.
+// nothing for a while; all of it is another machine's from now on. Rot is done by sim_fault_disk.c
+// in the image.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
