@@ -18,7 +18,8 @@
 #include "engine/base/mark.h"
 
 // How far behind the end of the log holes are asked for again when that is due. Those further on
-// have their turn when it has moved.
+// have their turn when it has moved. (In an install, which may have a window of holes, all are when
+// the first one is.)
 enum { GAP_LOOK_ENTRIES = 64 };
 
 #define GAP_RETRY_MIN_NS UINT64_C(100000)
@@ -251,12 +252,19 @@ static bool has_hole(const struct raft *raft)
            wanted_last(raft) > log->last;
 }
 
-static void ask_for(struct raft *raft, uint64_t now_ns, struct raft_range hole,
+// False: the answer names no more.
+static bool ask_for(struct raft *raft, uint64_t now_ns, struct raft_range hole,
                     struct raft_append_reply *reply)
 {
     const struct raft_log *log = order_log(raft);
-    MARK(gap_is_asked_for);
-    reply->gaps[reply->gap_count++] = hole;
+    if (order_names_hole(raft, hole, reply)) {
+        MARK(hole_is_named_by_bits);
+    } else if (reply->gap_count < RAFT_GAPS_MAX) {
+        MARK(gap_is_asked_for);
+        reply->gaps[reply->gap_count++] = hole;
+    } else {
+        return false;
+    }
     for (uint64_t index = hole.first; index <= hole.last && index <= log->held; index++) {
         log_slot(log, index)->asked_ns = now_ns;
     }
@@ -264,6 +272,7 @@ static void ask_for(struct raft *raft, uint64_t now_ns, struct raft_range hole,
         raft->gap_asked_last = hole.last;
         raft->gap_asked_ns = now_ns;
     }
+    return true;
 }
 
 // When the hole was asked for last. Behind the last entry that is held there is one hole, and it is
@@ -297,9 +306,10 @@ static struct raft_range hole_at(const struct raft_log *log, uint64_t first, uin
 static void ask_again(struct raft *raft, uint64_t now_ns, struct raft_append_reply *reply)
 {
     const struct raft_log *log = order_log(raft);
-    uint64_t upto = raft->gap_asked_last, end = log->last + GAP_LOOK_ENTRIES;
-    for (uint64_t index = log->last + 1;
-         index <= upto && index <= end && reply->gap_count < RAFT_GAPS_MAX; index++) {
+    bool is_wide = order_is_installing(raft) && now_ns >= retry_due_ns(raft);
+    uint64_t upto = raft->gap_asked_last;
+    uint64_t end = log->last + (is_wide ? RAFT_WINDOW_MAX : GAP_LOOK_ENTRIES);
+    for (uint64_t index = log->last + 1; index <= upto && index <= end; index++) {
         if (!log_has(log, index)) {
             struct raft_range hole = hole_at(log, index, upto);
             if (index <= log->held && log_slot(log, index)->asked_ns == 0) {
@@ -307,8 +317,10 @@ static void ask_again(struct raft *raft, uint64_t now_ns, struct raft_append_rep
                     now_ns; // asked for when nothing behind it was here
             }
             if (now_ns >= asked_at(raft, index) + gap_retry_ns(raft)) {
+                if (!ask_for(raft, now_ns, hole, reply)) {
+                    return;
+                }
                 MARK(gap_is_asked_for_again);
-                ask_for(raft, now_ns, hole, reply);
             }
             index = hole.last;
         }
@@ -330,13 +342,14 @@ static void ask_for_gaps(struct raft *raft, uint64_t now_ns, struct raft_append_
     ask_again(raft, now_ns, reply);
     uint64_t upto = wanted_last(raft);
     uint64_t from = raft->gap_asked_last > log->last ? raft->gap_asked_last + 1 : log->last + 1;
-    while (from <= upto && reply->gap_count < RAFT_GAPS_MAX) {
-        if (log_has(log, from)) {
-            from++;
-            continue;
+    while (from <= upto) {
+        struct raft_range hole = {.last = from};
+        if (!log_has(log, from)) {
+            hole = hole_at(log, from, upto);
+            if (!ask_for(raft, now_ns, hole, reply)) {
+                return;
+            }
         }
-        struct raft_range hole = hole_at(log, from, upto);
-        ask_for(raft, now_ns, hole, reply);
         from = hole.last + 1;
     }
 }
@@ -349,7 +362,7 @@ void append_collect(struct raft *raft, uint64_t now_ns, struct raft_effects *eff
         !role_is_hard_synced(raft)) {
         return;
     }
-    uint64_t floor = order_ack_floor(raft);
+    uint64_t floor = order_match(raft);
     bool is_retry_due = has_hole(raft) && now_ns >= retry_due_ns(raft);
     if (!raft->reply_due && floor <= raft->acked && !is_retry_due && !order_acks_due(raft)) {
         return;

@@ -87,8 +87,7 @@ enum raft_outcome holes_on_append(struct raft *raft, const struct raft_append *a
     }
     bool is_news = accept->range.first <= accept->range.last;
     raft->reply_due |= !is_news || accept->range.first > held + 1;
-    // Nothing is acknowledged while installing: further holes are named when those named are
-    // filled.
+    // While installing, further holes are named when those named are filled.
     raft->reply_due |= parallel->is_staging && raft->verified >= raft->gap_asked_last &&
                        raft->verified < raft->leader_last;
     if (!is_news) {
@@ -109,7 +108,7 @@ void holes_fill_acks(struct raft *raft, struct raft_append_reply *reply)
         // What is not of this term's log counts for nothing; what is staged of it tells how far we
         // are. (The leader sends nothing up to match again, so a former term's may not pass for
         // it.)
-        bool is_ours = raft->parallel->is_staging && raft->parallel->sync.term == raft->term;
+        bool is_ours = install_is_running(raft);
         reply->match = is_ours ? reply->match : 0;
         reply->held = is_ours ? reply->held : 0;
         return;

@@ -26,6 +26,12 @@ bool install_is_pending(const struct raft *raft)
     return parallel != NULL && parallel->is_staging && parallel->is_sync_given;
 }
 
+bool install_is_running(const struct raft *raft)
+{
+    const struct raft_parallel *parallel = raft->parallel;
+    return parallel->is_staging && parallel->sync.term == raft->term;
+}
+
 struct raft_log *parallel_log(struct raft *raft)
 {
     return raft->parallel->is_staging ? &raft->parallel->staged : &raft->log;
@@ -79,6 +85,22 @@ bool install_begin(struct raft *raft, uint64_t sync_from, uint64_t end)
     parallel->is_staging = true;
     parallel->is_sync_given = false;
     raft->verified = parallel->staged.last;
+    return true;
+}
+
+// Names a hole to the leader index by index: there may be hundreds, of one entry each. False: as
+// far as the bits do not reach, and behind the last entry that is held, holes are told as ranges.
+bool install_names_hole(const struct raft *raft, struct raft_range hole,
+                        struct raft_append_reply *reply)
+{
+    const struct raft_log *staged = &raft->parallel->staged;
+    if (!install_is_running(raft) || hole.last >= staged->held ||
+        hole.last > reply->match + RAFT_WINDOW_MAX) {
+        return false;
+    }
+    uint32_t end = (uint32_t)(hole.last - reply->match);
+    bitmap_set_range(reply->missing, hole.first - reply->match - 1, end);
+    reply->missing_count = reply->missing_count > end ? reply->missing_count : end;
     return true;
 }
 

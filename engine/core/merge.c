@@ -379,7 +379,6 @@ static void limit_answer(struct raft *raft)
         bytes += log_slot(log, index)->head.bytes;
         if (entries++ > 0 &&
             (entries > raft->config.window_entries || bytes > raft->config.window_bytes)) {
-            MARK(supply_is_cut_to_the_window);
             bitmap_clear_range(wanted->bits, bit, wanted->count);
             wanted->count = bit;
         }

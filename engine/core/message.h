@@ -113,10 +113,16 @@ struct raft_append_reply {
     uint32_t gap_count;
     struct raft_range gaps[RAFT_GAPS_MAX]; // missing below what was received: send these again
     // Parallel groups. is_installed: the leader's recovered log is durable here, so match and acked
-    // count.
+    // count. Before that nothing does, and the bits name what is missing beside the gaps.
     bool is_installed;
-    uint32_t acked_count;              // bits of acked, ≤ RAFT_WINDOW_MAX
-    uint64_t acked[RAFT_WINDOW_WORDS]; // bit k: index match + 1 + k is durable here
+    union {
+        uint32_t acked_count; // bits of acked, ≤ RAFT_WINDOW_MAX
+        uint32_t missing_count;
+    };
+    union {
+        uint64_t acked[RAFT_WINDOW_WORDS];   // bit k: index match + 1 + k is durable here
+        uint64_t missing[RAFT_WINDOW_WORDS]; // bit k: send index match + 1 + k again
+    };
 };
 
 struct raft_message {

@@ -103,10 +103,36 @@ uint64_t order_ack_floor(const struct raft *raft)
     return raft->log.synced < raft->verified ? raft->log.synced : raft->verified;
 }
 
+// Is the log of the term being installed here?
+bool order_is_installing(const struct raft *raft)
+{
+    return raft->parallel != NULL && install_is_running(raft);
+}
+
+// What an answer says of the log as far as it has no hole: what is acknowledged; or, of a log that
+// is being installed, how far it is, which counts for nothing but the leader's windows.
+uint64_t order_match(const struct raft *raft)
+{
+    return order_is_installing(raft) ? raft->parallel->staged.synced : order_ack_floor(raft);
+}
+
 // Is there something to acknowledge that the floor does not show?
 bool order_acks_due(const struct raft *raft)
 {
     return raft->parallel != NULL && raft->parallel->acks_due;
+}
+
+bool order_names_hole(const struct raft *raft, struct raft_range hole,
+                      struct raft_append_reply *reply)
+{
+    return raft->parallel != NULL && install_names_hole(raft, hole, reply);
+}
+
+// What a peer named like that.
+struct raft_wanted *order_missing(const struct raft *raft, const struct raft_peer *peer)
+{
+    ASSERT(raft->parallel != NULL);
+    return &raft->parallel->missing[peer - raft->peers];
 }
 
 void order_fill_acks(struct raft *raft, struct raft_append_reply *reply)

@@ -58,6 +58,9 @@ struct raft_parallel {
     struct raft_log staged;
     uint64_t restored_term; // recovery: of the staged entries seen so far
 
+    // replicate.c, of a leader: by voter slot, what a peer that installs misses
+    struct raft_wanted missing[RAFT_NODES_MAX];
+
     // merge.c
     enum parallel_phase phase;
     uint64_t phase_ns;                          // of the last progress
@@ -116,6 +119,9 @@ static inline uint64_t depends_on(const struct raft *raft, uint64_t index)
 struct raft_log *parallel_log(struct raft *raft); // where entries of the leader go
 bool install_is_done(const struct raft *raft);    // the log of this term is ours
 bool install_is_pending(const struct raft *raft); // ... of a former one is being made so
+bool install_is_running(const struct raft *raft); // ... is being made so
+bool install_names_hole(const struct raft *raft, struct raft_range hole,
+                        struct raft_append_reply *reply);
 bool install_begin(struct raft *raft, uint64_t sync_from, uint64_t end);
 void install_fence(struct raft *raft);
 bool install_is_ready(const struct raft *raft);

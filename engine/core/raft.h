@@ -157,7 +157,7 @@ struct raft_accept {
 struct raft_send {
     uint16_t to;
     struct raft_range range;
-    const struct raft_wanted *only; // of the range, these; NULL: all. Valid until the next collect
+    const struct raft_wanted *only; // of the range, these; NULL: all. Valid until the next message
 };
 
 // The next entries of it that lie side by side, from index `from` on. False: there are none.
@@ -165,7 +165,7 @@ bool raft_send_next(const struct raft_send *send, uint64_t from, struct raft_ran
 
 enum {
     RAFT_MESSAGES_MAX = 3 * RAFT_NODES_MAX,
-    RAFT_SENDS_MAX = RAFT_NODES_MAX * (RAFT_GAPS_MAX + 1)
+    RAFT_SENDS_MAX = RAFT_NODES_MAX * (RAFT_GAPS_MAX + 2)
 };
 
 struct raft_effects {

@@ -9,11 +9,15 @@
 //       └──────────▶ SNAPSHOT ──installed──▶ PROBE
 //
 // Lost frames do not end the stream: the peer names the holes (append.c) and exactly these are sent
-// again. Timers are the last resort: an unanswered tail is poked with an empty append, and the hole
-// it shows is asked for.
+// again (of a parallel group's peer that installs: as far as the window lets through). Timers are
+// the last resort: an unanswered tail is poked with an empty append, and the hole it shows is asked
+// for.
 #include "engine/core/state.h"
 
+#include "engine/base/bitmap.h"
 #include "engine/base/mark.h"
+
+#include <string.h>
 
 #define POKE_MIN_NS UINT64_C(200000)
 #define COMMIT_NEWS_DELAY_NS                                                                       \
@@ -31,6 +35,12 @@ struct raft_peer *peer_of(struct raft *raft, uint16_t id)
     return NULL;
 }
 
+static void forget_resends(struct raft_peer *peer)
+{
+    peer->resend_count = 0;
+    peer->missing_next = 0;
+}
+
 void replicate_reset_peer(struct raft *raft, struct raft_peer *peer)
 {
     peer->state = RAFT_PEER_PROBE;
@@ -39,7 +49,7 @@ void replicate_reset_peer(struct raft *raft, struct raft_peer *peer)
     peer->match = 0;
     peer->next = raft->log.last + 1;
     peer->round_acked = 0;
-    peer->resend_count = 0;
+    forget_resends(peer);
     peer->commit_sent = 0;
     peer->rejoin_round = peer->rejoin_index = 0;
     order_forget_peer(raft, peer);
@@ -106,7 +116,7 @@ static void on_reject(struct raft *raft, struct raft_peer *peer, struct raft_ent
     peer->next = next > peer->match ? next : peer->match + 1;
     peer->state = RAFT_PEER_PROBE;
     peer->probe_out = false;
-    peer->resend_count = 0;
+    forget_resends(peer);
 }
 
 static void on_gap(const struct raft *raft, struct raft_peer *peer, struct raft_range gap)
@@ -124,6 +134,24 @@ static void on_gap(const struct raft *raft, struct raft_peer *peer, struct raft_
         MARK(gap_is_sent_again_alone);
         peer->resend[peer->resend_count++] = gap;
     }
+}
+
+// What a peer that installs the log of the term names one by one. It takes the place of what it
+// named before: what of that was not sent yet is named again when it is overdue.
+static void on_missing(struct raft *raft, struct raft_peer *peer,
+                       const struct raft_append_reply *reply)
+{
+    uint64_t before = reply->match + 1;
+    uint64_t first = before + bitmap_find_set(reply->missing, 0, reply->missing_count);
+    if (first <= raft->log.base.index) {
+        on_gap(raft, peer, (struct raft_range){.first = first, .last = first});
+        return;
+    }
+    struct raft_wanted *missing = order_missing(raft, peer);
+    missing->first = before;
+    missing->count = reply->missing_count;
+    memcpy(missing->bits, reply->missing, sizeof(missing->bits));
+    peer->missing_next = first;
 }
 
 enum raft_outcome on_append_reply(struct raft *raft, uint64_t now_ns,
@@ -158,6 +186,9 @@ enum raft_outcome on_append_reply(struct raft *raft, uint64_t now_ns,
         for (uint32_t at = 0; at < reply->gap_count; at++) {
             on_gap(raft, peer, reply->gaps[at]);
         }
+        if (!reply->is_installed && reply->missing_count > 0) {
+            on_missing(raft, peer, reply);
+        }
     }
     order_take_acks(raft, peer, reply);
     return RAFT_OK;
@@ -166,7 +197,12 @@ enum raft_outcome on_append_reply(struct raft *raft, uint64_t now_ns,
 void replicate_unsent(struct raft *raft, uint16_t id, uint64_t index)
 {
     struct raft_peer *peer = peer_of(raft, id);
-    if (peer != NULL && raft->role == RAFT_LEADER && index > peer->match && index < peer->next) {
+    if (peer == NULL || raft->role != RAFT_LEADER || index <= peer->match || index >= peer->next) {
+        return;
+    }
+    if (index < peer->missing_next && index >= order_missing(raft, peer)->first) {
+        peer->missing_next = index;
+    } else {
         peer->next = index;
         peer->probe_out = false;
     }
@@ -213,18 +249,18 @@ static bool has_unanswered(const struct raft_peer *peer)
     return peer->state == RAFT_PEER_STREAM && peer->next - 1 > peer->match;
 }
 
-// Last index the window lets through now; next - 1 when it is shut. An empty pipe lets one entry
-// through whatever its size.
-static uint64_t window_last(const struct raft *raft, const struct raft_peer *peer)
+// Of the entries from `first` to `last`, the last one that the window lets through now; first - 1
+// when it is shut. An empty pipe lets one entry through whatever its size.
+static uint64_t window_last(const struct raft *raft, const struct raft_peer *peer, uint64_t first,
+                            uint64_t last)
 {
     const struct raft_log *log = &raft->log;
-    uint64_t last = peer->match + raft->config.window_entries;
-    last = last < log->last ? last : log->last;
-    if (last < peer->next ||
-        log_bytes_between(log, peer->match, last) <= raft->config.window_bytes) {
-        return last < peer->next ? peer->next - 1 : last;
+    uint64_t limit = peer->match + raft->config.window_entries;
+    last = last < limit ? last : limit;
+    if (last < first || log_bytes_between(log, peer->match, last) <= raft->config.window_bytes) {
+        return last < first ? first - 1 : last;
     }
-    uint64_t low = peer->next - 1, high = last;
+    uint64_t low = first - 1, high = last;
     while (low < high) {
         uint64_t middle = low + (high - low + 1) / 2;
         if (log_bytes_between(log, peer->match, middle) <= raft->config.window_bytes) {
@@ -233,13 +269,14 @@ static uint64_t window_last(const struct raft *raft, const struct raft_peer *pee
             high = middle - 1;
         }
     }
-    return low == peer->match && low == peer->next - 1 ? low + 1 : low;
+    return low == peer->match && low == first - 1 ? low + 1 : low;
 }
 
 static void send_entries(struct raft *raft, struct raft_peer *peer, struct raft_range range,
-                         struct raft_effects *effects)
+                         const struct raft_wanted *only, struct raft_effects *effects)
 {
-    effects->sends[effects->send_count++] = (struct raft_send){.to = peer->id, .range = range};
+    effects->sends[effects->send_count++] =
+        (struct raft_send){.to = peer->id, .range = range, .only = only};
     peer->sent_ns = raft->now_ns;
     peer->commit_sent = raft->commit;
     peer->append_due = false;
@@ -254,24 +291,51 @@ static void send_empty(struct raft *raft, struct raft_peer *peer, struct raft_ef
     peer->append_due = false;
 }
 
+// Of what the peer misses, as much as the window lets through: the rest follows when its log has
+// grown (match), as in the stream.
+static void send_missing(struct raft *raft, struct raft_peer *peer, struct raft_effects *effects)
+{
+    const struct raft_wanted *missing = order_missing(raft, peer);
+    const struct raft_send all = {.range.last = missing->first + missing->count - 1,
+                                  .only = missing};
+    uint64_t from = peer->match > raft->log.base.index ? peer->match : raft->log.base.index;
+    from = from < peer->missing_next ? peer->missing_next : from + 1;
+    struct raft_range run;
+    if (!raft_send_next(&all, from, &run)) {
+        peer->missing_next = 0;
+        return;
+    }
+    uint64_t last = window_last(raft, peer, run.first, peer->next - 1);
+    last = last < all.range.last ? last : all.range.last;
+    if (last >= run.first) {
+        MARK(missing_entries_are_sent_one_by_one);
+        send_entries(raft, peer, (struct raft_range){.first = run.first, .last = last}, missing,
+                     effects);
+        peer->missing_next = last + 1;
+    }
+}
+
 static void stream(struct raft *raft, struct raft_peer *peer, struct raft_effects *effects)
 {
     for (uint32_t at = 0; at < peer->resend_count; at++) {
         struct raft_range range = peer->resend[at];
         range.first = range.first > raft->log.base.index ? range.first : raft->log.base.index + 1;
         if (range.first <= range.last && range.last < peer->next) {
-            send_entries(raft, peer, range, effects);
+            send_entries(raft, peer, range, NULL, effects);
         }
     }
     peer->resend_count = 0;
-    uint64_t last = window_last(raft, peer);
+    if (peer->missing_next != 0) {
+        send_missing(raft, peer, effects);
+    }
+    uint64_t last = window_last(raft, peer, peer->next, raft->log.last);
     if (last >= peer->next) {
         if (!has_unanswered(peer)) {
             peer->progress_ns = raft->now_ns;
         }
         struct raft_range range = {.first = peer->next, .last = last};
         peer->next = last + 1;
-        send_entries(raft, peer, range, effects);
+        send_entries(raft, peer, range, NULL, effects);
     }
 }
 
@@ -281,7 +345,7 @@ static void probe(struct raft *raft, struct raft_peer *peer, struct raft_effects
     if (peer->next <= raft->log.last) {
         struct raft_range range = {.first = peer->next, .last = peer->next};
         peer->next++;
-        send_entries(raft, peer, range, effects);
+        send_entries(raft, peer, range, NULL, effects);
     } else {
         send_empty(raft, peer, effects);
     }
@@ -313,7 +377,7 @@ static void replicate_to(struct raft *raft, struct raft_peer *peer, struct raft_
         peer->probe_out = true;
         peer->next = (peer->match > base ? peer->match : base) +
                      1; // it will say how much further back it is
-        peer->resend_count = 0;
+        forget_resends(peer);
     }
     if (!order_may_replicate(raft)) {
         if (peer->append_due || raft->now_ns >= empty_due_ns(raft, peer)) {
@@ -327,7 +391,7 @@ static void replicate_to(struct raft *raft, struct raft_peer *peer, struct raft_
     }
     if (peer->state == RAFT_PEER_SNAPSHOT) {
         effects->snapshot_peers |= UINT64_C(1) << (peer->id - 1);
-        peer->resend_count = 0;
+        forget_resends(peer);
     } else if (peer->state == RAFT_PEER_STREAM) {
         stream(raft, peer, effects);
     } else if (!peer->probe_out) {

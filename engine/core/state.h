@@ -49,7 +49,8 @@ struct raft_peer {
     uint64_t round_trip_ns; // smoothed (RFC 6298: 7/8 old + 1/8 new); 0: not measured
     uint32_t resend_count;
     struct raft_range resend[RAFT_GAPS_MAX]; // asked for again by the peer
-    uint64_t commit_sent;                    // commit index it was told last
+    uint64_t missing_next; // parallel: of what it misses, from here on is not sent; 0: nothing is
+    uint64_t commit_sent;  // commit index it was told last
     uint64_t rejoin_round; // 0: not asked; else the round that must be confirmed without it
     uint64_t rejoin_index; // 0: not known yet
     uint64_t counted;      // parallel: it holds everything up to here durably
@@ -217,6 +218,7 @@ void read_collect(struct raft *raft, struct raft_effects *effects);
 // order.c: the only file that knows strict from parallel
 bool order_accepts(const struct raft *raft, uint64_t index);
 uint64_t order_ack_floor(const struct raft *raft);
+uint64_t order_match(const struct raft *raft);
 uint64_t order_commit_floor(const struct raft *raft, uint64_t quorum_index);
 uint64_t order_commit_high(const struct raft *raft);
 bool order_knows_commit(const struct raft *raft);
@@ -249,6 +251,10 @@ enum raft_outcome order_on_installed(struct raft *raft, struct raft_entry_id id,
 void order_fill_hard_state(const struct raft *raft, struct raft_hard_state *state);
 void order_fill_view(const struct raft *raft, struct raft_view *view);
 bool order_acks_due(const struct raft *raft);
+bool order_is_installing(const struct raft *raft);
+bool order_names_hole(const struct raft *raft, struct raft_range hole,
+                      struct raft_append_reply *reply);
+struct raft_wanted *order_missing(const struct raft *raft, const struct raft_peer *peer);
 void order_fill_acks(struct raft *raft, struct raft_append_reply *reply);
 struct raft_append_reply order_answer_to_old_term(const struct raft *raft);
 bool order_takes_vote(struct raft *raft, const struct raft_message *message);

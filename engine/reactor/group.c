@@ -355,7 +355,7 @@ static void send_entries(struct group *group, const struct raft_send *send)
         }
         index = next;
     }
-    if (is_reached && index <= send->range.last) {
+    if (is_reached && raft_send_next(send, index, &run)) {
         MARK(send_cut_short_for_frames);
         reactor->counters.sends_cut_short++;
         const struct raft_input input = {.kind = RAFT_IN_UNSENT,

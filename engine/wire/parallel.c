@@ -74,8 +74,9 @@ bool parallel_is_reply(const struct raft_append_reply *reply)
 
 bool parallel_is_acked(const struct raft_append_reply *reply)
 {
+    bool is_floor_low = reply->is_installed && (reply->acked[0] & 1) != 0; // (or it is missing)
     return reply->acked_count == 0 ||
-           ((reply->acked[0] & 1) == 0 && ends_with_a_bit(reply->acked, reply->acked_count));
+           (!is_floor_low && ends_with_a_bit(reply->acked, reply->acked_count));
 }
 
 bool parallel_is_fetch(const struct raft_fetch *fetch)

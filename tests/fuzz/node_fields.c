@@ -173,7 +173,7 @@ static void read_acks(struct fuzz_input *input, struct raft_append_reply *reply)
     if (reply->match > RAFT_INDEX_MAX - reply->acked_count) {
         reply->acked_count = 0;
     }
-    read_bits(input, reply->acked, reply->acked_count, false);
+    read_bits(input, reply->acked, reply->acked_count, !reply->is_installed);
 }
 
 void node_read_append_reply(struct fuzz_input *input, struct raft_append_reply *reply,

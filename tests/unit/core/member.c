@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 struct replica member;
 
@@ -129,19 +130,42 @@ bool member_gives(uint64_t first, uint64_t last)
     return raft_apply_take(member.raft, 64, &range) && range.first == first && range.last == last;
 }
 
+enum { TEXT_BYTES = 256 };
+
+// Adds "4" or "4-6" to a text.
+static void add_range(char *text, struct raft_range range)
+{
+    size_t used = strlen(text);
+    used += (size_t)snprintf(text + used, TEXT_BYTES - used, "%s%" PRIu64, used == 0 ? "" : " ",
+                             range.first);
+    CHECK(used < TEXT_BYTES - 24);
+    if (range.last != range.first) {
+        snprintf(text + used, TEXT_BYTES - used, "-%" PRIu64, range.last);
+    }
+}
+
+const char *member_sends(uint16_t to)
+{
+    static char text[TEXT_BYTES];
+    text[0] = '\0';
+    for (uint32_t at = 0; at < member.effects.send_count; at++) {
+        const struct raft_send *send = &member.effects.sends[at];
+        struct raft_range run;
+        for (uint64_t index = send->range.first;
+             send->to == to && raft_send_next(send, index, &run); index = run.last + 1) {
+            add_range(text, run);
+        }
+    }
+    return text;
+}
+
 const char *member_given(void)
 {
-    static char text[256];
-    size_t used = 0;
+    static char text[TEXT_BYTES];
     text[0] = '\0';
     struct raft_range range;
     while (raft_apply_take(member.raft, 64, &range)) {
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%" PRIu64,
-                                 used == 0 ? "" : " ", range.first);
-        if (range.last != range.first) {
-            used += (size_t)snprintf(text + used, sizeof(text) - used, "-%" PRIu64, range.last);
-        }
-        CHECK(used < sizeof(text));
+        add_range(text, range);
     }
     CHECK(!raft_has_to_apply(member.raft));
     return text;

@@ -35,7 +35,9 @@ void member_propose_kind(enum raft_entry_kind kind, uint64_t start, uint64_t cli
                          uint64_t sequence);
 void member_propose(uint64_t start, uint64_t client, uint64_t sequence); // touches [start, +4)
 
-// As anybody. What it gives to apply: next, and until it gives no more ("1 3 5-7").
+// As anybody. The entries it sent to a peer at the last collect ("4 6-8"; "": none).
+const char *member_sends(uint16_t to);
+// What it gives to apply: next, and until it gives no more ("1 3 5-7").
 bool member_gives(uint64_t first, uint64_t last);
 const char *member_given(void);
 void member_applied(uint64_t first, uint64_t last);

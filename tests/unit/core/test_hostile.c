@@ -115,7 +115,7 @@ static void fill_parallel_reply(struct raft_append_reply *reply)
     if (reply->match > RAFT_INDEX_MAX - RAFT_WINDOW_MAX) {
         reply->acked_count = 0;
     }
-    for (uint32_t bit = 1; bit < reply->acked_count; bit++) {
+    for (uint32_t bit = reply->is_installed; bit < reply->acked_count; bit++) {
         if (bit + 1 == reply->acked_count || draw(1)) {
             reply->acked[bit / 64] |= UINT64_C(1) << (bit % 64);
         }

@@ -6,6 +6,8 @@
 #include "engine/core/parallel.h"
 #include "tests/unit/core/member.h"
 
+#include <string.h>
+
 // --- the promise ---
 
 // A follower has room though it takes no proposals: it stands when the first timeout has passed,
@@ -234,29 +236,152 @@ static void heartbeats_before_the_log_is_known_are_answered(void)
     member_close();
 }
 
-// What a peer has to install has more holes than one answer names: the next ones are asked for when
-// those are filled.
-static void an_install_asks_for_the_next_holes_at_once(void)
+// --- what the install misses ---
+
+static const struct raft_append_reply *answer(void)
 {
-    member_open(3);
-    for (uint64_t index = 2; index <= 14; index += 2) {
-        member_receive(member_append(3, 2, index, 1, 14, 0)); // 1, 3, ... 13 are lost
+    replica_collect(&member);
+    const struct raft_message *reply = replica_sent(&member, RAFT_MSG_APPEND_REPLY, 3);
+    CHECK(reply == NULL || !reply->append_reply.is_installed);
+    return reply == NULL ? NULL : &reply->append_reply;
+}
+
+static uint64_t missing_count(const struct raft_append_reply *reply)
+{
+    return bitmap_count(reply->missing, 0, reply->missing_count);
+}
+
+// Of the log of term 2, which ends at `end`, the entries with even indexes have come.
+static const struct raft_append_reply *install_the_even_ones(uint64_t end)
+{
+    member_configure(3);
+    member.config.log_entries = 4096;
+    member.config.heartbeat_ns = 10 * REPLICA_MS;
+    member.config.election_timeout_min_ns = 50 * REPLICA_MS;
+    member.config.election_timeout_max_ns = 60 * REPLICA_MS;
+    replica_start(&member);
+    for (uint64_t index = 2; index <= end; index += 2) {
+        member_receive(member_append(3, 2, index, 1, end, 0));
     }
     replica_collect(&member);
     replica_sync_hard(&member);
-    for (uint64_t hole = 1; hole <= 13;) {
-        const struct raft_message *reply = replica_sent(&member, RAFT_MSG_APPEND_REPLY, 3);
-        CHECK(reply != NULL && reply->append_reply.gap_count > 0);
-        struct raft_append_reply asked = reply->append_reply;
-        for (uint32_t at = 0; at < asked.gap_count; at++, hole += 2) {
-            CHECK_EQUAL(asked.gaps[at].first, hole);
-            member_receive(member_append(3, 2, hole, 1, 14, 0));
-        }
-        replica_collect(&member);
+    const struct raft_message *reply = replica_sent(&member, RAFT_MSG_APPEND_REPLY, 3);
+    CHECK(reply != NULL);
+    return &reply->append_reply;
+}
+
+// However many they are, they are named at once, and each once.
+static void an_install_names_all_its_holes_at_once(void)
+{
+    const struct raft_append_reply *reply = install_the_even_ones(2000);
+    CHECK_EQUAL(reply->gap_count, 0);
+    CHECK_EQUAL(reply->match, 0);
+    CHECK_EQUAL(missing_count(reply), 1000);
+    CHECK(bitmap_test(reply->missing, 0) && bitmap_test(reply->missing, 1998));
+    for (uint64_t hole = 1; hole < 2000; hole += 2) {
+        member_receive(member_append(3, 2, hole, 1, 2000, 0));
+        reply = answer();
+        CHECK(reply == NULL || reply->missing_count + reply->gap_count == 0);
     }
     replica_settle(&member);
     CHECK_EQUAL(member.view.sync_term, 2);
-    CHECK_EQUAL(member.view.sync_end, 14);
+    CHECK_EQUAL(member.view.sync_end, 2000);
+    member_close();
+}
+
+// Those that did not come in time, wherever they are.
+static void an_install_names_overdue_holes_again(void)
+{
+    install_the_even_ones(2000);
+    for (uint64_t hole = 1; hole < 2000; hole += 2) {
+        if (hole != 501 && hole != 1999) {
+            member_receive(member_append(3, 2, hole, 1, 2000, 0));
+        }
+    }
+    replica_collect(&member);
+    replica_tick(&member, 5 * REPLICA_MS);
+    const struct raft_append_reply *reply = answer();
+    CHECK(reply != NULL);
+    CHECK_EQUAL(reply->gap_count, 0);
+    CHECK_EQUAL(missing_count(reply), 2);
+    CHECK(bitmap_test(reply->missing, 500) && bitmap_test(reply->missing, 1998));
+    member_close();
+}
+
+// What is behind the last entry that has come is one range: the leader goes back to it.
+static void the_end_that_an_install_misses_is_named_by_a_range(void)
+{
+    install_the_even_ones(20);
+    member_receive(member_append(3, 2, 21, 0, 20, 0));
+    replica_tick(&member, 5 * REPLICA_MS);
+    CHECK_EQUAL(answer()->gap_count, 0); // nothing is behind entry 20
+    member_close();
+    member_open(3);
+    member_receive(member_append(3, 2, 2, 1, 20, 0));
+    member_receive(member_append(3, 2, 21, 0, 20, 0));
+    replica_collect(&member);
+    replica_sync_hard(&member);
+    const struct raft_message *reply = replica_sent(&member, RAFT_MSG_APPEND_REPLY, 3);
+    CHECK(reply != NULL);
+    CHECK_EQUAL(reply->append_reply.missing_count, 1);
+    CHECK_EQUAL(reply->append_reply.gap_count, 1);
+    CHECK_EQUAL(reply->append_reply.gaps[0].first, 3);
+    CHECK_EQUAL(reply->append_reply.gaps[0].last, 20);
+    member_close();
+}
+
+static void what_bits_do_not_reach_is_named_by_ranges(void)
+{
+    member_configure(3);
+    member.config.log_entries = 4096;
+    replica_start(&member);
+    member_receive(member_append(3, 2, 2, 1, 3000, 0));
+    member_receive(member_append(3, 2, 2500, 1, 3000, 0));
+    member_receive(member_append(3, 2, 2502, 1, 3000, 0));
+    member_receive(member_append(3, 2, 3001, 0, 3000, 0)); // so there are more
+    replica_collect(&member);
+    replica_sync_hard(&member);
+    const struct raft_message *reply = replica_sent(&member, RAFT_MSG_APPEND_REPLY, 3);
+    CHECK(reply != NULL);
+    CHECK_EQUAL(reply->append_reply.missing_count, 1);
+    static const struct raft_range gaps[] = {{3, 2499}, {2501, 2501}, {2503, 3000}};
+    CHECK_EQUAL(reply->append_reply.gap_count, 3);
+    CHECK(memcmp(reply->append_reply.gaps, gaps, sizeof(gaps)) == 0);
+    member_close();
+}
+
+// The leader's windows move with it.
+static void an_install_tells_how_far_it_is(void)
+{
+    install_the_even_ones(20);
+    member_receive(member_append(3, 2, 1, 3, 20, 0));
+    replica_sync_log(&member);
+    const struct raft_message *reply = replica_sent(&member, RAFT_MSG_APPEND_REPLY, 3);
+    CHECK(reply != NULL && !reply->append_reply.is_installed);
+    CHECK_EQUAL(reply->append_reply.match, 4);
+    CHECK_EQUAL(reply->append_reply.missing_count, 0); // the others are asked for already
+    member_close();
+}
+
+// A node that lost its entries does not count again before it has what it lost in its log.
+static void how_far_an_install_is_acknowledges_nothing(void)
+{
+    member_configure(3);
+    member.config.intact = false;
+    replica_start(&member);
+    struct raft_message append = member_append(3, 2, 1, 4, 6, 0);
+    append.append.rejoin_boot = member.config.boot;
+    append.append.rejoin_index = 3;
+    member_receive(append);
+    replica_settle(&member);
+    CHECK_EQUAL(member.raft->parallel->staged.synced, 4);
+    CHECK(!member.view.intact);
+    append.append.prev.index = 4;
+    append.append.count = 2;
+    member_receive(append);
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.sync_term, 2);
+    CHECK(member.view.intact);
     member_close();
 }
 
@@ -338,7 +463,12 @@ int main(int argc, char **argv)
         TEST(past_the_point_of_no_return_the_record_is_awaited),
         TEST(a_told_floor_waits_for_the_install),
         TEST(heartbeats_before_the_log_is_known_are_answered),
-        TEST(an_install_asks_for_the_next_holes_at_once),
+        TEST(an_install_names_all_its_holes_at_once),
+        TEST(an_install_names_overdue_holes_again),
+        TEST(the_end_that_an_install_misses_is_named_by_a_range),
+        TEST(what_bits_do_not_reach_is_named_by_ranges),
+        TEST(an_install_tells_how_far_it_is),
+        TEST(how_far_an_install_is_acknowledges_nothing),
         TEST(recovery_makes_the_installed_term_durable),
         TEST(a_damaged_log_is_not_believed),
         TEST(staged_entries_count_with_their_own_record_only)};

@@ -61,6 +61,95 @@ static void what_may_be_committed_is_waited_for(void)
     member_close();
 }
 
+// --- the install of its peers ---
+
+// Leads, has installed entries 1 to 20 of ten bytes, and serves nobody yet. Some of them are
+// applied.
+static void install_twenty(uint64_t applied)
+{
+    struct raft_range range;
+    member_open(3);
+    member_follow(1, 20);
+    member_receive(member_append(2, 1, 21, 0, 0, applied));
+    while (raft_apply_take(member.raft, 64, &range)) {
+        member_applied(range.first, range.last);
+    }
+    member_stand();
+    struct raft_report report = {.sync_term = 1, .floor = 2, .first = 3, .last = 2};
+    member_receive(member_reported(2, member.view.term, report));
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.sync_term, 2);
+    replica_collect(&member);
+}
+
+// A peer that installs misses these, besides `match`. What is sent to it then.
+static const char *miss(uint64_t match, uint64_t first, uint64_t last, uint64_t step)
+{
+    struct raft_message message = member_ack(2, match);
+    message.append_reply.is_installed = false;
+    for (uint64_t index = first; index <= last; index += step) {
+        bitmap_set(message.append_reply.missing, index - match - 1);
+        message.append_reply.missing_count = (uint32_t)(index - match);
+    }
+    member_receive(message);
+    replica_collect(&member);
+    return member_sends(2);
+}
+
+static void what_a_peer_misses_is_sent_at_once(void)
+{
+    install_twenty(0);
+    CHECK_TEXT(miss(0, 1, 19, 3), "1 4 7 10 13 16 19");
+    CHECK_EQUAL(member.effects.send_count, 1);
+    replica_collect(&member);
+    CHECK_TEXT(member_sends(2), "");
+    CHECK_TEXT(miss(3, 7, 9, 1), "7-9");
+    CHECK_TEXT(miss(9, 20, 19, 1), "");
+    member_close();
+}
+
+static void what_a_peer_misses_goes_through_the_window(void)
+{
+    install_twenty(0);
+    member.raft->config.window_entries = 8;
+    CHECK_TEXT(miss(0, 2, 20, 3), "2 5 8");
+    replica_collect(&member);
+    CHECK_TEXT(member_sends(2), "");
+    CHECK_TEXT(miss(4, 1, 0, 1), "11");
+    CHECK_TEXT(miss(12, 1, 0, 1), "14 17 20");
+    member.raft->config.window_entries = 64;
+    member.raft->config.window_bytes = 45;
+    CHECK_TEXT(miss(12, 14, 20, 2), "14 16");
+    member.raft->config.window_bytes = 1;
+    CHECK_TEXT(miss(13, 14, 20, 2), "14"); // one, whatever its size
+    member_close();
+}
+
+// The stream does not begin there anew.
+static void what_a_peer_misses_goes_on_where_frames_ran_out(void)
+{
+    install_twenty(0);
+    CHECK_TEXT(miss(0, 2, 11, 3), "2 5 8 11");
+    struct raft_input unsent = {.kind = RAFT_IN_UNSENT, .unsent = {.peer = 2, .index = 8}};
+    replica_step(&member, &unsent);
+    replica_collect(&member);
+    CHECK_TEXT(member_sends(2), "8 11");
+    replica_collect(&member);
+    CHECK_TEXT(member_sends(2), "");
+    member_close();
+}
+
+static void a_peer_that_misses_what_is_trimmed_is_given_a_checkpoint(void)
+{
+    install_twenty(10);
+    raft_trim(member.raft, 8);
+    CHECK_TEXT(miss(3, 9, 11, 2), "9 11");
+    CHECK_EQUAL(member.effects.snapshot_peers, 0);
+    CHECK_TEXT(miss(3, 8, 10, 2), "");
+    CHECK_EQUAL(member.effects.snapshot_peers, 1U << 1);
+    member_close();
+}
+
 // --- the barrier ---
 
 static void nothing_is_committed_or_taken_before_a_majority_has_installed(void)
@@ -145,6 +234,10 @@ int main(int argc, char **argv)
         TEST(a_report_of_an_older_log_is_a_nack_and_no_more),
         TEST(what_is_committed_never_becomes_a_noop),
         TEST(what_may_be_committed_is_waited_for),
+        TEST(what_a_peer_misses_is_sent_at_once),
+        TEST(what_a_peer_misses_goes_through_the_window),
+        TEST(what_a_peer_misses_goes_on_where_frames_ran_out),
+        TEST(a_peer_that_misses_what_is_trimmed_is_given_a_checkpoint),
         TEST(nothing_is_committed_or_taken_before_a_majority_has_installed),
         TEST(a_node_without_its_log_does_not_count),
         TEST(acknowledgements_of_a_former_boot_are_forgotten),

@@ -234,7 +234,7 @@ static void make_parallel_reply(struct raft_append_reply *reply, struct prng *pr
     make_gaps(reply, prng);
     reply->is_installed = flip(prng);
     reply->acked_count = bit_count(prng, room_bytes - 136, RAFT_INDEX_MAX - reply->match);
-    make_bits(reply->acked, reply->acked_count, false, prng);
+    make_bits(reply->acked, reply->acked_count, !reply->is_installed, prng);
 }
 
 static void make_append_reply(struct raft_append_reply *reply, struct prng *prng, uint64_t term)
