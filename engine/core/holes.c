@@ -236,7 +236,7 @@ void raft_applied_beyond(const struct raft *raft, struct raft_beyond *beyond)
 {
     const struct raft_parallel *parallel = raft->parallel;
     *beyond = (struct raft_beyond){0};
-    uint64_t index = raft->applied + 2, end = parallel == NULL ? 0 : parallel->applied_high + 1;
+    uint64_t index = raft->applied + 1, end = parallel == NULL ? 0 : parallel->applied_high + 1;
     for (; index < end; index++) {
         index = bitmap_ring_find_set(&parallel->applied, index, end);
         if (index < end) {

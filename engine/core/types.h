@@ -24,11 +24,12 @@ enum {
 #define RAFT_TERM_MAX ((UINT64_C(1) << 62) - 1)
 #define RAFT_INDEX_MAX ((UINT64_C(1) << 62) - 1)
 
-// Parallel groups: what a state machine holds beyond its applied floor, the entry after which
-// something is missing in it.
+// Parallel groups: what a state machine holds beyond its applied floor. Mostly the next entry is
+// missing in it; where a checkpoint brought more than the log here has, it may be that one only the
+// log lacks.
 struct raft_beyond {
     uint32_t count;                   // bits, ≤ RAFT_WINDOW_MAX; the last one is set
-    uint64_t bits[RAFT_WINDOW_WORDS]; // bit k: index floor + 1 + k is applied; bit 0 never
+    uint64_t bits[RAFT_WINDOW_WORDS]; // bit k: index floor + 1 + k is applied
 };
 
 // What names an entry: the same (term, index) is the same entry on every node. {0, 0} is the place

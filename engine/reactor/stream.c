@@ -102,8 +102,7 @@ struct stream_head {
 static bool is_sound(const struct group *group, const struct raft_beyond *beyond)
 {
     uint32_t last = beyond->count - 1, slots = group->reactor->config.log_entries;
-    return is_parallel(group) && beyond->count <= slots && !bitmap_test(beyond->bits, 0) &&
-           bitmap_test(beyond->bits, last) &&
+    return is_parallel(group) && beyond->count <= slots && bitmap_test(beyond->bits, last) &&
            bitmap_count(beyond->bits, last, RAFT_WINDOW_MAX) == 1;
 }
 

@@ -360,6 +360,30 @@ static void what_an_installed_state_holds_is_not_applied_again(void)
     member_close();
 }
 
+// The floors end where the log does, and what the state holds right behind them still belongs to
+// it.
+static void what_an_installed_state_holds_may_be_what_the_log_lacks_next(void)
+{
+    member_open(3);
+    follow(1, 0);
+    const struct raft_beyond beyond = {.count = 4, .bits = {8 + 2}}; // 5 and 7
+    struct raft_input installed = {
+        .kind = RAFT_IN_INSTALLED, .installed = {1, 3}, .installed_beyond = &beyond};
+    replica_step(&member, &installed);
+    take(4, 0);
+    tell(7);
+    CHECK(member_gives(4, 4));
+    member_applied(4, 4);
+    CHECK_EQUAL(raft_applied(member.raft), 4);
+    check_beyond(3, 4 + 1);
+    take(5, 0);
+    raft_check_invariants(member.raft);
+    CHECK_TEXT(member_given(), "");
+    CHECK_EQUAL(raft_applied(member.raft), 5); // with the commit floor, and nothing was applied
+    check_beyond(2, 2);
+    member_close();
+}
+
 // The log caught up with the checkpoint while that was made durable: the rest is given, and what
 // the state holds is not.
 static void what_an_installed_state_holds_may_lie_below_the_commit_floor(void)
@@ -424,6 +448,7 @@ int main(int argc, char **argv)
         TEST(an_install_that_lacks_what_is_applied_is_refused),
         TEST(a_checkpoint_names_what_is_applied_beyond_a_hole),
         TEST(what_an_installed_state_holds_is_not_applied_again),
+        TEST(what_an_installed_state_holds_may_be_what_the_log_lacks_next),
         TEST(what_an_installed_state_holds_may_lie_below_the_commit_floor),
         TEST(a_checkpoint_of_a_peer_undoes_what_was_applied_beyond_it)};
     return test_run("core holes", cases, TEST_COUNT(cases), argc, argv);
