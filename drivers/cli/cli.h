@@ -50,6 +50,16 @@ int cli_add_eal(const struct cli_arguments *arguments, struct pontoon_config *co
         .max = PONTOON_CLIENTS_MAX, .fallback = "1",                                               \
         .summary = "which client place of the configuration to use"                                \
     }
+#define CLI_OPTION_LINK                                                                            \
+    {                                                                                              \
+        .name = "link", .kind = CLI_WORD, .argument = "KIND", .words = "memif|af_packet|udp",      \
+        .fallback = "memif", .summary = "how the processes are joined"                             \
+    }
+#define CLI_OPTION_DIRECTORY                                                                       \
+    {                                                                                              \
+        .name = "directory", .kind = CLI_TEXT, .argument = "DIR", .fallback = "/var/tmp",          \
+        .summary = "where the nodes keep their logs"                                               \
+    }
 #define CLI_OPTION_JSON                                                                            \
     {                                                                                              \
         .name = "json", .letter = 'j', .kind = CLI_FLAG, .summary = "print JSON"                   \

@@ -65,17 +65,8 @@ static const struct cli_option options[] = {
      .fallback = "2",
      .summary = "length of each run"},
     {.name = "quick", .kind = CLI_FLAG, .summary = "one round of runs of one second"},
-    {.name = "link",
-     .kind = CLI_WORD,
-     .argument = "KIND",
-     .words = "memif|af_packet|udp",
-     .fallback = "memif",
-     .summary = "how the processes are joined"},
-    {.name = "directory",
-     .kind = CLI_TEXT,
-     .argument = "DIR",
-     .fallback = "/var/tmp",
-     .summary = "where the nodes keep their logs"},
+    CLI_OPTION_LINK,
+    CLI_OPTION_DIRECTORY,
 };
 
 struct order_bench {

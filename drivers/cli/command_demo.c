@@ -23,12 +23,7 @@ enum { REASON_BYTES = 768, START_TIMEOUT_S = 60, LOAD_TIMEOUT_S = 300 };
 #define ELECTION_DEFAULT_MS 150u
 
 static const struct cli_option options[] = {
-    {.name = "link",
-     .kind = CLI_WORD,
-     .argument = "KIND",
-     .words = "memif|af_packet|udp",
-     .fallback = "memif",
-     .summary = "how the processes are joined"},
+    CLI_OPTION_LINK,
     {.name = "durability",
      .kind = CLI_WORD,
      .argument = "KIND",
@@ -46,11 +41,7 @@ static const struct cli_option options[] = {
      .argument = "DIR",
      .fallback = "/usr/include",
      .summary = "the files to replicate"},
-    {.name = "directory",
-     .kind = CLI_TEXT,
-     .argument = "DIR",
-     .fallback = "/var/tmp",
-     .summary = "where the nodes keep their logs"},
+    CLI_OPTION_DIRECTORY,
     {.name = "seconds",
      .kind = CLI_NUMBER,
      .argument = "N",

@@ -221,6 +221,20 @@ uint64_t bed_count(const char *part, const char *counter)
     return sum;
 }
 
+uint64_t bed_resident_kib(int id)
+{
+    char path[64], line[256];
+    unsigned long long kib = 0;
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)bed.nodes[id]);
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        sscanf(line, "VmRSS: %llu", &kib);
+    }
+    fclose(file);
+    return kib;
+}
+
 void bed_wait(uint32_t ms)
 {
     for (uint64_t until_ns = bed_deadline_ns(ms); bed_pause(until_ns);) {

@@ -64,6 +64,7 @@ json_t *bed_status(int id); // to be json_decref'ed; NULL: no answer
 void bed_impair(int id, const char *words);
 // The sum over the nodes of a counter of the first reactor: of "net", "refused", ...
 uint64_t bed_count(const char *part, const char *counter);
+uint64_t bed_resident_kib(int id); // memory of the node's process
 void bed_wait(uint32_t ms);
 
 // A deadline that far from now, and a short sleep that is false when it has passed.

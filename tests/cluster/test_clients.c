@@ -116,24 +116,6 @@ static void late_copies_change_nothing(void)
     bed_close();
 }
 
-// Memory of a node, KiB.
-static uint64_t resident_kib(int id)
-{
-    char path[64], line[256];
-    uint64_t kib = 0;
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)bed.nodes[id]);
-    FILE *file = fopen(path, "r");
-    CHECK(file != NULL);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        unsigned long long found;
-        if (sscanf(line, "VmRSS: %llu", &found) == 1) {
-            kib = found;
-        }
-    }
-    fclose(file);
-    return kib;
-}
-
 // A client that asks and asks and never reads: the answers wait in its own kernel, nobody else is
 // slower for it, no node's memory grows. When it reads again it is served.
 static void client_that_does_not_read(void)
@@ -147,7 +129,7 @@ static void client_that_does_not_read(void)
     setsockopt(greedy.socket, SOL_SOCKET, SO_RCVBUF, &few, sizeof(few));
     kv_client_fill(&other, 0, 24);
     int leader = bed_await_leader(BED_ALL);
-    uint64_t before_kib = resident_kib(leader);
+    uint64_t before_kib = bed_resident_kib(leader);
     for (uint32_t round = 0; round < 4; round++) {
         for (uint32_t at = 0; at < GREEDY_COMMANDS; at++) {
             char key[32];
@@ -159,7 +141,7 @@ static void client_that_does_not_read(void)
         }
         kv_client_fill(&other, 24 + round * 24, 24);
     }
-    CHECK(resident_kib(leader) < before_kib + 32 * 1024);
+    CHECK(bed_resident_kib(leader) < before_kib + 32 * 1024);
     greedy.sequence = GREEDY_COMMANDS + 1;
     CHECK_EQUAL(kv_client_put(&greedy, "greedy-last", "y"), KV_OK);
     kv_client_verify(&other, 0, 120);

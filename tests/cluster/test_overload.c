@@ -41,20 +41,6 @@ struct polite {
 static struct greedy greedy[GREEDY];
 static struct polite polite;
 
-static uint64_t resident_kib(int id)
-{
-    char path[64], line[256];
-    uint64_t kib = 0;
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)bed.nodes[id]);
-    FILE *file = fopen(path, "r");
-    CHECK(file != NULL);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        sscanf(line, "VmRSS: %" SCNu64, &kib);
-    }
-    fclose(file);
-    return kib;
-}
-
 static const struct kv_command small_put = {.operation = KV_PUT,
                                             .key = {.data = "key", .bytes = 3},
                                             .value = {.data = "value", .bytes = 5}};
@@ -177,11 +163,11 @@ static void overload(bool is_small)
     }
     flood(); // all memory that is needed at all is touched
     for (int id = 1; id <= CLUSTER_NODES; id++) {
-        before_kib[id] = resident_kib(id);
+        before_kib[id] = bed_resident_kib(id);
     }
     flood();
     for (int id = 1; id <= CLUSTER_NODES; id++) {
-        CHECK(resident_kib(id) < before_kib[id] + GROWTH_KIB_MAX);
+        CHECK(bed_resident_kib(id) < before_kib[id] + GROWTH_KIB_MAX);
     }
     check_served(is_small);
     bed_await_equal(BED_ALL, 1);

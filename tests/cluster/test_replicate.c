@@ -24,23 +24,12 @@ static void make_tree(uint32_t files, uint64_t seed)
     tree_make(tree, files, FILE_BYTES_MAX, seed);
 }
 
-static void load_tree(void)
+// pontoon kv load, or verify.
+static void run_kv(const char *what)
 {
-    struct program_result result =
-        program_run("pontoon", "kv", "load", tree, "--config", bed.config);
+    struct program_result result = program_run("pontoon", "kv", what, tree, "--config", bed.config);
     if (result.status != 0) {
-        printf("    kv load: %s%s", result.out, result.err);
-        bed_report();
-    }
-    CHECK_EQUAL(result.status, 0);
-}
-
-static void verify(void)
-{
-    struct program_result result =
-        program_run("pontoon", "kv", "verify", tree, "--config", bed.config);
-    if (result.status != 0) {
-        printf("    kv verify: %s%s", result.out, result.err);
+        printf("    kv %s: %s%s", what, result.out, result.err);
         bed_report();
     }
     CHECK_EQUAL(result.status, 0);
@@ -52,8 +41,8 @@ static void replicate_over(const char *link, const char *durability)
         return;
     }
     make_tree(FILES, 1);
-    load_tree();
-    verify();
+    run_kv("load");
+    run_kv("verify");
     bed_await_equal(BED_ALL, FILES);
     bed_close();
 }
@@ -86,7 +75,7 @@ static void verify_finds_differences(void)
         return;
     }
     make_tree(20, 2);
-    load_tree();
+    run_kv("load");
     snprintf(path, sizeof(path), "%s/folder 3/file-3.txt", tree);
     FILE *file = fopen(path, "a");
     CHECK(file != NULL);
@@ -95,8 +84,8 @@ static void verify_finds_differences(void)
     struct program_result result =
         program_run("pontoon", "kv", "verify", tree, "--config", bed.config);
     CHECK_EQUAL(result.status, 7);
-    load_tree();
-    verify();
+    run_kv("load");
+    run_kv("verify");
     result = program_run("pontoon", "kv", "del", "folder 3/file-3.txt", "--config", bed.config);
     CHECK_EQUAL(result.status, 0);
     result = program_run("pontoon", "kv", "verify", tree, "--config", bed.config);
@@ -131,7 +120,7 @@ static void kill_leader_in_the_load(const char *link, const char *durability)
     bed_await_leader(all_but(old));
     bed_start(old);
     bed_await_equal(BED_ALL, 4 * FILES);
-    verify();
+    run_kv("verify");
     bed_close();
 }
 
@@ -159,7 +148,7 @@ static void memif_follower_killed(void)
     bed_start(victim);
     CHECK_EQUAL(program_await(load), 0);
     bed_await_equal(BED_ALL, 4 * FILES);
-    verify();
+    run_kv("verify");
     bed_close();
 }
 
@@ -192,7 +181,7 @@ static void memif_stopped_client(void)
     CHECK(strncmp(result.out, "no", 2) == 0);
     kill(load, SIGCONT);
     CHECK_EQUAL(program_await(load), 0);
-    verify();
+    run_kv("verify");
     bed_await_equal(BED_ALL, 4 * FILES);
     bed_close();
 }
@@ -208,8 +197,8 @@ static void with_hugepages(void)
     }
     bed_await_leader(BED_ALL);
     make_tree(FILES, 6);
-    load_tree();
-    verify();
+    run_kv("load");
+    run_kv("verify");
     bed_close();
 }
 

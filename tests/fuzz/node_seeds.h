@@ -74,6 +74,11 @@ enum {
     WAIT, PRE_VOTE_GRANTED(sender), SETTLE, P_FRESH_REPORT(sender), SETTLE, SETTLE,                \
         P_ACKED(sender), SETTLE
 
+// One of the node's own, taken before the log of node 1 began, is given to it by that.
+#define CHECKPOINT_TAKEN_IN                                                                        \
+    NODE_TAKE_CHECKPOINT, 0, APPENDED(FROM_1, 1), SETTLE, NODE_SNAPSHOT, FROM_1, 0, 0, 5, 0, 0,    \
+        SETTLE, SETTLE
+
 static const uint8_t node_seed_parallel_leader[] = {NODE_PARALLEL,
                                                     P_LEADS(FROM_1),
                                                     REGISTERED(0),
@@ -247,38 +252,10 @@ static const uint8_t node_seed_fragments[] = {0,
                                               FRAGMENT_OF_4096(FROM_1, 2),
                                               SETTLE,
                                               HEARTBEAT(FROM_1)};
-static const uint8_t node_seed_checkpoint_in[] = {0,
-                                                  NODE_TAKE_CHECKPOINT,
-                                                  0,
-                                                  APPENDED(FROM_1, 1),
-                                                  SETTLE,
-                                                  NODE_SNAPSHOT,
-                                                  FROM_1,
-                                                  0,
-                                                  0,
-                                                  5,
-                                                  0,
-                                                  0,
-                                                  SETTLE,
-                                                  SETTLE,
-                                                  APPENDED(FROM_1, 0),
-                                                  SETTLE,
-                                                  POWER_CUT,
-                                                  HEARTBEAT(FROM_1)};
+static const uint8_t node_seed_checkpoint_in[] = {0,      CHECKPOINT_TAKEN_IN, APPENDED(FROM_1, 0),
+                                                  SETTLE, POWER_CUT,           HEARTBEAT(FROM_1)};
 static const uint8_t node_seed_checkpoint_out[] = {0,
-                                                   NODE_TAKE_CHECKPOINT,
-                                                   0,
-                                                   APPENDED(FROM_1, 1),
-                                                   SETTLE,
-                                                   NODE_SNAPSHOT,
-                                                   FROM_1,
-                                                   0,
-                                                   0,
-                                                   5,
-                                                   0,
-                                                   0,
-                                                   SETTLE,
-                                                   SETTLE,
+                                                   CHECKPOINT_TAKEN_IN,
                                                    LEADS(FROM_1),
                                                    REGISTERED(0),
                                                    SETTLE,

@@ -4,6 +4,7 @@
 #include "drivers/net_dpdk/arp.h"
 #include "drivers/net_dpdk/frame.h"
 #include "engine/base/prng.h"
+#include "tests/driver/net/net_echo.h"
 #include "tests/harness/harness.h"
 
 #define OUR_IPV4 UINT32_C(0x0a000001)
@@ -149,13 +150,7 @@ static void random_bytes_are_survived(void)
 static uint32_t build_echo(uint8_t *data, uint32_t payload_bytes)
 {
     uint32_t bytes = build(data, payload_bytes, 7000, false);
-    data[23] = 1;
-    frame_put16(data + 24, 0);
-    frame_put16(data + 24, (uint16_t)~frame_sum(data + 14, 20, 0));
-    data[34] = 8;
-    data[35] = 0;
-    frame_put16(data + 36, 0);
-    frame_put16(data + 36, (uint16_t)~frame_sum(data + 34, bytes - 34, 0));
+    net_echo_make(data, bytes);
     return bytes;
 }
 

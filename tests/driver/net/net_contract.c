@@ -7,6 +7,7 @@
 #include "drivers/net_dpdk/arp.h"
 #include "drivers/net_dpdk/frame.h"
 #include "drivers/net_dpdk/net_dpdk.h"
+#include "tests/driver/net/net_echo.h"
 #include "tests/driver/net/net_pair.h"
 #include "tests/harness/harness.h"
 
@@ -307,13 +308,7 @@ static void echo_requests_are_answered(void)
     }
     uint8_t data[256], reply[256];
     uint32_t bytes = good_frame(data, 64);
-    data[23] = 1; // ICMP
-    frame_put16(data + 24, 0);
-    frame_put16(data + 24, (uint16_t)~frame_sum(data + 14, 20, 0));
-    data[34] = 8;
-    data[35] = 0;
-    frame_put16(data + 36, 0);
-    frame_put16(data + 36, (uint16_t)~frame_sum(data + 34, bytes - 34, 0));
+    net_echo_make(data, bytes);
     CHECK(pair_inject(&pair, data, bytes));
     uint32_t got;
     do {
