@@ -247,6 +247,15 @@ static bool is_answer_due(const struct raft *raft)
     return is_due;
 }
 
+// An answer may keep silent so long from now on, if not for longer already.
+static void be_patient(struct raft *raft, uint64_t ns)
+{
+    struct raft_parallel *parallel = raft->parallel;
+    uint64_t most = raft->config.election_timeout_min_ns / 2; // a few askings before we are stuck
+    ns = ns < most ? ns : most;
+    parallel->fetch_retry_ns = parallel->fetch_retry_ns > ns ? parallel->fetch_retry_ns : ns;
+}
+
 // The last asking brought no more. Who kept silent may be gone, or further away than we waited.
 static void note_silence(struct raft *raft)
 {
@@ -257,8 +266,8 @@ static void note_silence(struct raft *raft)
             parallel->silent |= UINT32_C(1) << slot;
         }
     }
-    if (is_vain && 2 * parallel->fetch_retry_ns <= raft->config.heartbeat_ns) {
-        parallel->fetch_retry_ns *= 2;
+    if (is_vain) {
+        be_patient(raft, 2 * parallel->fetch_retry_ns);
     }
 }
 
@@ -346,6 +355,10 @@ enum raft_outcome merge_on_supply(struct raft *raft, const struct raft_append *a
             last_new = index;
         }
     }
+    if (first_new != 0) {
+        be_patient(raft, 2 * (raft->now_ns - parallel->phase_ns)); // large entries on a slow link
+        parallel->phase_ns = raft->now_ns;
+    }
     note_answer(raft, slot, append);
     if (first_new == 0) {
         return RAFT_DUPLICATE;
@@ -354,7 +367,6 @@ enum raft_outcome merge_on_supply(struct raft *raft, const struct raft_append *a
     accept->range = (struct raft_range){.first = first_new, .last = last_new};
     accept->prev_term = raft->term;
     accept->is_staged = true;
-    parallel->phase_ns = raft->now_ns;
     return RAFT_OK;
 }
 

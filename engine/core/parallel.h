@@ -69,7 +69,7 @@ struct raft_parallel {
     struct raft_report reports[RAFT_NODES_MAX]; // by voter slot
     uint64_t fetch_number;                      // of the last asking
     uint64_t fetch_due_ns;                      // when to ask next; 0: now
-    uint64_t fetch_retry_ns;                    // how long the answer may keep silent
+    uint64_t fetch_retry_ns;                    // how long an answer may keep silent
     struct raft_wanted asked[RAFT_NODES_MAX];   // by voter slot: on its way from there
     uint32_t answered, silent; // bit per voter slot: did the last asking bring anything, or nothing
     uint16_t fetch_from;       // follower: who asked; 0: nobody

@@ -119,7 +119,7 @@ static void a_lost_fetch_is_repeated(void)
 {
     lack(3, 1, 20, 2);
     uint64_t number = fetch_of(2)->number;
-    static const uint64_t silences_ms[] = {2, 4, 8, 8};
+    static const uint64_t silences_ms[] = {2, 4, 8, 16};
     for (uint32_t at = 0; at < 4; at++) {
         wait_ms(silences_ms[at] - 1);
         CHECK(fetch_of(2) == NULL);
@@ -153,6 +153,26 @@ static void a_lost_part_of_an_answer_is_asked_for_again(void)
     supply(2, number, 18, 18);
     replica_settle(&member);
     CHECK_EQUAL(member.view.sync_end, 20);
+    member_close();
+}
+
+// Large entries on a slow link: silence twice as long as between two that came is none.
+static void a_slow_answer_is_waited_for(void)
+{
+    lack(3, 1, 20, 2);
+    uint64_t number = fetch_of(2)->number;
+    replica_tick(&member, 5 * REPLICA_MS); // (a step later than it was due: not asked again yet)
+    supply(2, number, 4, 20);
+    for (uint64_t index = 6; index < 20; index += 2) {
+        for (uint64_t ms = 0; ms < 9; ms++) {
+            wait_ms(1);
+            CHECK(fetch_of(2) == NULL);
+        }
+        supply(2, number, index, 20);
+    }
+    wait_ms(18);
+    CHECK(fetch_of(2) != NULL);
+    CHECK_EQUAL(wanted_count(fetch_of(2)), 1);
     member_close();
 }
 
@@ -385,6 +405,7 @@ int main(int argc, char **argv)
                                              TEST(no_more_is_asked_for_than_the_window_takes),
                                              TEST(a_lost_fetch_is_repeated),
                                              TEST(a_lost_part_of_an_answer_is_asked_for_again),
+                                             TEST(a_slow_answer_is_waited_for),
                                              TEST(what_an_answer_leaves_out_is_asked_for_at_once),
                                              TEST(an_answer_to_an_older_asking_brings_entries_only),
                                              TEST(an_answer_brings_nothing_that_was_not_reported),
