@@ -4,6 +4,8 @@
 // Writes go to a file without a name, so that nothing is left behind, and last a second at most.
 #include "drivers/cli/doctor.h"
 
+#include "drivers/cli/cli_client.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,7 +17,6 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { BLOCK_BYTES = 4096, FLUSHES_MAX = 64, FLUSH_NS_MAX = 1000000000, FLUSH_NS_SLOW = 5000000 };
@@ -79,13 +80,6 @@ static void existing_directory(const struct pontoon_config *config,
     }
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static int compare_times(const void *a, const void *b)
 {
     uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
@@ -96,16 +90,16 @@ static int compare_times(const void *a, const void *b)
 static int64_t measure_flush_ns(int file)
 {
     static _Alignas(BLOCK_BYTES) uint8_t block[BLOCK_BYTES];
-    uint64_t times_ns[FLUSHES_MAX], start_ns = now_ns();
+    uint64_t times_ns[FLUSHES_MAX], start_ns = cli_now_ns();
     uint32_t count = 0;
     struct iovec vector = {block, sizeof(block)};
-    while (count < FLUSHES_MAX && now_ns() - start_ns < FLUSH_NS_MAX) {
-        uint64_t before_ns = now_ns();
+    while (count < FLUSHES_MAX && cli_now_ns() - start_ns < FLUSH_NS_MAX) {
+        uint64_t before_ns = cli_now_ns();
         if (pwritev2(file, &vector, 1, (off_t)(count % 8) * BLOCK_BYTES, RWF_DSYNC) !=
             BLOCK_BYTES) {
             return errno != 0 ? -errno : -EIO;
         }
-        times_ns[count++] = now_ns() - before_ns;
+        times_ns[count++] = cli_now_ns() - before_ns;
     }
     qsort(times_ns, count, sizeof(times_ns[0]), compare_times);
     return (int64_t)times_ns[count / 2];

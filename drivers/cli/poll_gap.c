@@ -1,27 +1,21 @@
 #include "drivers/cli/poll_gap.h"
 
+#include "drivers/cli/cli_client.h"
+
 #include <pthread.h>
 #include <sched.h>
-#include <time.h>
 
 enum { POLLERS_MAX = 16 };
 
 #define POLL_FOR_NS UINT64_C(400000000)
 
-static uint64_t now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
 // Polls like an idle reactor; *argument gets the longest time between two polls.
 static void *poll_for_a_while(void *argument)
 {
-    uint64_t longest_ns = 0, before_ns = now_ns(), end_ns = before_ns + POLL_FOR_NS;
+    uint64_t longest_ns = 0, before_ns = cli_now_ns(), end_ns = before_ns + POLL_FOR_NS;
     while (before_ns < end_ns) {
         sched_yield();
-        uint64_t after_ns = now_ns();
+        uint64_t after_ns = cli_now_ns();
         longest_ns = after_ns - before_ns > longest_ns ? after_ns - before_ns : longest_ns;
         before_ns = after_ns;
     }

@@ -17,17 +17,22 @@ struct cluster bed;
 
 static bool is_open;
 
-uint64_t bed_deadline_ns(uint32_t after_ms)
+uint64_t bed_now_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + after_ms * UINT64_C(1000000);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t bed_deadline_ns(uint32_t after_ms)
+{
+    return bed_now_ns() + after_ms * UINT64_C(1000000);
 }
 
 bool bed_pause(uint64_t deadline_ns)
 {
     usleep(PAUSE_US);
-    return bed_deadline_ns(0) < deadline_ns;
+    return bed_now_ns() < deadline_ns;
 }
 
 // The program stands at the top of the build directory: two folders above the tests' own.

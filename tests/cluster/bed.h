@@ -67,6 +67,7 @@ uint64_t bed_count(const char *part, const char *counter);
 uint64_t bed_resident_kib(int id); // memory of the node's process
 void bed_wait(uint32_t ms);
 
+uint64_t bed_now_ns(void); // monotonic, the same for all processes
 // A deadline that far from now, and a short sleep that is false when it has passed.
 uint64_t bed_deadline_ns(uint32_t after_ms);
 bool bed_pause(uint64_t deadline_ns);

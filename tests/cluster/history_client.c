@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/history/history.h"
@@ -45,13 +44,6 @@ static void stop(int signal)
 {
     (void)signal;
     should_stop = 1;
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static uint64_t choose_key(void)
@@ -91,19 +83,20 @@ static void write_something(uint64_t token)
     snprintf(value, sizeof(value), "%" PRIu64, token);
     snprintf(expected, sizeof(expected), "%" PRIu64, old);
     if (kind == 0) {
-        id = history_call(&history, (uint32_t)arguments.place, now_ns(), HISTORY_DELETE, key, 0, 0);
+        id = history_call(&history, (uint32_t)arguments.place, bed_now_ns(), HISTORY_DELETE, key, 0,
+                          0);
         result = kv_client_delete(&client, key_text);
         token = 0;
     } else if (kind < 4) {
-        id = history_call(&history, (uint32_t)arguments.place, now_ns(), HISTORY_SWAP, key, token,
-                          old);
+        id = history_call(&history, (uint32_t)arguments.place, bed_now_ns(), HISTORY_SWAP, key,
+                          token, old);
         result = kv_client_swap(&client, key_text, old == 0 ? NULL : expected, value);
     } else {
-        id =
-            history_call(&history, (uint32_t)arguments.place, now_ns(), HISTORY_PUT, key, token, 0);
+        id = history_call(&history, (uint32_t)arguments.place, bed_now_ns(), HISTORY_PUT, key,
+                          token, 0);
         result = kv_client_put(&client, key_text, value);
     }
-    history_return(&history, id, now_ns(), outcome_of(result), 0);
+    history_return(&history, id, bed_now_ns(), outcome_of(result), 0);
     if (result == KV_OK) {
         last_seen[key] = token;
     }
@@ -116,7 +109,7 @@ static void read_something(void)
     enum kv_client_answer answer = KV_CLIENT_FOUND;
     name_key(key, key_text);
     uint32_t id =
-        history_call(&history, (uint32_t)arguments.place, now_ns(), HISTORY_GET, key, 0, 0);
+        history_call(&history, (uint32_t)arguments.place, bed_now_ns(), HISTORY_GET, key, 0, 0);
     if (arguments.reader != 0) {
         answer =
             kv_client_ask(&client, arguments.reader, key_text, READ_WAIT_MS, value, sizeof(value));
@@ -127,7 +120,7 @@ static void read_something(void)
         token = strtoull(value, NULL, 10);
         CHECK(token != 0);
     }
-    history_return(&history, id, now_ns(),
+    history_return(&history, id, bed_now_ns(),
                    answer == KV_CLIENT_NO_ANSWER ? HISTORY_FAILED : HISTORY_OK, token);
     if (answer != KV_CLIENT_NO_ANSWER) {
         last_seen[key] = token;

@@ -32,7 +32,7 @@ static unsigned all_but(int id)
 
 static uint64_t now_ms(void)
 {
-    return bed_deadline_ns(0) / 1000000;
+    return bed_now_ns() / 1000000;
 }
 
 // Starts all three, VICTIM on the disk, and lets nodes go and come until VICTIM leads, or does not.

@@ -46,15 +46,10 @@ static uint64_t next_token;
 static uint64_t known[KEYS + 1]; // by key: what was read or written last, for the next swap
 static uint32_t returned, counts[HISTORY_OPEN];
 
-static uint64_t now_ns(void)
-{
-    return bed_deadline_ns(0);
-}
-
 static void end(struct slot *slot, enum history_outcome outcome, uint64_t read)
 {
     const struct history_op *op = &history.ops[slot->id];
-    history_return(&history, slot->id, now_ns(), outcome, read);
+    history_return(&history, slot->id, bed_now_ns(), outcome, read);
     if (outcome == HISTORY_OK) {
         known[op->key] = op->value;
     }
@@ -116,7 +111,7 @@ static int send_command(struct slot *slot, const struct kv_command *command)
 static void ask(struct slot *slot)
 {
     uint64_t key = prng_between(&prng, 1, KEYS), dice = prng_below(&prng, 100);
-    uint64_t token = next_token + 1, expected = known[key], called_ns = now_ns();
+    uint64_t token = next_token + 1, expected = known[key], called_ns = bed_now_ns();
     struct kv_command command = {.key = bytes_of(&key)};
     enum history_operation operation;
     int error;
@@ -168,7 +163,7 @@ static void run(uint32_t operations)
         if (!was_busy) {
             usleep(100);
         }
-        if (now_ns() > deadline_ns) {
+        if (bed_now_ns() > deadline_ns) {
             bed_report();
             CHECK(!"the operations ended in time");
         }

@@ -318,7 +318,7 @@ static void preempted_nodes_keep_a_linear_history(void)
     }
     prng_init(&prng, 4);
     history_load_start(4);
-    for (uint64_t until_ns = bed_deadline_ns(3000); bed_deadline_ns(0) < until_ns;) {
+    for (uint64_t until_ns = bed_deadline_ns(3000); bed_now_ns() < until_ns;) {
         int id = (int)prng_between(&prng, 1, CLUSTER_NODES);
         cluster_signal_node(&bed, id, SIGSTOP);
         usleep((useconds_t)prng_between(&prng, 5000, 100000));

@@ -79,7 +79,7 @@ static void take_answers(struct greedy *who)
 static void serve_polite(int leader)
 {
     static uint8_t frame[KV_CLIENT_FRAME_BYTES];
-    uint64_t now_ns = bed_deadline_ns(0);
+    uint64_t now_ns = bed_now_ns();
     struct wire_message message;
     if (!polite.is_waiting) {
         polite.is_waiting = true;
@@ -108,7 +108,7 @@ static void flood(void)
 {
     int leader = bed_await_leader(BED_ALL);
     polite.is_waiting = false;
-    for (uint64_t until_ns = bed_deadline_ns(FLOOD_MS); bed_deadline_ns(0) < until_ns;) {
+    for (uint64_t until_ns = bed_deadline_ns(FLOOD_MS); bed_now_ns() < until_ns;) {
         for (int which = 0; which < GREEDY; which++) {
             ask(&greedy[which], leader, which < MODEST ? 1 : HOG_FRAMES);
             take_answers(&greedy[which]);

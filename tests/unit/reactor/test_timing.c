@@ -2,14 +2,12 @@
 #include "engine/base/histogram.h"
 #include "engine/reactor/internal.h"
 #include "tests/harness/harness.h"
-#include "tests/harness/world.h"
+#include "tests/unit/reactor/situation.h"
 
 // Commands only, on a network that takes 200 microseconds each way.
 static struct world *open_world(uint32_t clients, uint32_t client_window)
 {
-    static struct world_options options;
-    world_default_options(&options, 3, 1);
-    options.is_volatile = true;
+    struct world_options options = situation_options(3, true);
     options.clients = clients;
     options.client_window = client_window;
     options.payload_max = 64;
@@ -28,13 +26,6 @@ static const struct histogram *times_of(struct world *world, uint16_t id)
     return reactor_answer_times(world_reactor(world, id, 0));
 }
 
-static struct reactor_counters counters_of(struct world *world, uint16_t id)
-{
-    struct reactor_counters counters;
-    reactor_counters(world_reactor(world, id, 0), &counters);
-    return counters;
-}
-
 // A round trip to a follower, and the polls in which frames wait: a poll is 20 us, and every node
 // polls with a phase of its own.
 static void with_one_in_flight_every_entry_is_timed(void)
@@ -46,7 +37,7 @@ static void with_one_in_flight_every_entry_is_timed(void)
     uint16_t leader = world_leader(world, 0);
     const struct histogram *times = times_of(world, leader);
     CHECK(times->count > 300);
-    CHECK_EQUAL(times->count, counters_of(world, leader).proposals);
+    CHECK_EQUAL(times->count, situation_counters(world, leader).proposals);
     CHECK(histogram_min(times) >= 400 * WORLD_US);
     CHECK(histogram_percentile(times, 99) <= 500 * WORLD_US);
     for (uint16_t id = 1; id <= 3; id++) {
@@ -64,7 +55,7 @@ static void under_load_a_sample_is(void)
     uint16_t leader = world_leader(world, 0);
     const struct histogram *times = times_of(world, leader);
     CHECK(times->count > 100);
-    CHECK(times->count < counters_of(world, leader).proposals / 10);
+    CHECK(times->count < situation_counters(world, leader).proposals / 10);
     CHECK(histogram_min(times) >= 400 * WORLD_US);
     world_close(world);
 }
