@@ -96,6 +96,18 @@ enum raft_outcome holes_on_append(struct raft *raft, const struct raft_append *a
     return accept->range.first > raft->verified ? RAFT_HOLE : RAFT_OK;
 }
 
+// Which of 64 entries from `first` on, up to `last` (held at most), are durable here: once an
+// answer, over all that lies beyond the floor.
+static uint64_t durable_word(const struct raft_log *log, uint64_t first, uint64_t last)
+{
+    uint64_t word = 0, count = last - first + 1 < 64 ? last - first + 1 : 64;
+    for (uint64_t bit = 0; bit < count; bit++) {
+        const struct raft_entry *entry = log_slot(log, first + bit); // (of a hole: all zero)
+        word |= (uint64_t)(entry->is_held & entry->is_durable) << bit;
+    }
+    return word;
+}
+
 // Acknowledges what is durable beyond the floor.
 void holes_fill_acks(struct raft *raft, struct raft_append_reply *reply)
 {
@@ -115,11 +127,12 @@ void holes_fill_acks(struct raft *raft, struct raft_append_reply *reply)
     }
     uint64_t last = log->synced + RAFT_WINDOW_MAX;
     last = raft->parallel->durable_high < last ? raft->parallel->durable_high : last;
-    for (uint64_t index = log->synced + 2; index <= last; index++) {
-        if (log_has(log, index) && log_slot(log, index)->is_durable) {
-            uint32_t bit = (uint32_t)(index - log->synced - 1);
-            bitmap_set(reply->acked, bit);
-            reply->acked_count = bit + 1;
+    last = last < log->held ? last : log->held;
+    uint32_t word = 0;
+    for (uint64_t first = log->synced + 1; first <= last; first += 64, word++) {
+        reply->acked[word] = durable_word(log, first, last);
+        if (reply->acked[word] != 0) {
+            reply->acked_count = 64 * word + 64 - (uint32_t)__builtin_clzll(reply->acked[word]);
         }
     }
     if (reply->acked_count > 0) {
