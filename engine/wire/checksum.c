@@ -1,6 +1,6 @@
-// What the frame's checksum covers: everything but the payloads of entries. Those have checksums of
-// their own, in heads that are covered; so a node reads a payload once on its way in, and not again
-// to send it on.
+// What the frame's checksum covers: everything but the payloads of entries, whole or in fragments.
+// Those have checksums of their own, in heads that are covered; so a node reads a payload once on
+// its way in, and not again to send it on.
 //
 //     | envelope | header heads | payloads pad | header body | header heads ranges | payloads pad |
 //     8 =========================^             ======================================^            ^
@@ -25,43 +25,80 @@ static_assert(offsetof(struct layout_propose, count) + sizeof(struct counts) ==
                   sizeof(struct layout_propose),
               "counts end the fixed part");
 
-// Bytes of an entry before the payloads, beside the fixed part.
-static uint32_t entry_bytes(const struct layout_message *header)
+struct sizes {
+    uint64_t heads_end;
+    struct counts counts;
+};
+
+static bool read_counts(const uint8_t *at, const struct layout_message *header, uint32_t fixed,
+                        struct sizes *sizes)
 {
-    const uint8_t flags = LAYOUT_FLAG_PARALLEL | LAYOUT_FLAG_DEPENDS;
-    bool tells = header->type == RAFT_MSG_APPEND && (header->flags & flags) == flags;
-    return WIRE_HEAD_BYTES + (tells ? WIRE_DISTANCE_BYTES : 0);
+    if (header->bytes < fixed) {
+        return false;
+    }
+    memcpy(&sizes->counts, at + fixed - sizeof(sizes->counts), sizeof(sizes->counts));
+    sizes->heads_end = fixed + (uint64_t)sizes->counts.entries * WIRE_HEAD_BYTES;
+    return true;
+}
+
+// A fragment has one head, in its fixed part, and says `bytes_at` how much of the payload it has.
+static bool read_fragment(const uint8_t *at, const struct layout_message *header, uint32_t fixed,
+                          size_t bytes_at, struct sizes *sizes)
+{
+    if (header->bytes < fixed) {
+        return false;
+    }
+    memcpy(&sizes->counts.payload_bytes, at + bytes_at, sizeof(sizes->counts.payload_bytes));
+    sizes->counts.entries = 1;
+    sizes->heads_end = fixed;
+    return true;
+}
+
+// False: it has no payloads of entries, or is too short to say it.
+static bool read_sizes(const uint8_t *at, const struct layout_message *header, struct sizes *sizes)
+{
+    switch (header->type) {
+    case RAFT_MSG_APPEND:
+        return read_counts(at, header, sizeof(struct layout_append), sizes);
+    case WIRE_PROPOSE:
+        return read_counts(at, header, sizeof(struct layout_propose), sizes);
+    case WIRE_APPEND_FRAGMENT:
+        return read_fragment(at, header, sizeof(struct layout_append_fragment),
+                             offsetof(struct layout_append_fragment, bytes), sizes);
+    case WIRE_PROPOSE_FRAGMENT:
+        return read_fragment(at, header, sizeof(struct layout_propose_fragment),
+                             offsetof(struct layout_propose_fragment, bytes), sizes);
+    default:
+        return false;
+    }
 }
 
 // Bytes of the message at `at` before its payloads; all of it when there are none, or when its
 // sizes disagree. Precondition: header->bytes of it are there.
 static uint32_t covered_bytes(const uint8_t *at, const struct layout_message *header)
 {
-    uint32_t fixed_bytes;
-    if (header->type == RAFT_MSG_APPEND) {
-        fixed_bytes = sizeof(struct layout_append);
-    } else if (header->type == WIRE_PROPOSE) {
-        fixed_bytes = sizeof(struct layout_propose);
-    } else {
+    const uint8_t tells = LAYOUT_FLAG_PARALLEL | LAYOUT_FLAG_DEPENDS;
+    struct sizes sizes;
+    if (!read_sizes(at, header, &sizes)) {
         return header->bytes;
     }
-    if (header->bytes < fixed_bytes) {
-        return header->bytes;
+    bool is_request = header->type == WIRE_PROPOSE || header->type == WIRE_PROPOSE_FRAGMENT;
+    uint64_t payloads_at = sizes.heads_end;
+    if (!is_request && (header->flags & tells) == tells) {
+        payloads_at += (uint64_t)sizes.counts.entries * WIRE_DISTANCE_BYTES;
     }
-    struct counts counts;
-    memcpy(&counts, at + fixed_bytes - sizeof(counts), sizeof(counts));
-    uint64_t payloads_at = fixed_bytes + (uint64_t)counts.entries * entry_bytes(header);
-    if (header->type == WIRE_PROPOSE && (header->flags & LAYOUT_FLAG_RANGES) != 0) {
+    if (is_request && (header->flags & LAYOUT_FLAG_RANGES) != 0) {
         uint32_t ranges_bytes =
             payloads_at > header->bytes
                 ? 0
-                : ranges_block_bytes(at + payloads_at, header->bytes - payloads_at, counts.entries);
+                : ranges_block_bytes(at + payloads_at, header->bytes - payloads_at,
+                                     sizes.counts.entries);
         if (ranges_bytes == 0) {
             return header->bytes;
         }
         payloads_at += ranges_bytes;
     }
-    bool agrees = layout_round_up(payloads_at + counts.payload_bytes) == header->bytes;
+    bool agrees = layout_round_up(payloads_at + sizes.counts.payload_bytes) == header->bytes;
     return agrees ? (uint32_t)payloads_at : header->bytes;
 }
 

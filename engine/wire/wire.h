@@ -15,7 +15,7 @@
 #include "engine/core/types.h"
 
 enum {
-    WIRE_VERSION = 2,
+    WIRE_VERSION = 3,
     WIRE_ENVELOPE_BYTES = 40,
     WIRE_HEAD_BYTES = RAFT_ENTRY_HEAD_BYTES,
     WIRE_DISTANCE_BYTES = 2,     // of an entry, in appends of which raft_append_tells
@@ -35,7 +35,7 @@ enum {
 
 enum wire_type {
     // 1..6 and 8: enum raft_message_type
-    WIRE_APPEND_FRAGMENT = 16, // part of one entry that is larger than a frame
+    WIRE_APPEND_FRAGMENT = 15, // part of one entry that is larger than a frame
     WIRE_SNAPSHOT = 17,        // part of a checkpoint, leader to follower
     WIRE_SNAPSHOT_REPLY = 18,
     WIRE_PROPOSE = 32, // client: a batch of commands (and REGISTER)

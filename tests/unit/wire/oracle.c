@@ -491,15 +491,23 @@ static uint64_t number_at(const uint8_t *at, uint32_t width)
 // checksum.
 static uint64_t left_out(const uint8_t *at, uint64_t bytes)
 {
-    uint64_t fixed = at[4] == 5 ? 88 : at[4] == 32 ? 24 : UINT64_MAX;
+    enum { APPEND = 5, APPEND_FRAGMENT = 15, PROPOSE = 32, PROPOSE_FRAGMENT = 41 };
+    uint8_t type = at[4];
+    bool is_fragment = type == APPEND_FRAGMENT || type == PROPOSE_FRAGMENT; // its head is fixed
+    uint64_t fixed = type == APPEND             ? 88
+                     : type == APPEND_FRAGMENT  ? 112
+                     : type == PROPOSE          ? 24
+                     : type == PROPOSE_FRAGMENT ? 48
+                                                : UINT64_MAX;
     if (bytes < fixed) {
         return 0;
     }
-    uint64_t count = number_at(at + fixed - 8, 4);
-    uint64_t payloads = number_at(at + fixed - 4, 4);
-    bool is_told = at[4] == 5 && (at[5] & (4 + 64)) == 4 + 64;
-    uint64_t before = fixed + (is_told ? 26 : 24) * count;
-    if (at[4] == 32 && (at[5] & 32) != 0) { // ranges: a byte an entry says how many
+    uint64_t count = is_fragment ? 1 : number_at(at + fixed - 8, 4);
+    uint64_t payloads = number_at(at + (is_fragment ? fixed - 28 : fixed - 4), 4);
+    bool is_told = (type == APPEND || type == APPEND_FRAGMENT) && (at[5] & (4 + 64)) == 4 + 64;
+    uint64_t before = fixed + (is_fragment ? 0 : 24) * count + (is_told ? 2 : 0) * count;
+    if ((type == PROPOSE || type == PROPOSE_FRAGMENT) &&
+        (at[5] & 32) != 0) { // ranges: a byte an entry says how many
         uint64_t counts_at = before;
         before += (count + 7) / 8 * 8;
         if (count > 512 || before > bytes) {

@@ -16,6 +16,7 @@
 
 static struct sample sample;
 static uint8_t frame[WIRE_FRAME_BYTES_MAX];
+static uint8_t clean[sizeof(frame)]; // before anything was flipped
 
 // A frame with one random message of the type; small unless `room_bytes` is large.
 static uint32_t random_frame(struct prng *prng, uint8_t type, uint32_t room_bytes)
@@ -70,6 +71,11 @@ static enum wire_refusal take_all(const struct wire_filter *filter, uint32_t byt
         } else if (refusal == WIRE_OK && message.type == WIRE_PROPOSE) {
             are_sound &= wire_check_entries(message.propose.heads, message.propose.payloads,
                                             message.propose.count);
+        } else if (refusal == WIRE_OK && (message.type == WIRE_APPEND_FRAGMENT ||
+                                          message.type == WIRE_PROPOSE_FRAGMENT)) {
+            // Found out when the entry is whole (test_assembly).
+            are_sound &= memcmp(message.fragment.data, clean + (message.fragment.data - frame),
+                                message.fragment.bytes) == 0;
         }
     }
     return refusal == WIRE_END && !are_sound ? WIRE_BAD_ENTRY : refusal;
@@ -90,6 +96,7 @@ static void every_bit_flip_is_refused(void)
             sample_put(&writer, &sample.message);
         }
         uint32_t bytes = wire_seal(&writer);
+        memcpy(clean, frame, bytes);
         for (uint32_t bit = 0; bit < bytes * 8; bit++) {
             frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
             enum wire_refusal refusal = doctored_read(&filter, frame, bytes);
@@ -142,10 +149,13 @@ static void no_flip_of_a_type_hides_a_payload(void)
         uint8_t type = sample_types[i];
         int append = __builtin_popcount(type ^ RAFT_MSG_APPEND);
         int propose = __builtin_popcount(type ^ WIRE_PROPOSE);
+        int append_fragment = __builtin_popcount(type ^ WIRE_APPEND_FRAGMENT);
+        int propose_fragment = __builtin_popcount(type ^ WIRE_PROPOSE_FRAGMENT);
         bool is_small = type == RAFT_MSG_PRE_VOTE || type == RAFT_MSG_VOTE_REPLY;
         bool is_to_client = sample_filter(type).self == WIRE_CLIENT;
         CHECK(append != 1 || is_small || is_to_client);
         CHECK(propose != 1 || is_to_client);
+        CHECK(append_fragment != 1 && propose_fragment != 1);
     }
 }
 
