@@ -2,8 +2,9 @@
 # Rounds of runs that are compared with each other (sourced, not run; needs cluster.sh and WORK).
 #
 # A round is a command that makes the runs to be compared, one after the other, each of them with a look at how far apart the
-# CPUs are before and after (looked), and notes what it found (round_note). The host of a virtual machine changes the distance
-# when it likes. So a round counts when all looks within it were of one state; another one is repeated.
+# CPUs are before and after and at what else ran meanwhile (looked), and notes what it found (round_note). The host of a virtual
+# machine changes the distance when it likes. So a round counts when all looks within it were of one state and nobody else kept a
+# CPU busy; another one is repeated.
 #
 #     rounds_run WANTED COMMAND...   until WANTED rounds count, at most ROUNDS_TRIES times as many rounds
 #     looked COMMAND...              within a round: a run. The nodes of an idle cluster do not disturb the looks
@@ -16,6 +17,7 @@
 
 ROUNDS_TRIES=2
 ROUNDS_STATE_FACTOR=1.5 # as CORES_STATE_FACTOR in cores/cores.h
+ROUNDS_OTHERS_MAX=0.1   # CPUs that other processes may keep busy during a run
 ROUND=0                 # the number of the running one, from 1
 ROUNDS_COUNTED=0
 ROUNDS_STATE=one
@@ -36,6 +38,25 @@ is_one_state() {
         END { exit !(most <= factor * least) }'
 }
 
+# Clock ticks that processes were given so far: all of them, and ours. Kernel threads are left out, as the disk's work for us is
+# theirs. What a process that ended had used is with whoever waited for it.
+cpu_ticks() {
+    cat /proc/[0-9]*/stat 2>/dev/null | awk -v ours="$$ ${CLUSTER_PIDS[*]}" 'BEGIN { n = split(ours, pids, " "); for (i = 1; i <= n; i++) is_ours[pids[i]] = 1 }
+        { pid = $1; sub(/.*\) /, "") }
+        pid != 2 && $2 != 2 { ticks = $12 + $13 + $14 + $15; all += ticks; own += is_ours[pid] * ticks }
+        END { print all + 0, own + 0 }'
+}
+
+# others_cpus SECONDS ALL OURS ALL OURS: CPUs that others kept busy between two cpu_ticks.
+others_cpus() {
+    awk -v seconds="$1" -v ticks="$(getconf CLK_TCK)" -v used="$(($4 - $2 - ($5 - $3)))" 'BEGIN { printf "%.2f\n", used < 0 ? 0 : used / ticks / seconds }'
+}
+
+# is_undisturbed NUMBER...: were others idle enough in all runs?
+is_undisturbed() {
+    printf '%s\n' "$@" | awk -v most="$ROUNDS_OTHERS_MAX" '$1 > most { is_over = 1 } END { exit is_over }'
+}
+
 # Files: the directory round for the running one, a file a key; later appended to those in rounds/counted or rounds/torn.
 round_begin() {
     rm -rf "$WORK/round"
@@ -43,8 +64,13 @@ round_begin() {
 }
 
 looked() {
+    local before after start
     core_round_trip >>"$WORK/round/looks"
+    start=$EPOCHREALTIME
+    read -ra before <<<"$(cpu_ticks)"
     "$@"
+    read -ra after <<<"$(cpu_ticks)"
+    others_cpus "$(calculate "$EPOCHREALTIME - $start")" "${before[@]}" "${after[@]}" >>"$WORK/round/others"
     core_round_trip >>"$WORK/round/looks"
 }
 
@@ -55,6 +81,11 @@ round_core_ns() {
     median "${looks[@]}"
 }
 
+# Of the runs since round_begin, the one most disturbed.
+round_others_cpus() {
+    sort -g "$WORK/round/others" | tail -n 1
+}
+
 round_note() {
     echo "$2" >"$WORK/round/$1"
 }
@@ -63,7 +94,8 @@ round_note() {
 round_keep() {
     local file
     round_note core_round_trip_ns "$(round_core_ns)"
-    rm "$WORK/round/looks"
+    round_note others_cpus "$(round_others_cpus)"
+    rm "$WORK/round/looks" "$WORK/round/others"
     mkdir -p "$WORK/rounds/$1"
     for file in "$WORK"/round/*; do
         cat "$file" >>"$WORK/rounds/$1/$(basename "$file")"
@@ -80,7 +112,10 @@ rounds_run() {
         round_begin
         "$@"
         mapfile -t looks <"$WORK/round/looks"
-        if is_one_state "${looks[@]}"; then
+        if ! is_undisturbed "$(round_others_cpus)"; then
+            say "round $ROUND does not count: others kept $(round_others_cpus) CPUs busy"
+            round_keep torn
+        elif is_one_state "${looks[@]}"; then
             round_keep counted
             ROUNDS_COUNTED=$((ROUNDS_COUNTED + 1))
         else
@@ -113,5 +148,5 @@ rounds_ratio() {
 
 rounds_words() {
     echo "core_round_trip_ns=$(rounds_median core_round_trip_ns)" "rounds_core_ns=$(rounds_values core_round_trip_ns | paste -sd,)" \
-        "rounds=$ROUNDS_COUNTED" "state=$ROUNDS_STATE"
+        "rounds_others_cpus=$(rounds_values others_cpus | paste -sd,)" "rounds=$ROUNDS_COUNTED" "state=$ROUNDS_STATE"
 }

@@ -133,7 +133,7 @@ round() {
 # the fastest at all, short.
 rate() {
     local name=$1 size=$2 target=$3 depth round best=0 best_json="" any=0 any_json="" json
-    local -A core_ns
+    local -A core_ns others
     shift 3
     cluster_start memif memory
     for round in 1 2; do
@@ -141,7 +141,7 @@ rate() {
             json=$WORK/rate-$depth-$round.json
             round_begin
             looked cluster_bench "$json" --depth "$depth" --size "$size" --seconds 3
-            core_ns[$json]=$(round_core_ns)
+            core_ns[$json]=$(round_core_ns) others[$json]=$(round_others_cpus)
             say "$name: depth $depth: $(round "$(number "$json" rate)") a second, p99 $(round "$(number "$json" latency_us p99)") us"
             if awk "BEGIN { exit !($(number "$json" rate) > $any) }"; then
                 any=$(number "$json" rate) any_json=$json
@@ -164,7 +164,7 @@ rate() {
         "client_cpu_s_per_million=$(round "$(number "$json" client_cpu_s_per_million)" 3)" \
         "nodes_memory_mib=$(round "$(calculate "$(number "$json" nodes_memory_bytes) / 1048576")")" \
         "applied_on_every_replica=$(number "$json" applied_on_every_replica)" \
-        "core_round_trip_ns=${core_ns[$json]}" "durability=memory order=strict" "${late[@]}"
+        "core_round_trip_ns=${core_ns[$json]}" "others_cpus=${others[$json]}" "durability=memory order=strict" "${late[@]}"
 }
 
 # ------------------------------------------------------------------------------------------ latency
