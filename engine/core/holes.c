@@ -272,7 +272,7 @@ static void restore_beyond(struct raft *raft, uint64_t floor, const struct raft_
         }
         bitmap_ring_set(&parallel->applied, index);
         bitmap_ring_set(&parallel->given, index);
-        parallel->applied_high = parallel->given_high = index;
+        parallel->applied_high = parallel->given_high = parallel->restored_high = index;
         if (index > raft->commit) {
             bitmap_ring_set(&parallel->committed, index);
             parallel->commit_high = index;
@@ -292,6 +292,7 @@ void holes_restored(struct raft *raft, uint64_t index, const struct raft_beyond 
     holes_forget(raft);
     parallel->ready_head = parallel->ready_tail;
     raft->applied = raft->apply_given = parallel->applied_high = parallel->given_high = index;
+    parallel->restored_high = index;
     raft->commit = raft->commit > index ? raft->commit : index;
     parallel->commit_high = raft->commit;
     if (beyond != NULL) {

@@ -66,10 +66,15 @@ bool install_begin(struct raft *raft, uint64_t sync_from, uint64_t end)
 {
     struct raft_parallel *parallel = raft->parallel;
     ASSERT(!parallel->is_staging && parallel->sync_term < raft->term);
-    // (A checkpoint of a later state may have come before.)
     uint64_t committed =
         parallel->commit_high > raft->commit ? parallel->commit_high : raft->commit;
-    if (end < committed && committed > raft->log.base.index) {
+    // A checkpoint of a later state may have come before, perhaps of what this very term served. (A
+    // leader's log has all that is committed anywhere.)
+    uint64_t brought = raft->log.base.index;
+    if (raft->role != RAFT_LEADER && parallel->restored_high > brought) {
+        brought = parallel->restored_high;
+    }
+    if (end < committed && committed > brought) {
         return false;
     }
     bool is_same_lineage =

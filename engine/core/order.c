@@ -443,9 +443,11 @@ void order_on_applied(struct raft *raft, uint64_t first, uint64_t last)
 enum raft_outcome order_on_installed(struct raft *raft, struct raft_entry_id id,
                                      const struct raft_beyond *beyond)
 {
-    if (id.index < raft->applied) {
+    if (id.index < raft->log.base.index) {
         return RAFT_STALE;
     }
+    // (The floor of what is applied may be above it, having gone over entries that an older
+    // checkpoint had brought: they are of the state that is gone.)
     if (id.term > raft->term) {
         become_follower(raft, raft->now_ns, id.term, 0);
     }

@@ -91,6 +91,7 @@ struct raft_parallel {
     struct bitmap_ring given;     // to be applied; above apply_given
     struct bitmap_ring applied;   // above applied
     uint64_t commit_high, applied_high;
+    uint64_t restored_high;   // the last checkpoint put in place holds nothing above
     uint64_t given_high;      // nothing above is in given
     uint64_t noted;           // follower: what is held up to here is in quorum
     bool acks_due;            // follower: something above the floor became durable

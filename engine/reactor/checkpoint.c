@@ -110,9 +110,11 @@ static int load(struct group *group, uint32_t file, const struct header *header)
         uint32_t bytes = left < CHECKPOINT_CHUNK_BYTES ? (uint32_t)left : CHECKPOINT_CHUNK_BYTES;
         error = read_wait(disk, file, data + offset, HEADER_BYTES + offset, bytes);
     }
-    if (error == 0) {
-        bool is_whole = stream_is_whole(group, data, header->stream_bytes);
-        error = is_whole ? stream_restore(group, data, header->stream_bytes) : -EBADMSG;
+    if (error == 0 && !stream_is_whole(group, data, header->stream_bytes)) {
+        error = -EBADMSG;
+    } else if (error == 0) {
+        bool fits = stream_fits(group, data, header->stream_bytes);
+        error = fits ? stream_restore(group, data, header->stream_bytes) : -EOVERFLOW;
     }
     free(data);
     return error;
@@ -155,6 +157,7 @@ static int load_newest(struct group *group)
         return 0;
     }
     group->checkpoint.generation = header->generation;
+    group->was_parallel = (header->flags & HEADER_PARALLEL) != 0; // (it may not be readable here)
     int error = open_checkpoint(group, newest, false, &file);
     if (error != 0) {
         return error;
@@ -165,9 +168,9 @@ static int load_newest(struct group *group)
         group->checkpoint.durable =
             (struct raft_entry_id){.term = header->term, .index = header->index};
         group->is_incomplete = (header->flags & HEADER_INCOMPLETE) != 0;
-        group->was_parallel = (header->flags & HEADER_PARALLEL) != 0;
     }
-    return error == 0 || error == -ENOMEM || error == -EIO ? error : -EBADMSG;
+    bool is_final = error == -ENOMEM || error == -EIO || error == -EOVERFLOW;
+    return error == 0 || is_final ? error : -EBADMSG;
 }
 
 // Finds and loads the newest checkpoint. 0 (checkpoint.durable says what it covers: perhaps
@@ -176,7 +179,13 @@ static int load_newest(struct group *group)
 int checkpoint_recover(struct group *group, char *reason, size_t reason_bytes)
 {
     int error = load_newest(group);
-    if (error != 0 && error != -EBADMSG) {
+    if (error == -EOVERFLOW) {
+        snprintf(
+            reason, reason_bytes,
+            "the checkpoint of group %u holds more entries beyond a hole than log_entries = %u "
+            "allows; raise it",
+            group->id, group->reactor->config.log_entries);
+    } else if (error != 0 && error != -EBADMSG) {
         snprintf(reason, reason_bytes,
                  "checkpoint of group %u: %s; check the directory's permissions and disk",
                  group->id, strerror(-error));

@@ -465,6 +465,7 @@ void stream_begin(struct stream_out *stream, struct group *group, const struct r
 int64_t stream_read(struct stream_out *stream, void *buffer, uint64_t capacity);
 void stream_end(struct stream_out *stream);
 bool stream_is_whole(const struct group *group, const uint8_t *data, uint64_t bytes);
+bool stream_fits(const struct group *group, const uint8_t *data, uint64_t bytes);
 int stream_restore(struct group *group, const uint8_t *data, uint64_t bytes);
 
 // checkpoint.c

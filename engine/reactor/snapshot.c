@@ -394,7 +394,8 @@ static void install(struct group *group)
 {
     struct reactor *reactor = group->reactor;
     struct snapshot *snapshot = &group->snapshot;
-    if (!stream_is_whole(group, snapshot->in_data, snapshot->in_total)) {
+    if (!stream_is_whole(group, snapshot->in_data, snapshot->in_total) ||
+        !stream_fits(group, snapshot->in_data, snapshot->in_total)) {
         forget_in(snapshot); // the leader begins again
         return;
     }

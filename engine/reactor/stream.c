@@ -97,12 +97,11 @@ struct stream_head {
     struct raft_beyond beyond;
 };
 
-// Could the group's state be this much beyond its floor? Just as a core says it, and within the
-// group's bitmaps.
+// Could a group's state be this much beyond its floor? Just as a core says it.
 static bool is_sound(const struct group *group, const struct raft_beyond *beyond)
 {
-    uint32_t last = beyond->count - 1, slots = group->reactor->config.log_entries;
-    return is_parallel(group) && beyond->count <= slots && bitmap_test(beyond->bits, last) &&
+    uint32_t last = beyond->count - 1;
+    return is_parallel(group) && bitmap_test(beyond->bits, last) &&
            bitmap_count(beyond->bits, last, RAFT_WINDOW_MAX) == 1;
 }
 
@@ -147,6 +146,14 @@ bool stream_is_whole(const struct group *group, const uint8_t *data, uint64_t by
            head.session_bytes <= bytes - head.bytes - STREAM_TAIL_BYTES;
 }
 
+// Do the bitmaps of the group reach as far as the whole stream's state?
+bool stream_fits(const struct group *group, const uint8_t *data, uint64_t bytes)
+{
+    struct stream_head head;
+    return read_head(group, data, bytes, &head) &&
+           head.beyond.count <= group->reactor->config.log_entries;
+}
+
 static int restore(struct group *group, const struct stream_head *head, const uint8_t *data,
                    uint64_t bytes)
 {
@@ -161,8 +168,9 @@ static int restore(struct group *group, const struct stream_head *head, const ui
     return error != 0 ? error : group->app->ops->restore_end(group->app);
 }
 
-// Replaces the group's sessions and state by those of a whole stream; what that holds beyond its
-// floor is in group->restored. -EBADMSG: another version or other limits; the state is empty then.
+// Replaces the group's sessions and state by those of a whole stream that fits; what that holds
+// beyond its floor is in group->restored. -EBADMSG: another version or other limits; the state is
+// empty then.
 int stream_restore(struct group *group, const uint8_t *data, uint64_t bytes)
 {
     struct stream_head head;

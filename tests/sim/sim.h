@@ -412,6 +412,7 @@ struct sim_seen {
     bool is_known;
     enum raft_role role;
     uint64_t term, commit, last, held, synced, base, applied;
+    uint64_t state; // what the state machine has, up to
     uint16_t voted_for;
     uint32_t epoch;
     bool is_intact;

@@ -327,6 +327,7 @@ void sim_node_move(struct sim_node *node, uint64_t down_ns)
         sim_disk_move(&from->checkpoint_disk, &to->checkpoint_disk);
         memcpy(to->seen, from->seen, sizeof(to->seen));
         memset(from->seen, 0, sizeof(from->seen));
+        to->net.tx_buffers = from->net.tx_buffers; // a shortage is the node's, and ends with it
         node->ghosts[which] = from;
         node->seats[which] = to;
     }

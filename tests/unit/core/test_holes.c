@@ -430,6 +430,100 @@ static void a_checkpoint_of_a_peer_undoes_what_was_applied_beyond_it(void)
     member_close();
 }
 
+// It restarts while the log of its leader's term is being installed, with a checkpoint of that very
+// term: what is applied beyond that lies behind the end of the recovered log.
+static void a_checkpoint_of_the_terms_service_does_not_contradict_its_log(void)
+{
+    member_configure(3);
+    member.config.hard_state = (struct raft_hard_state){.term = 2, .sync_term = 1};
+    replica_start(&member);
+    raft_restore_begin(member.raft, (struct raft_entry_id){.term = 2, .index = 3});
+    raft_restore_end(member.raft, member.now_ns);
+    const struct raft_beyond beyond = {.count = 4, .bits = {8 + 2}}; // 5 and 7
+    raft_restore_beyond(member.raft, &beyond);
+    raft_restore_commit(member.raft, 3);
+    raft_check_invariants(member.raft);
+    follow(2, 4); // the recovered log of term 2 ends at 4; 5 and 7 are of its service
+    CHECK(member.raft->parallel->is_staging);
+    member_receive(member_append(2, 2, 4, 1, 4, 3));
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.sync_term, 2);
+    member_close();
+}
+
+// The same of a state without holes.
+static void nor_does_one_whose_floor_is_behind_the_end(void)
+{
+    member_configure(3);
+    member.config.hard_state = (struct raft_hard_state){.term = 2, .sync_term = 1};
+    replica_start(&member);
+    raft_restore_begin(member.raft, (struct raft_entry_id){.term = 2, .index = 7});
+    raft_restore_end(member.raft, member.now_ns);
+    raft_restore_commit(member.raft, 7);
+    follow(2, 4);
+    CHECK_EQUAL(member.view.sync_term, 2); // (installed at once)
+    member_close();
+}
+
+// 5, 6 and 7 came applied with a checkpoint. Another leader's, up to 6 and without 7, takes the
+// place of the state; while it is made durable the log gets 5 to 7, and what is applied goes over
+// them: of the state that is gone.
+static void a_checkpoint_decides_what_is_applied_whatever_was(void)
+{
+    member_open(3);
+    follow(1, 0);
+    const struct raft_beyond beyond = {.count = 4, .bits = {8 + 4 + 2}};
+    struct raft_input installed = {
+        .kind = RAFT_IN_INSTALLED, .installed = {1, 3}, .installed_beyond = &beyond};
+    replica_step(&member, &installed);
+    take(4, 0);
+    tell(7);
+    CHECK(member_gives(4, 4));
+    member_applied(4, 4);
+    CHECK_EQUAL(raft_applied(member.raft), 4);
+    take(5, 0);
+    take(6, 0);
+    take(7, 0);
+    CHECK_TEXT(member_given(), "");
+    const struct raft_beyond none = {.count = 0};
+    struct raft_input second = {
+        .kind = RAFT_IN_INSTALLED, .installed = {1, 6}, .installed_beyond = &none};
+    replica_step(&member, &second);
+    raft_check_invariants(member.raft);
+    CHECK_TEXT(member_given(), "7"); // the state does not have it
+    member_close();
+}
+
+// Without a restart: the checkpoint of term 3 comes while the SYNC record of term 2 is written.
+static void nor_one_that_came_during_an_install(void)
+{
+    member_open(3);
+    follow(1, 0);
+    member_receive(member_append(3, 2, 1, 2, 2, 0));
+    replica_collect(&member);
+    replica_sync_hard(&member);
+    replica_synced(&member, 1, 2, member.raft->log.epoch);
+    replica_collect(&member);
+    CHECK(member.raft->parallel->is_sync_given);
+    member_receive(member_append(2, 3, 5, 0, 4, 0));
+    replica_collect(&member);
+    replica_sync_hard(&member);
+    const struct raft_beyond beyond = {.count = 2, .bits = {2}}; // 6
+    struct raft_input installed = {
+        .kind = RAFT_IN_INSTALLED, .installed = {3, 4}, .installed_beyond = &beyond};
+    replica_step(&member, &installed);
+    replica_sync_log(&member);
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.sync_term, 2);
+    member_receive(member_append(2, 3, 5, 0, 4, 4));
+    replica_settle(&member);
+    CHECK_EQUAL(member.view.sync_term, 3);
+    member_receive(member_append(2, 3, 5, 2, 4, 6));
+    replica_settle(&member);
+    CHECK_TEXT(member_given(), "5");
+    member_close();
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -450,6 +544,11 @@ int main(int argc, char **argv)
         TEST(what_an_installed_state_holds_is_not_applied_again),
         TEST(what_an_installed_state_holds_may_be_what_the_log_lacks_next),
         TEST(what_an_installed_state_holds_may_lie_below_the_commit_floor),
-        TEST(a_checkpoint_of_a_peer_undoes_what_was_applied_beyond_it)};
+        TEST(a_checkpoint_of_a_peer_undoes_what_was_applied_beyond_it),
+        TEST(a_checkpoint_of_the_terms_service_does_not_contradict_its_log),
+        TEST(nor_does_one_whose_floor_is_behind_the_end),
+        TEST(nor_one_that_came_during_an_install),
+        TEST(a_checkpoint_decides_what_is_applied_whatever_was),
+    };
     return test_run("core holes", cases, TEST_COUNT(cases), argc, argv);
 }
