@@ -2,7 +2,8 @@
 # Three node processes and a client on this machine, for the scripts beside it (sourced, not run).
 #
 #     cluster_start LINK DURABILITY [LINE...]   LINEs go into the configuration as they are
-#     cluster_place                             leader on CPU 0, everybody else on CPU 1
+#     cluster_place                             leader on CPU 0, everybody else on CPU 1; durable: the
+#                                               leader where the disk's interrupts are
 #     cluster_impair WORDS...                   pontoon impair (needs the line impair_runtime: true)
 #     cluster_bench JSON ARGUMENT...            pontoon bench as client 1, result into a file
 #     cluster_stop
@@ -15,6 +16,27 @@ CLUSTER_PIDS=()
 CLUSTER_LEADER=0
 LEADER_CPU=0
 OTHERS_CPU=$(($(nproc) > 1 ? 1 : 0))
+
+# The CPU that nearly all interrupts of disks go to; nothing, where they are spread or not to be seen.
+disk_cpu() {
+    awk -v cpus="$(nproc)" '
+        /virtio[0-9]+-req|virtio[0-9]+-request|nvme|ahci|megaraid|mpt[23]sas/ {
+            for (cpu = 0; cpu < cpus; cpu++) { of[cpu] += $(cpu + 2); all += $(cpu + 2) }
+        }
+        END { for (cpu = 0; cpu < cpus; cpu++) if (of[cpu] > 0.9 * all) print cpu }' /proc/interrupts 2>/dev/null
+}
+
+# There the kernel also completes durable writes, in threads that wait for whoever polls on that CPU: one poller, not all others.
+choose_cpus() {
+    local durability=$1 disk
+    LEADER_CPU=0
+    OTHERS_CPU=$(($(nproc) > 1 ? 1 : 0))
+    disk=$(disk_cpu)
+    if [ "$durability" = fsync ] && [ "$disk" = "$OTHERS_CPU" ]; then
+        OTHERS_CPU=$LEADER_CPU
+        LEADER_CPU=$disk
+    fi
+}
 
 say() {
     printf '%s\n' "$*" >&2
@@ -139,6 +161,7 @@ print(leader if votes >= 2 else 0)'
 cluster_start() {
     local id try
     rm -rf "$WORK"/node-*
+    choose_cpus "$2"
     cluster_write "$@" >"$WORK/cluster.yaml"
     CLUSTER_PIDS=()
     for ((id = 1; id <= CLUSTER_NODES; id++)); do
