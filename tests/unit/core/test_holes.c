@@ -430,19 +430,25 @@ static void a_checkpoint_of_a_peer_undoes_what_was_applied_beyond_it(void)
     member_close();
 }
 
-// It restarts while the log of its leader's term is being installed, with a checkpoint of that very
-// term: what is applied beyond that lies behind the end of the recovered log.
-static void a_checkpoint_of_the_terms_service_does_not_contradict_its_log(void)
+// In term 2, whose log it has not installed, with a checkpoint of that very term.
+static void restart_with_checkpoint(uint64_t floor, const struct raft_beyond *beyond)
 {
     member_configure(3);
     member.config.hard_state = (struct raft_hard_state){.term = 2, .sync_term = 1};
     replica_start(&member);
-    raft_restore_begin(member.raft, (struct raft_entry_id){.term = 2, .index = 3});
+    raft_restore_begin(member.raft, (struct raft_entry_id){.term = 2, .index = floor});
     raft_restore_end(member.raft, member.now_ns);
-    const struct raft_beyond beyond = {.count = 4, .bits = {8 + 2}}; // 5 and 7
-    raft_restore_beyond(member.raft, &beyond);
-    raft_restore_commit(member.raft, 3);
+    raft_restore_beyond(member.raft, beyond);
+    raft_restore_commit(member.raft, floor);
     raft_check_invariants(member.raft);
+}
+
+// It restarted while the log of its leader's term was being installed: what is applied beyond the
+// checkpoint lies behind the end of the recovered log.
+static void a_checkpoint_of_the_terms_service_does_not_contradict_its_log(void)
+{
+    const struct raft_beyond beyond = {.count = 4, .bits = {8 + 2}}; // 5 and 7
+    restart_with_checkpoint(3, &beyond);
     follow(2, 4); // the recovered log of term 2 ends at 4; 5 and 7 are of its service
     CHECK(member.raft->parallel->is_staging);
     member_receive(member_append(2, 2, 4, 1, 4, 3));
@@ -454,12 +460,8 @@ static void a_checkpoint_of_the_terms_service_does_not_contradict_its_log(void)
 // The same of a state without holes.
 static void nor_does_one_whose_floor_is_behind_the_end(void)
 {
-    member_configure(3);
-    member.config.hard_state = (struct raft_hard_state){.term = 2, .sync_term = 1};
-    replica_start(&member);
-    raft_restore_begin(member.raft, (struct raft_entry_id){.term = 2, .index = 7});
-    raft_restore_end(member.raft, member.now_ns);
-    raft_restore_commit(member.raft, 7);
+    const struct raft_beyond none = {.count = 0};
+    restart_with_checkpoint(7, &none);
     follow(2, 4);
     CHECK_EQUAL(member.view.sync_term, 2); // (installed at once)
     member_close();
